@@ -1,0 +1,214 @@
+//! A job as a user describes it, and the words for where it stands.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Declares an enum whose variants are words on the wire, with the list of them for error messages and zero-filled metrics.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant,)* }
+
+        impl $name {
+            /// Every value, in declaration order.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+            /// The word used on the wire, on the command line, in the store and as a metric label.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word,)* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+            /// The error names what was given and the words that are accepted.
+            fn from_str(s: &str) -> Result<Self, String> {
+                match s {
+                    $($word => Ok($name::$variant),)*
+                    _ => Err(format!("{:?} is not one of {}", s.chars().take(64).collect::<String>(), [$($word,)*].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// The lane a job waits in. Lanes go first to last; within a lane, by priority.
+    #[derive(Default)]
+    Queue {
+        /// First: somebody is watching.
+        Live = "live",
+        /// Where a job goes that does not say.
+        #[default]
+        Default = "default",
+        /// Last: bulk work.
+        Batch = "batch",
+    }
+}
+
+words! {
+    /// How urgent a job is within its lane.
+    #[derive(Default)]
+    Priority {
+        /// Before the others.
+        High = "high",
+        /// What a job has that does not say.
+        #[default]
+        Medium = "medium",
+        /// After the others.
+        Low = "low",
+    }
+}
+
+words! {
+    /// Where a job stands. The transitions allowed between these are one table in `host::core::transition`.
+    JobState {
+        /// Waiting to be placed (or held, or backing off before a retry).
+        Pending = "pending",
+        /// Given to a worker, whose ffmpeg has not yet started.
+        Assigned = "assigned",
+        /// ffmpeg is running.
+        Running = "running",
+        /// ffmpeg is stopped (SIGSTOP) and keeps its place on the worker.
+        Paused = "paused",
+        /// Encoded and verified; the master has chosen this attempt and its output is being moved into place.
+        Publishing = "publishing",
+        /// Done; the output, if one was asked for, is in place.
+        Completed = "completed",
+        /// Ended without success and will not be tried again.
+        Failed = "failed",
+        /// Ended because somebody asked for it.
+        Canceled = "canceled",
+    }
+}
+
+impl JobState {
+    /// Whether the job has ended for good.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, JobState::Completed | JobState::Failed | JobState::Canceled)
+    }
+    /// Whether the job holds capacity on a worker.
+    pub const fn is_active(self) -> bool {
+        matches!(self, JobState::Assigned | JobState::Running | JobState::Paused | JobState::Publishing)
+    }
+}
+
+words! {
+    /// Why an attempt failed. The names are upstream's, so that dashboards and scripts that know them keep working.
+    FailureReason {
+        /// No worker can do what the job needs, or the one chosen turned out unable to.
+        CapabilityMismatch = "capability_mismatch",
+        /// ffmpeg ran and failed in a way no other reason describes.
+        RuntimeError = "runtime_error",
+        /// The job ran longer than its limit, or made no progress for too long.
+        Timeout = "timeout",
+        /// The job asks for something impossible: an output that may not be overwritten, a bad filter.
+        UserError = "user_error",
+        /// A remote input or output could not be reached.
+        NetworkError = "network_error",
+        /// The input is missing, unreadable or not media.
+        InputError = "input_error",
+        /// Our side failed: the worker was lost, ffmpeg is missing there, the master could not record.
+        PlatformError = "platform_error",
+        /// The worker ran out of disk, memory or processes.
+        ResourceError = "resource_error",
+    }
+}
+
+impl FailureReason {
+    /// Whether another attempt, later or elsewhere, can succeed.
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            FailureReason::CapabilityMismatch
+            | FailureReason::RuntimeError
+            | FailureReason::Timeout
+            | FailureReason::NetworkError
+            | FailureReason::PlatformError
+            | FailureReason::ResourceError => true,
+            FailureReason::UserError | FailureReason::InputError => false,
+        }
+    }
+}
+
+/// A job as it is submitted: every field optional, unknown ones refused. `POST /v1/jobs` takes exactly this as JSON.
+///
+/// Media fields are text here, as users write them; [`crate::settings::Settings::resolve`] parses them once, at the edge.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobSpec {
+    /// A name for the kind of work. `<height>p[fps]-<codec>` or `4K[fps]-<codec>` (as in `1080p60-h265`) sets size,
+    /// frame rate and codec; any other name is a label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
+    /// Absolute path of the input, as the worker sees it. Without one, a synthetic source is encoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// Absolute path of the output, as the worker sees it. Without one, the result is verified, measured and deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Whether an existing output may be replaced.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub overwrite: bool,
+    /// Seconds of input to encode. A synthetic source defaults to 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<f64>,
+    /// `h264`, `h265`, `vp9` or `av1`. Default `h264`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+    /// `WIDTHxHEIGHT`, both even.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// Frames per second of the output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Video bitrate: `2500k`, `2.5M` or plain bits per second. Excludes `crf`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bitrate: Option<String>,
+    /// Constant quality, 0 (best) to 51 (63 for VP9 and AV1). Excludes `bitrate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crf: Option<u32>,
+    /// The encoder's own preset: `ultrafast` … `veryslow` for H.264 and H.265, 0 to 13 for AV1 (and 0 to 8 as VP9's `-cpu-used`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// `aac`, `opus`, `copy` or `none`. Default: `aac` when the input has sound (`opus` in WebM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<String>,
+    /// The lane.
+    pub queue: Queue,
+    /// Urgency within the lane.
+    pub priority: Priority,
+    /// Needs a GPU encoder for its codec.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gpu: bool,
+    /// Labels a worker must carry, `key=value` each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub require: BTreeMap<String, String>,
+    /// Free labels on the job, for policies and listing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Times a failed attempt may be followed by another. Default 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Seconds one attempt may run. Default: no limit; stalls are found by lack of progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<f64>,
+    /// CPU the job is expected to use, in thousandths of a core. Default 1000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_millicores: Option<u32>,
+    /// Memory the job is expected to use, in MiB. Default 256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u32>,
+    /// When it should be finished, in milliseconds since 1970. Only policies look at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<i64>,
+    /// Submitting again with the same key answers with the first job instead of making another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}

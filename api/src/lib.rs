@@ -1,0 +1,16 @@
+//! What crosses a process boundary in ffrtmp: the job a user describes, the HTTP types, the frames between master and
+//! worker, and (feature `client`) a small blocking HTTP client.
+//!
+//! It is a crate of its own so that `host` and `worker` agree on these types without importing each other.
+//! It never does I/O outside `client`, and it decides nothing: rules of scheduling live in `host::core`.
+
+pub mod encoder;
+pub mod ids;
+pub mod job;
+pub mod limits;
+pub mod protocol;
+pub mod rest;
+pub mod settings;
+
+#[cfg(feature = "client")]
+pub mod client;

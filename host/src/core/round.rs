@@ -1,0 +1,117 @@
+//! What passes between the core and the policy thread: owned values both ways, so that neither ever waits for the other.
+//!
+//! The core keeps at most one [`Round`] in flight. Whatever the policy does with it (answer, trap, run out of its budget,
+//! be swapped for another), exactly one [`Outcome`] comes back for it, as an event.
+
+use std::sync::Arc;
+
+use ffrtmp_policy_sdk::{Answer, Ask, Change, JobInfo, Rank};
+
+/// A question to the active policy.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// Number of the question; the outcome carries it back. Rising, one in flight.
+    pub id: u64,
+    /// Whether `changes` is a full snapshot, to be applied to an empty view.
+    pub reset: bool,
+    /// What happened since the last round that the policy saw.
+    pub changes: Vec<Change>,
+    /// What is asked.
+    pub work: Work,
+}
+
+/// What is asked of a policy.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Rank jobs; answered by [`Outcome::Ranks`], one for each, in order.
+    Rank(Vec<JobInfo>),
+    /// Decide a round; answered by [`Outcome::Answer`].
+    Plan(Ask),
+}
+
+/// What came of a [`Round`].
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// To [`Work::Rank`].
+    Ranks(Vec<Rank>),
+    /// To [`Work::Plan`].
+    Answer(Answer),
+    /// The instance is fresh (after a swap or a fault) and has seen no snapshot: ask again with `reset`. Nothing was run.
+    NeedsReset,
+    /// The policy failed. The core decides this round with the built-in policy; the next round's instance is a fresh one.
+    Fault {
+        /// At which stage.
+        stage: FaultStage,
+        /// What happened, for the operator.
+        message: String,
+    },
+}
+
+/// Where a policy failed while it was being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FaultStage {
+    /// A fresh instance could not be made, or its `init` failed.
+    Init,
+    /// In `sync`.
+    Sync,
+    /// In `rank`.
+    Rank,
+    /// In `plan`.
+    Plan,
+    /// It answered, but with something that cannot be an answer (too large, a wrong count).
+    Answer,
+    /// No outcome came back in time: the policy thread itself is stuck.
+    Stuck,
+}
+
+impl FaultStage {
+    /// Every stage.
+    pub const ALL: [FaultStage; 6] =
+        [FaultStage::Init, FaultStage::Sync, FaultStage::Rank, FaultStage::Plan, FaultStage::Answer, FaultStage::Stuck];
+
+    /// The word in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FaultStage::Init => "init",
+            FaultStage::Sync => "sync",
+            FaultStage::Rank => "rank",
+            FaultStage::Plan => "plan",
+            FaultStage::Answer => "answer",
+            FaultStage::Stuck => "stuck",
+        }
+    }
+}
+
+/// Which policy spoke: shared by everything it placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyTag {
+    /// Its name: the file's name without `.wasm`.
+    pub name: String,
+    /// First 12 hex digits of the SHA-256 of its wasm; `native` for the built-in one.
+    pub digest: String,
+    /// Its reasons, by index. `{}` stands for the placement's argument.
+    pub reasons: Vec<String>,
+}
+
+impl PolicyTag {
+    /// The reason with its argument, or a plain statement that the index names none.
+    pub fn reason(&self, index: u32, arg: i64) -> String {
+        match self.reasons.get(index as usize) {
+            Some(text) => text.replace("{}", &arg.to_string()),
+            None => format!("reason {index}, of which the policy gave no text"),
+        }
+    }
+}
+
+/// A round's end, as an event for the core.
+#[derive(Debug, Clone)]
+pub struct RoundEnded {
+    /// [`Round::id`].
+    pub id: u64,
+    /// Who answered (or failed to).
+    pub policy: Arc<PolicyTag>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Time inside the guest, microseconds of thread CPU time.
+    pub guest_us: u64,
+}

@@ -1,0 +1,3 @@
+//! The master as a library.
+
+pub mod core;
