@@ -453,7 +453,7 @@ impl Block {
     /// The lane of the best score that fits; the lowest of equals. Written so that it vectorises: no branch, no early end.
     fn best(&self, need: &Need) -> Option<(usize, i32)> {
         let mut scores = [CLOSED; LANES];
-        for i in 0..LANES {
+        for (i, out) in scores.iter_mut().enumerate() {
             let fits = (self.cpu[i] >= need.cpu)
                 & (self.memory[i] >= need.memory)
                 & (self.sessions[i] >= need.sessions)
@@ -473,7 +473,7 @@ impl Block {
             } else {
                 self.score[i]
             };
-            scores[i] = if fits { score } else { CLOSED };
+            *out = if fits { score } else { CLOSED };
         }
         let best = scores.iter().copied().fold(CLOSED, i32::max);
         if best == CLOSED {
