@@ -1,3 +1,4 @@
 //! The master as a library.
 
 pub mod core;
+pub mod policy;
