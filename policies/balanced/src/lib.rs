@@ -20,8 +20,12 @@ impl Policy for Balanced {
     }
 
     fn rank(&mut self, job: &JobInfo) -> Rank {
-        let bonus_ms = [3_600_000, 0, -3_600_000][job.queue.min(2) as usize] + [600_000, 0, -600_000][job.priority.min(2) as usize];
-        Rank { rank: job.submitted_ms - bonus_ms, group: 0 }
+        let bonus_ms = [3_600_000, 0, -3_600_000][job.queue.min(2) as usize]
+            + [600_000, 0, -600_000][job.priority.min(2) as usize];
+        Rank {
+            rank: job.submitted_ms - bonus_ms,
+            group: 0,
+        }
     }
 
     fn plan(&mut self, cluster: &mut Cluster, ask: &Ask, answer: &mut Answer) {
@@ -30,12 +34,29 @@ impl Policy for Balanced {
             let best = cluster
                 .workers()
                 .iter()
-                .filter(|w| Cluster::fits(w, class, &candidate.cost) && !candidate.excluded.contains(&w.id))
+                .filter(|w| {
+                    Cluster::fits(w, class, &candidate.cost) && !candidate.excluded.contains(&w.id)
+                })
                 .max_by_key(|w| (w.slots - w.slots_used, std::cmp::Reverse(w.id)))
-                .map(|w| (w.id, w.gpus.iter().position(|g| class.gpu && Cluster::gpu_fits(g, &candidate.cost)).map(|g| g as u32)));
+                .map(|w| {
+                    (
+                        w.id,
+                        w.gpus
+                            .iter()
+                            .position(|g| class.gpu && Cluster::gpu_fits(g, &candidate.cost))
+                            .map(|g| g as u32),
+                    )
+                });
             if let Some((worker, gpu)) = best {
                 cluster.place(candidate, worker, gpu);
-                answer.placements.push(Placement { job: candidate.job, worker, gpu, score: 0, reason: 0, arg: 0 });
+                answer.placements.push(Placement {
+                    job: candidate.job,
+                    worker,
+                    gpu,
+                    score: 0,
+                    reason: 0,
+                    arg: 0,
+                });
             }
         }
     }

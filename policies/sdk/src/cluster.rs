@@ -21,7 +21,10 @@ impl Cluster {
 
     /// The worker of that id.
     pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
-        self.workers.binary_search_by_key(&id, |w| w.id).ok().map(|i| &self.workers[i])
+        self.workers
+            .binary_search_by_key(&id, |w| w.id)
+            .ok()
+            .map(|i| &self.workers[i])
     }
 
     /// Forgets everything: a full snapshot follows.
@@ -33,18 +36,30 @@ impl Cluster {
     /// Applies one change.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::WorkerUp(worker) => match self.workers.binary_search_by_key(&worker.id, |w| w.id) {
-                Ok(i) => self.workers[i] = worker.clone(),
-                Err(i) => self.workers.insert(i, worker.clone()),
-            },
+            Change::WorkerUp(worker) => {
+                match self.workers.binary_search_by_key(&worker.id, |w| w.id) {
+                    Ok(i) => self.workers[i] = worker.clone(),
+                    Err(i) => self.workers.insert(i, worker.clone()),
+                }
+            }
             Change::WorkerGone(id) => self.workers.retain(|w| w.id != *id),
-            Change::WorkerAccepting { worker, accepting } => self.with(*worker, |w| w.accepting = *accepting),
-            Change::WorkerLoad { worker, cpu_load_permille, memory_used_mib } => self.with(*worker, |w| {
+            Change::WorkerAccepting { worker, accepting } => {
+                self.with(*worker, |w| w.accepting = *accepting)
+            }
+            Change::WorkerLoad {
+                worker,
+                cpu_load_permille,
+                memory_used_mib,
+            } => self.with(*worker, |w| {
                 w.cpu_load_permille = *cpu_load_permille;
                 w.memory_used_mib = *memory_used_mib;
             }),
             Change::WorkerTags { worker, tags } => self.with(*worker, |w| w.tags = *tags),
-            Change::GpuLoad { worker, gpu, load_permille } => self.with(*worker, |w| {
+            Change::GpuLoad {
+                worker,
+                gpu,
+                load_permille,
+            } => self.with(*worker, |w| {
                 if let Some(gpu) = w.gpus.get_mut(*gpu as usize) {
                     gpu.load_permille = *load_permille;
                 }
@@ -61,7 +76,8 @@ impl Cluster {
             && worker.slots_used < worker.slots
             && worker.encoders & class.encoders == class.encoders
             && worker.tags & class.tags == class.tags
-            && worker.reserved.cpu_millicores + cost.cpu_millicores <= worker.capacity.cpu_millicores
+            && worker.reserved.cpu_millicores + cost.cpu_millicores
+                <= worker.capacity.cpu_millicores
             && worker.reserved.memory_mib + cost.memory_mib <= worker.capacity.memory_mib
             && (!class.gpu || worker.gpus.iter().any(|gpu| Self::gpu_fits(gpu, cost)))
     }
@@ -74,7 +90,13 @@ impl Cluster {
 
     /// Takes a candidate's capacity on a worker for the rest of this plan.
     pub fn place(&mut self, candidate: &Candidate, worker: WorkerId, gpu: Option<u32>) {
-        let on = JobOn { job: candidate.job, worker, gpu, group: candidate.group, cost: candidate.cost };
+        let on = JobOn {
+            job: candidate.job,
+            worker,
+            gpu,
+            group: candidate.group,
+            cost: candidate.cost,
+        };
         self.with(worker, |w| take(w, &on));
         self.taken.push(on);
     }
@@ -105,10 +127,18 @@ fn take(worker: &mut Worker, on: &JobOn) {
 
 fn give_back(worker: &mut Worker, on: &JobOn) {
     worker.slots_used = worker.slots_used.saturating_sub(1);
-    worker.reserved.cpu_millicores = worker.reserved.cpu_millicores.saturating_sub(on.cost.cpu_millicores);
-    worker.reserved.memory_mib = worker.reserved.memory_mib.saturating_sub(on.cost.memory_mib);
+    worker.reserved.cpu_millicores = worker
+        .reserved
+        .cpu_millicores
+        .saturating_sub(on.cost.cpu_millicores);
+    worker.reserved.memory_mib = worker
+        .reserved
+        .memory_mib
+        .saturating_sub(on.cost.memory_mib);
     if let Some(gpu) = on.gpu.and_then(|i| worker.gpus.get_mut(i as usize)) {
         gpu.sessions_used = gpu.sessions_used.saturating_sub(on.cost.gpu_sessions);
-        gpu.memory_reserved_mib = gpu.memory_reserved_mib.saturating_sub(on.cost.gpu_memory_mib);
+        gpu.memory_reserved_mib = gpu
+            .memory_reserved_mib
+            .saturating_sub(on.cost.gpu_memory_mib);
     }
 }
