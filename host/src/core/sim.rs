@@ -138,10 +138,11 @@ struct Sim {
     late: Vec<Round>,
     sessions: u64,
     /// Files on the storage all workers share: temporary ones, and outputs with the attempts that were renamed to them.
-    temps: BTreeSet<String>,
+    temps: BTreeMap<String, Attempt>,
     outputs: BTreeMap<String, BTreeSet<Attempt>>,
     acknowledged: BTreeSet<JobSeq>,
-    canceled_ok: BTreeSet<JobSeq>,
+    /// Jobs whose cancel was acknowledged, with the attempt they had then: no later one may start.
+    canceled: BTreeMap<JobSeq, ffrtmp_api::ids::AttemptNo>,
 }
 
 fn config() -> Config {
@@ -189,10 +190,10 @@ impl Sim {
             question: None,
             late: Vec::new(),
             sessions: 0,
-            temps: BTreeSet::new(),
+            temps: BTreeMap::new(),
             outputs: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
-            canceled_ok: BTreeSet::new(),
+            canceled: BTreeMap::new(),
         }
     }
 
@@ -230,7 +231,9 @@ impl Sim {
                     }
                 }
                 Effect::Reply(to, Reply::Controlled(Ok(()))) => {
-                    drop(self.canceled_ok.insert(JobSeq(to.0)))
+                    if let Some(row) = self.store.jobs.get(&JobSeq(to.0)) {
+                        self.canceled.insert(row.seq, row.status.attempt);
+                    }
                 }
                 Effect::Send(session, frame) => {
                     if let Some(worker) =
@@ -405,8 +408,8 @@ impl Sim {
                 output,
                 ..
             } => {
-                let outcome = if self.temps.remove(&temp) {
-                    self.outputs.entry(output).or_default().insert(attempt);
+                let outcome = if let Some(made_by) = self.temps.remove(&temp) {
+                    self.outputs.entry(output).or_default().insert(made_by);
                     AttemptOutcome::Published
                 } else if self
                     .outputs
@@ -495,7 +498,7 @@ impl Sim {
             }
             (Stage::Running, _) if own.output.is_some() => {
                 own.stage = Stage::Encoded;
-                self.temps.insert(Self::temp(attempt));
+                self.temps.insert(Self::temp(attempt), attempt);
                 repeat(attempt, own)
             }
             (Stage::Running, _) => {
@@ -751,6 +754,12 @@ impl Sim {
                     row.seq
                 );
             }
+        }
+        for (seq, attempt) in &self.canceled {
+            assert!(
+                self.store.jobs[seq].status.attempt <= *attempt,
+                "job {seq} was canceled and then started again"
+            );
         }
         self.core.check_invariants();
     }
