@@ -108,8 +108,8 @@ pub enum Effect {
     Send(SessionId, ToWorker),
     /// Outward: end a session, after what was sent before.
     Close(SessionId),
-    /// Outward: tell whoever watches this job.
-    Changed(JobSeq),
+    /// Outward: tell whoever watches this job that it changed, and where it stands now.
+    Changed(JobSeq, JobState),
     /// Inward, at once: ask the policy.
     Ask(Round),
 }

@@ -21,6 +21,7 @@ impl Core {
         if now.mono_ms >= self.next_lease_check_ms {
             self.next_lease_check_ms = now.mono_ms + LEASE_CHECK_MS;
             self.check_leases(now, out);
+            self.forget_keys(now);
         }
         self.check_stuck(now, out);
     }
@@ -59,6 +60,16 @@ impl Core {
             .collect();
         for id in forgotten {
             self.forget(id, now, out);
+        }
+    }
+
+    fn forget_keys(&mut self, now: Now) {
+        let age_ms = self.config.idempotency_ms;
+        while let Some((_, key)) = self
+            .idempotency_ages
+            .pop_front_if(|(at_ms, _)| now.mono_ms >= *at_ms + age_ms)
+        {
+            self.idempotency.remove(&key);
         }
     }
 

@@ -9,7 +9,7 @@ use ffrtmp_policy_sdk::WorkerId;
 use uuid::Uuid;
 
 use super::{
-    BTreeMap, Config, Core, Now,
+    BTreeMap, Config, Core, Now, VecDeque,
     classes::Classes,
     job::{self, Job},
     queue::{Place, WaitingRoom},
@@ -22,7 +22,9 @@ use super::{
 impl Core {
     /// Makes the core from a snapshot. Every worker the store knows gets one full lease to come back in, so that a
     /// restart of the master kills no running encode.
-    pub fn load(config: Config, snapshot: Snapshot, now: Now) -> Core {
+    ///
+    /// `generation` tells this core's questions to the policy from those of an earlier core in the same process.
+    pub fn load(config: Config, snapshot: Snapshot, now: Now, generation: u32) -> Core {
         let mut core = Core {
             config,
             jobs: BTreeMap::new(),
@@ -32,7 +34,7 @@ impl Core {
             names: BTreeMap::new(),
             sessions: BTreeMap::new(),
             cluster: Default::default(),
-            rounds: Rounds::default(),
+            rounds: Rounds::new(generation),
             stats: Stats::default(),
             last_seq: snapshot.last_seq,
             last_worker: 0,
@@ -41,8 +43,14 @@ impl Core {
                 .into_iter()
                 .map(|(key, seq, uuid)| (key, (seq, uuid)))
                 .collect(),
+            idempotency_ages: VecDeque::new(),
             next_lease_check_ms: now.mono_ms,
         };
+        core.idempotency_ages = core
+            .idempotency
+            .keys()
+            .map(|key| (now.mono_ms, key.clone()))
+            .collect();
         core.stats.jobs = JobState::ALL.iter().map(|state| (*state, 0)).collect();
         core.stats.jobs.extend(snapshot.counts);
         core.stats.pending_by_priority = Priority::ALL.iter().map(|p| (*p, 0)).collect();

@@ -28,7 +28,7 @@ mod submit;
 pub mod transition;
 mod workers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use ffrtmp_api::{ids::JobSeq, job::JobState, protocol::ToWorker};
 use ffrtmp_policy_sdk::{Change, Cluster, WorkerId};
@@ -52,6 +52,8 @@ pub struct Config {
     pub heartbeat_ms: u64,
     /// How long a silent worker keeps what it holds. Six missed heartbeats by default.
     pub lease_ms: u64,
+    /// How long an idempotency key is remembered: far beyond any client's retries.
+    pub idempotency_ms: u64,
     /// How long a silent worker is remembered, so that counts and label sets stay bounded.
     pub forget_ms: u64,
     /// Delay before the first retry; doubles with each failure.
@@ -72,6 +74,7 @@ impl Default for Config {
         Config {
             heartbeat_ms: 5_000,
             lease_ms: 30_000,
+            idempotency_ms: 24 * 3_600_000,
             forget_ms: 24 * 3_600_000,
             backoff_first_ms: 1_000,
             backoff_max_ms: 60_000,
@@ -107,6 +110,8 @@ pub struct Core {
     last_seq: u64,
     last_worker: WorkerId,
     idempotency: BTreeMap<String, (JobSeq, Uuid)>,
+    /// The keys above by the monotonic time they came, so that they can be forgotten.
+    idempotency_ages: VecDeque<(u64, String)>,
     next_lease_check_ms: u64,
 }
 
@@ -234,7 +239,7 @@ impl Core {
             seq,
             status: Box::new(job.status.clone()),
         }));
-        out.push(Effect::Changed(seq));
+        out.push(Effect::Changed(seq, job.status.state));
     }
 
     /// Takes a pending job out of wherever it waits.

@@ -90,6 +90,15 @@ struct Plan {
 }
 
 impl Rounds {
+    /// Nothing asked yet; whatever the policy knew is to be replaced.
+    pub fn new(generation: u32) -> Rounds {
+        Rounds {
+            last_id: u64::from(generation) << 32,
+            reset: true,
+            ..Rounds::default()
+        }
+    }
+
     /// Something changed that may let a job be placed.
     pub fn wake(&mut self) {
         self.woken = true;

@@ -137,6 +137,7 @@ struct Sim {
     /// Questions never answered: the thread was stuck. They may come back late.
     late: Vec<Round>,
     sessions: u64,
+    generation: u32,
     /// Files on the storage all workers share: temporary ones, and outputs with the attempts that were renamed to them.
     temps: BTreeMap<String, Attempt>,
     outputs: BTreeMap<String, BTreeSet<Attempt>>,
@@ -177,7 +178,7 @@ impl Sim {
         Sim {
             rng,
             now,
-            core: Core::load(config(), Snapshot::default(), now),
+            core: Core::load(config(), Snapshot::default(), now, 1),
             store: ModelStore::default(),
             commits: VecDeque::new(),
             workers,
@@ -190,6 +191,7 @@ impl Sim {
             question: None,
             late: Vec::new(),
             sessions: 0,
+            generation: 1,
             temps: BTreeMap::new(),
             outputs: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
@@ -263,9 +265,9 @@ impl Sim {
         if let Some(question) = self.question.take() {
             self.late.push(question);
         }
-        self.late.clear(); // a new core numbers its questions anew; the shell drops answers to the old one
         self.policy.fresh = true;
-        self.core = Core::load(config(), self.store.snapshot(), self.now);
+        self.generation += 1;
+        self.core = Core::load(config(), self.store.snapshot(), self.now, self.generation);
         for worker in &mut self.workers {
             if crash {
                 worker.session = None;

@@ -58,6 +58,7 @@ impl Core {
         let uuid = new.uuid;
         if let Some(key) = &new.spec.idempotency_key {
             self.idempotency.insert(key.clone(), (seq, uuid));
+            self.idempotency_ages.push_back((now.mono_ms, key.clone()));
         }
         out.push(Effect::Persist(Record::JobAccepted(Box::new(JobRow {
             seq,
