@@ -122,7 +122,7 @@ pub(crate) async fn encode(
             );
         }
         Ok(result) => Ended::Completed { result },
-        Err(ended) => ended,
+        Err(by) => by.into(),
     };
     let _ = blocking(move || {
         remove_quietly(&temp);
@@ -140,13 +140,13 @@ async fn run(
     control: &mut watch::Receiver<Control>,
     observer: &dyn Observer,
     log: &mut String,
-) -> Result<MediaResult, Ended> {
+) -> Result<MediaResult, EndedBy> {
     let settings = &order.settings;
     // Recorded before the file exists and again when the process does, so that no crash in between hides either.
     record(bench, order.attempt, temp, None)?;
     create_target(temp.to_owned())
         .await
-        .map_err(Ended::Failed)?;
+        .map_err(EndedBy::Failure)?;
     let mut command = Command::new(&bench.programs.ffmpeg);
     command
         .args(arguments(
@@ -182,17 +182,17 @@ async fn run(
         .map_err(|error| platform(format!("ffmpeg could not be watched: {error}")))?;
     *log = watched.log.text();
     if let Some(by) = watched.ended_by {
-        return Err(by.into());
+        return Err(by);
     }
     if !watched.exit.status.success() {
-        return Err(Ended::Failed(explain(
+        return Err(EndedBy::Failure(explain(
             watched.exit.status,
             watched.log.newest_first(),
         )));
     }
     tokio::select! {
-        stop = stopped(control) => Err(Ended::Stopped(stop)),
-        result = measure(bench, settings, inspected, temp, &watched) => result.map_err(Ended::Failed),
+        stop = stopped(control) => Err(EndedBy::Stop(stop)),
+        result = measure(bench, settings, inspected, temp, &watched) => result.map_err(EndedBy::Failure),
     }
 }
 
@@ -272,7 +272,7 @@ fn record(
     attempt: Attempt,
     temp: &Path,
     leader: Option<Leader>,
-) -> Result<(), Ended> {
+) -> Result<(), EndedBy> {
     let record = Record {
         attempt,
         temp: Some(temp.to_owned()),
@@ -286,26 +286,26 @@ fn record(
             }
             _ => FailureReason::PlatformError,
         };
-        Ended::Failed(Failure::new(
+        EndedBy::Failure(Failure::new(
             reason,
             format!("the worker cannot write its state directory: {error}"),
         ))
     })
 }
 
-fn cannot_spawn(ffmpeg: &Path, error: &io::Error) -> Ended {
+fn cannot_spawn(ffmpeg: &Path, error: &io::Error) -> EndedBy {
     let reason = match error.raw_os_error() {
         Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => {
             FailureReason::ResourceError
         }
         _ => FailureReason::PlatformError,
     };
-    Ended::Failed(Failure::new(
+    EndedBy::Failure(Failure::new(
         reason,
         format!("{} cannot be run: {error}", ffmpeg.display()),
     ))
 }
 
-fn platform(message: String) -> Ended {
-    Ended::Failed(Failure::new(FailureReason::PlatformError, message))
+fn platform(message: String) -> EndedBy {
+    EndedBy::Failure(Failure::new(FailureReason::PlatformError, message))
 }

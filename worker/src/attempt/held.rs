@@ -57,6 +57,7 @@ struct Held {
     started: bool,
     paused: bool,
     control: watch::Sender<Control>,
+    /// Its temporary file, once encoded here. Another worker's file, published by path, is not ours to remove.
     temp: Option<PathBuf>,
     log: String,
 }
@@ -372,7 +373,6 @@ impl Attempts {
             Stage::Encoded | Stage::Ended => {}
         }
         held.stage = Stage::Publishing;
-        held.temp.get_or_insert_with(|| temp.clone());
         self.outbox.forget(attempt);
         self.counted(&table);
         drop(table);
@@ -401,7 +401,10 @@ impl Attempts {
             .get(&attempt)
             .is_some_and(|held| held.stage == Stage::Ended)
         {
-            table.held.remove(&attempt);
+            // Still there if it could not be published; the master has given it up.
+            if let Some(temp) = table.held.remove(&attempt).and_then(|held| held.temp) {
+                remove_quietly(&temp);
+            }
             self.forget(&table, attempt);
         }
     }

@@ -11,90 +11,76 @@ use std::{
     path::Path,
 };
 
-use ffrtmp_api::protocol::Outcome;
+use ffrtmp_api::{job::FailureReason, protocol::Outcome};
 use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
 };
 
+use crate::ffmpeg::diagnosis::Failure;
+
 /// Carries out the order and answers with what the master is to be told.
 pub(crate) fn publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Outcome {
     match try_publish(temp, output, bytes, overwrite) {
         Ok(()) => Outcome::Published,
-        Err(message) => Outcome::PublishFailed { message },
+        Err(Failure { reason, message }) => Outcome::PublishFailed { reason, message },
     }
 }
 
-fn try_publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Result<(), String> {
+fn try_publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Result<(), Failure> {
     let name = temp.file_name().unwrap_or_default().to_string_lossy();
     if temp.parent() != output.parent() || !name.starts_with('.') || !name.contains(".ffrtmp-") {
-        return Err(format!(
+        return Err(platform(format!(
             "{} is not a temporary file of an attempt beside {}",
             temp.display(),
             output.display()
-        ));
+        )));
     }
-    let unreadable = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
     let there = match fs::symlink_metadata(temp) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // The rename may have been done, and its answer lost.
-            return match fs::symlink_metadata(output) {
-                Ok(metadata) if metadata.is_file() && metadata.len() == bytes => {
-                    sync_directory(output)
-                }
-                Ok(_) => Err(format!(
-                    "{} is gone, and {} is not the {bytes} bytes that were encoded",
-                    temp.display(),
-                    output.display()
-                )),
-                Err(_) => Err(format!(
-                    "{} is not to be found on this worker",
-                    temp.display()
-                )),
-            };
+            return already_done(temp, output, bytes);
         }
-        Err(error) => return Err(unreadable(temp, error)),
+        Err(error) => return Err(failed(temp, &error)),
     };
     if !there.is_file() || there.len() != bytes {
-        return Err(format!(
+        return Err(platform(format!(
             "{} holds {} bytes where {bytes} were encoded",
             temp.display(),
             there.len()
-        ));
+        )));
     }
-    let exists = || {
-        format!(
-            "{} exists already, and overwrite was not allowed",
-            output.display()
-        )
-    };
     if overwrite {
-        fs::rename(temp, output).map_err(|error| unreadable(output, error))?;
-    } else {
-        match renameat_with(CWD, temp, CWD, output, RenameFlags::NOREPLACE) {
-            Ok(()) => {}
-            Err(Errno::EXIST) if is_same_file(&there, output) => {
-                fs::remove_file(temp).map_err(|error| unreadable(temp, error))?;
-            }
-            Err(Errno::EXIST) => return Err(exists()),
-            // NFS and some FUSE file systems know no NOREPLACE. A hard link refuses an existing name just as surely.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link(temp, output, exists)?,
-            Err(error) => return Err(unreadable(output, error.into())),
+        fs::rename(temp, output).map_err(|error| failed(output, &error))?;
+        return sync_directory(output);
+    }
+    match renameat_with(CWD, temp, CWD, output, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        Err(Errno::EXIST) if is_same_file(&there, output) => remove(temp)?,
+        // NFS and some FUSE file systems know no NOREPLACE. A hard link refuses an existing name just as surely.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::hard_link(temp, output).map_err(|error| failed(output, &error))?;
+            remove(temp)?;
         }
+        Err(error) => return Err(failed(output, &error.into())),
     }
     sync_directory(output)
 }
 
-fn link(temp: &Path, output: &Path, exists: impl Fn() -> String) -> Result<(), String> {
-    fs::hard_link(temp, output).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => exists(),
-        _ => format!(
-            "{}: this file system can neither rename without replacing nor link: {error}",
+/// The temporary file is gone: was it this order that moved it, its answer lost?
+fn already_done(temp: &Path, output: &Path, bytes: u64) -> Result<(), Failure> {
+    match fs::symlink_metadata(output) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == bytes => sync_directory(output),
+        Ok(_) => Err(platform(format!(
+            "{} is gone, and {} is not the {bytes} bytes that were encoded",
+            temp.display(),
             output.display()
-        ),
-    })?;
-    fs::remove_file(temp).map_err(|error| format!("{}: {error}", temp.display()))
+        ))),
+        Err(_) => Err(platform(format!(
+            "{} is not to be found on this worker",
+            temp.display()
+        ))),
+    }
 }
 
 /// A crash between link and unlink leaves both names on one file.
@@ -103,11 +89,40 @@ fn is_same_file(there: &fs::Metadata, output: &Path) -> bool {
         .is_ok_and(|other| (other.dev(), other.ino()) == (there.dev(), there.ino()))
 }
 
-fn sync_directory(output: &Path) -> Result<(), String> {
+fn remove(temp: &Path) -> Result<(), Failure> {
+    fs::remove_file(temp).map_err(|error| failed(temp, &error))
+}
+
+fn sync_directory(output: &Path) -> Result<(), Failure> {
     let directory = output.parent().unwrap_or(Path::new("/"));
     File::open(directory)
         .and_then(|directory| directory.sync_all())
-        .map_err(|error| format!("{} cannot be synced: {error}", directory.display()))
+        .map_err(|error| failed(directory, &error))
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            FailureReason::UserError,
+            format!(
+                "{} exists already, and overwrite was not allowed",
+                path.display()
+            ),
+        ),
+        io::ErrorKind::IsADirectory => Failure::new(
+            FailureReason::UserError,
+            format!("{} is a directory", path.display()),
+        ),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Failure::new(
+            FailureReason::ResourceError,
+            format!("{}: {error}", path.display()),
+        ),
+        _ => platform(format!("{}: {error}", path.display())),
+    }
+}
+
+fn platform(message: String) -> Failure {
+    Failure::new(FailureReason::PlatformError, message)
 }
 
 #[cfg(test)]
@@ -126,9 +141,9 @@ mod tests {
         (dir, temp, output)
     }
 
-    fn failed(outcome: Outcome) -> String {
+    fn said(outcome: Outcome) -> String {
         match outcome {
-            Outcome::PublishFailed { message } => message,
+            Outcome::PublishFailed { message, .. } => message,
             other => panic!("{other:?}"),
         }
     }
@@ -146,7 +161,7 @@ mod tests {
     fn an_existing_output_is_kept_unless_overwriting_was_allowed() {
         let (_dir, temp, output) = place();
         fs::write(&output, "other").unwrap();
-        assert!(failed(publish(&temp, &output, 5, false)).contains("exists already"));
+        assert!(said(publish(&temp, &output, 5, false)).contains("exists already"));
         assert_eq!(fs::read_to_string(&output).unwrap(), "other");
         assert!(temp.exists(), "the encode is not thrown away");
         assert_eq!(publish(&temp, &output, 5, true), Outcome::Published);
@@ -164,11 +179,11 @@ mod tests {
     #[test]
     fn a_missing_or_changed_temporary_file_publishes_nothing() {
         let (_dir, temp, output) = place();
-        assert!(failed(publish(&temp, &output, 6, true)).contains("5 bytes where 6"));
+        assert!(said(publish(&temp, &output, 6, true)).contains("5 bytes where 6"));
         fs::remove_file(&temp).unwrap();
-        assert!(failed(publish(&temp, &output, 5, true)).contains("not to be found"));
+        assert!(said(publish(&temp, &output, 5, true)).contains("not to be found"));
         fs::write(&output, "somebody else's").unwrap();
-        assert!(failed(publish(&temp, &output, 5, true)).contains("is not the 5 bytes"));
+        assert!(said(publish(&temp, &output, 5, true)).contains("is not the 5 bytes"));
     }
 
     #[test]
@@ -176,7 +191,7 @@ mod tests {
         let (dir, _temp, output) = place();
         let stranger = dir.path().join("b.mp4");
         fs::write(&stranger, "12345").unwrap();
-        assert!(failed(publish(&stranger, &output, 5, true)).contains("not a temporary file"));
+        assert!(said(publish(&stranger, &output, 5, true)).contains("not a temporary file"));
         assert!(stranger.exists());
     }
 }

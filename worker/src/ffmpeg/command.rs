@@ -82,7 +82,7 @@ fn add_input(args: &mut Args, settings: &Settings, input: Option<&Media>) -> boo
             let (width, height) = match settings.size {
                 Some(Size::Exact { width, height }) => (width, height),
                 // 16:9, rounded to even.
-                Some(Size::Height(height)) => ((height * 16 / 9 + 1) / 2 * 2, height),
+                Some(Size::Height(height)) => ((height * 16 / 9).next_multiple_of(2), height),
                 None => SYNTHETIC_SIZE,
             };
             let fps = settings.fps.unwrap_or(SYNTHETIC_FPS);

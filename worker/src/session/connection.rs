@@ -214,7 +214,9 @@ async fn say(
     send(&mut sink, hello(session), cutoff).await?;
     loop {
         let now = Instant::now();
-        if now.duration_since(*wire.heard_at.lock().unwrap_or_else(PoisonError::into_inner)) > cutoff {
+        if now.duration_since(*wire.heard_at.lock().unwrap_or_else(PoisonError::into_inner))
+            > cutoff
+        {
             return Err(if next_heartbeat.is_some() {
                 SessionEnd::CutOff(cutoff)
             } else {

@@ -54,10 +54,19 @@ impl Master {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (send, sessions) = mpsc::unbounded_channel();
-        let shared = Shared { token: token.map(Into::into), sessions: send };
-        let app = Router::new().route(SESSION_PATH, get(accept)).with_state(shared);
+        let shared = Shared {
+            token: token.map(Into::into),
+            sessions: send,
+        };
+        let app = Router::new()
+            .route(SESSION_PATH, get(accept))
+            .with_state(shared);
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Master { address, sessions, server }
+        Master {
+            address,
+            sessions,
+            server,
+        }
     }
 
     pub fn url(&self) -> String {
@@ -66,7 +75,10 @@ impl Master {
 
     /// The next connection, its hello unread.
     pub async fn connection(&mut self) -> Session {
-        timeout(PATIENCE, self.sessions.recv()).await.expect("no connection").unwrap()
+        timeout(PATIENCE, self.sessions.recv())
+            .await
+            .expect("no connection")
+            .unwrap()
     }
 
     /// The next connection, welcomed.
@@ -84,14 +96,22 @@ impl Drop for Master {
     }
 }
 
-async fn accept(State(shared): State<Shared>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> axum::response::Response {
+async fn accept(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> axum::response::Response {
     if let Some(token) = &shared.token {
-        let given = headers.get("authorization").and_then(|value| value.to_str().ok());
+        let given = headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
         if given != Some(&format!("Bearer {token}")) {
             return StatusCode::UNAUTHORIZED.into_response();
         }
     }
-    upgrade.on_upgrade(move |socket| serve(socket, shared)).into_response()
+    upgrade
+        .on_upgrade(move |socket| serve(socket, shared))
+        .into_response()
 }
 
 async fn serve(mut socket: WebSocket, shared: Shared) {
@@ -130,11 +150,18 @@ impl Session {
     }
 
     pub fn welcome(&self) {
-        self.send(ToWorker::Welcome { version: 1, heartbeat_ms: HEARTBEAT_MS, cutoff_ms: CUTOFF_MS });
+        self.send(ToWorker::Welcome {
+            version: 1,
+            heartbeat_ms: HEARTBEAT_MS,
+            cutoff_ms: CUTOFF_MS,
+        });
     }
 
     pub async fn next(&mut self) -> ToMaster {
-        timeout(PATIENCE, self.frames.recv()).await.expect("the worker says nothing").expect("the session ended")
+        timeout(PATIENCE, self.frames.recv())
+            .await
+            .expect("the worker says nothing")
+            .expect("the session ended")
     }
 
     /// Reads until `wanted` answers.
@@ -146,13 +173,17 @@ impl Session {
                 }
             }
         };
-        timeout(PATIENCE, search).await.expect("what was waited for does not come")
+        timeout(PATIENCE, search)
+            .await
+            .expect("what was waited for does not come")
     }
 
     /// Waits until the worker has closed the connection.
     pub async fn ended(&mut self) {
         let end = async { while self.frames.recv().await.is_some() {} };
-        timeout(PATIENCE, end).await.expect("the session does not end");
+        timeout(PATIENCE, end)
+            .await
+            .expect("the session does not end");
     }
 
     pub async fn hello(&mut self) -> Hello {
@@ -174,7 +205,9 @@ impl Session {
 
     pub async fn progressed(&mut self, attempt: Attempt) -> ffrtmp_api::protocol::Progress {
         self.until(|frame| match frame {
-            ToMaster::Progress { reports } => reports.into_iter().find(|r| r.attempt == attempt && r.frames > 0),
+            ToMaster::Progress { reports } => reports
+                .into_iter()
+                .find(|r| r.attempt == attempt && r.frames > 0),
             ToMaster::Outcome { outcome, log, .. } => panic!("{outcome:?}\n{log}"),
             _ => None,
         })
@@ -184,7 +217,12 @@ impl Session {
     /// Waits for `Encoded`: the temporary file, its size, and what was measured.
     pub async fn encoded(&mut self, attempt: Attempt) -> (String, u64, MediaResult) {
         self.until(|frame| match frame {
-            ToMaster::Encoded { attempt: a, temp, bytes, result } if a == attempt => Some((temp, bytes, result)),
+            ToMaster::Encoded {
+                attempt: a,
+                temp,
+                bytes,
+                result,
+            } if a == attempt => Some((temp, bytes, result)),
             ToMaster::Outcome { outcome, log, .. } => panic!("{outcome:?}\n{log}"),
             _ => None,
         })
@@ -193,7 +231,11 @@ impl Session {
 
     pub async fn outcome(&mut self, attempt: Attempt) -> (Outcome, String) {
         self.until(|frame| match frame {
-            ToMaster::Outcome { attempt: a, outcome, log } if a == attempt => Some((outcome, log)),
+            ToMaster::Outcome {
+                attempt: a,
+                outcome,
+                log,
+            } if a == attempt => Some((outcome, log)),
             _ => None,
         })
         .await
@@ -205,7 +247,10 @@ impl Session {
 }
 
 pub fn attempt(job: u64) -> Attempt {
-    Attempt { job: JobSeq(job), no: AttemptNo(1) }
+    Attempt {
+        job: JobSeq(job),
+        no: AttemptNo(1),
+    }
 }
 
 pub fn order(attempt: Attempt, edit: impl FnOnce(&mut JobSpec)) -> Assignment {

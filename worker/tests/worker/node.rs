@@ -58,7 +58,10 @@ impl Node {
                 std::future::pending::<()>().await;
             }
         }));
-        Running { stop: Some(stop), task }
+        Running {
+            stop: Some(stop),
+            task,
+        }
     }
 
     pub fn media(&self, name: &str) -> PathBuf {
@@ -76,7 +79,11 @@ impl Node {
 
     pub fn scratch_and_records(&self) -> Vec<String> {
         let state = self.dir.path().join("state");
-        [names(&state.join("scratch")), names(&state.join("attempts"))].concat()
+        [
+            names(&state.join("scratch")),
+            names(&state.join("attempts")),
+        ]
+        .concat()
     }
 }
 
@@ -87,19 +94,27 @@ impl Running {
     }
 
     pub async fn ended(self) -> anyhow::Result<()> {
-        timeout(PATIENCE, self.task).await.expect("the worker does not end").unwrap()
+        timeout(PATIENCE, self.task)
+            .await
+            .expect("the worker does not end")
+            .unwrap()
     }
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
 
 pub fn clip() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/media/bigbuckbunny.mp4").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/media/bigbuckbunny.mp4")
+        .canonicalize()
+        .unwrap()
 }
 
 /// Waits until `holds`.
@@ -118,7 +133,14 @@ pub fn is_dead(pid: u32) -> bool {
 
 /// The number a script wrote, once it is complete.
 pub async fn pid_in(path: &Path) -> u32 {
-    let read = || fs::read_to_string(path).ok().filter(|text| text.ends_with('\n'))?.trim().parse().ok();
+    let read = || {
+        fs::read_to_string(path)
+            .ok()
+            .filter(|text| text.ends_with('\n'))?
+            .trim()
+            .parse()
+            .ok()
+    };
     eventually("a script does not write its pid", || read().is_some()).await;
     read().unwrap()
 }

@@ -36,20 +36,43 @@ async fn an_encode_survives_a_broken_session_and_its_result_is_repeated_until_it
     let mut master = Master::at(address, None).await;
     for _ in 0..2 {
         let (mut session, hello) = master.session().await;
-        assert_eq!(hello.attempts, [LiveAttempt { attempt: attempt(1), started: true, paused: false }]);
+        assert_eq!(
+            hello.attempts,
+            [LiveAttempt {
+                attempt: attempt(1),
+                started: true,
+                paused: false
+            }]
+        );
         session.encoded(attempt(1)).await;
-        assert_eq!(node.listing(), [".out.mp4.ffrtmp-1-1.part"], "published without an order");
+        assert_eq!(
+            node.listing(),
+            [".out.mp4.ffrtmp-1-1.part"],
+            "published without an order"
+        );
     }
     let (mut session, _) = master.session().await;
     let (temp, bytes, _) = session.encoded(attempt(1)).await;
     let output = node.media_text("out.mp4").unwrap();
-    session.send(ToWorker::Publish { attempt: attempt(1), temp, output, bytes, overwrite: false });
+    session.send(ToWorker::Publish {
+        attempt: attempt(1),
+        temp,
+        output,
+        bytes,
+        overwrite: false,
+    });
     assert_eq!(session.outcome(attempt(1)).await.0, Outcome::Published);
     drop(session);
     let (mut session, hello) = master.session().await;
-    assert_eq!(hello.attempts.len(), 1, "an outcome not acknowledged is still held");
+    assert_eq!(
+        hello.attempts.len(),
+        1,
+        "an outcome not acknowledged is still held"
+    );
     assert_eq!(session.outcome(attempt(1)).await.0, Outcome::Published);
-    session.send(ToWorker::OutcomeRecorded { attempt: attempt(1) });
+    session.send(ToWorker::OutcomeRecorded {
+        attempt: attempt(1),
+    });
     session.send(ToWorker::Resync);
     assert_eq!(session.hello().await.attempts, []);
 }
@@ -74,16 +97,25 @@ async fn a_revoked_attempt_leaves_nothing_and_is_never_heard_of_again() {
     drop(session);
     let mut session = master.connection().await;
     assert_eq!(session.hello().await.attempts.len(), 2);
-    session.send(ToWorker::Revoke { attempt: attempt(1) });
-    session.send(ToWorker::Revoke { attempt: attempt(2) });
+    session.send(ToWorker::Revoke {
+        attempt: attempt(1),
+    });
+    session.send(ToWorker::Revoke {
+        attempt: attempt(2),
+    });
     session.welcome();
     eventually("revoked files stay", || node.listing().is_empty()).await;
-    eventually("revoked records stay", || node.scratch_and_records().is_empty()).await;
+    eventually("revoked records stay", || {
+        node.scratch_and_records().is_empty()
+    })
+    .await;
     session.send(ToWorker::Resync);
     let hello = session
         .until(|frame| match frame {
             ToMaster::Hello(hello) => Some(hello),
-            ToMaster::Outcome { .. } | ToMaster::Encoded { .. } => panic!("a revoked attempt was heard of: {frame:?}"),
+            ToMaster::Outcome { .. } | ToMaster::Encoded { .. } => {
+                panic!("a revoked attempt was heard of: {frame:?}")
+            }
             _ => None,
         })
         .await;
@@ -115,7 +147,9 @@ async fn more_assignments_than_slots_wait_for_one() {
     node.config.slots = Some(1);
     let _running = node.start();
     let (mut session, _) = master.session().await;
-    session.send(ToWorker::Assign((1..=3).map(|job| order(attempt(job), tiny)).collect()));
+    session.send(ToWorker::Assign(
+        (1..=3).map(|job| order(attempt(job), tiny)).collect(),
+    ));
     let (mut running, mut done) = (0, 0);
     while done < 3 {
         match session.next().await {
@@ -137,9 +171,17 @@ async fn a_refusal_for_good_ends_the_worker_with_the_master_s_words() {
     let running = node.start();
     let mut session = master.connection().await;
     session.hello().await;
-    session.send(ToWorker::Refused { message: "the name n1 is taken by 10.0.0.7".into(), retry: false });
+    session.send(ToWorker::Refused {
+        message: "the name n1 is taken by 10.0.0.7".into(),
+        retry: false,
+    });
     let error = running.ended().await.unwrap_err();
-    assert!(error.to_string().contains("the name n1 is taken by 10.0.0.7"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("the name n1 is taken by 10.0.0.7"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +191,10 @@ async fn a_refusal_for_now_is_tried_again() {
     let _running = node.start();
     let mut session = master.connection().await;
     session.hello().await;
-    session.send(ToWorker::Refused { message: "not yet".into(), retry: true });
+    session.send(ToWorker::Refused {
+        message: "not yet".into(),
+        retry: true,
+    });
     let (_session, hello) = master.session().await;
     assert_eq!(hello.name, "n1");
 }
@@ -178,7 +223,11 @@ async fn a_master_that_hangs_is_left_and_found_again() {
     let far = TcpStream::connect(master.address).await.unwrap();
     let (mut near_read, mut near_write) = near.into_split();
     let (mut far_read, mut far_write) = far.into_split();
-    let up = tokio::spawn(async move { tokio::io::copy(&mut near_read, &mut far_write).await.map(|_| (near_read, far_write)) });
+    let up = tokio::spawn(async move {
+        tokio::io::copy(&mut near_read, &mut far_write)
+            .await
+            .map(|_| (near_read, far_write))
+    });
     let down = tokio::spawn(async move {
         let mut buffer = [0; 4096];
         loop {
@@ -187,7 +236,9 @@ async fn a_master_that_hangs_is_left_and_found_again() {
         }
     });
     let (mut session, _) = master.session().await;
-    session.until(|frame| matches!(frame, ToMaster::Heartbeat(_)).then_some(())).await;
+    session
+        .until(|frame| matches!(frame, ToMaster::Heartbeat(_)).then_some(()))
+        .await;
     // From here on the worker hears nothing, though the connection stands.
     down.abort();
     let again = tokio::time::timeout(crate::master::PATIENCE, proxy.accept()).await;
@@ -216,9 +267,17 @@ async fn metrics_are_served_where_the_hello_says_even_if_the_port_was_taken() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
     }
-    for name in ["cpu_usage", "memory_bytes", "heartbeats_total", "uptime_seconds"] {
+    for name in [
+        "cpu_usage",
+        "memory_bytes",
+        "heartbeats_total",
+        "uptime_seconds",
+    ] {
         let line = format!("ffrtmp_worker_{name}{{node_id=\"n1\"}} ");
-        assert!(text.lines().any(|l| l.starts_with(&line)), "{line} is not in\n{text}");
+        assert!(
+            text.lines().any(|l| l.starts_with(&line)),
+            "{line} is not in\n{text}"
+        );
     }
     assert!(get(&address, "/healthz").await.contains("200 OK"));
     assert!(get(&address, "/readyz").await.contains("200 OK"));
