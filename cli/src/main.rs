@@ -1,2 +1,27 @@
-//! stub
-fn main() {}
+//! `ffrtmp`: the one command-line tool. This file only goes from arguments to an exit code.
+//!
+//! The master and the worker are libraries (`ffrtmp-host`, `ffrtmp-worker`); here is what a person touches. Nothing in this
+//! crate decides where a job runs or how it is encoded.
+
+mod args;
+mod commands;
+mod connection;
+mod dirs;
+mod exit;
+mod listen;
+mod logging;
+mod output;
+mod progress;
+mod service;
+mod supervisor;
+mod token;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    exit::code_of(commands::run(args))
+}
