@@ -16,7 +16,6 @@ use crate::{
 #[command(
     name = "ffrtmp",
     version,
-    propagate_version = true,
     max_term_width = 110,
     arg_required_else_help = true,
     after_help = "Examples:
@@ -47,7 +46,14 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// How to print answers: table, json or jsonl (one JSON object a line)
-    #[arg(short = 'o', long, global = true, value_name = "FORMAT", value_enum)]
+    #[arg(
+        short = 'o',
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        hide_possible_values = true
+    )]
     pub format: Option<Format>,
     /// How long to wait for a master that does not answer (it may be restarting), as in 5s
     #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = crate::values::duration)]
@@ -57,8 +63,13 @@ pub struct GlobalArgs {
 /// `--output` as a second name of `--format`, on every command but `jobs submit`, where it may name the media output.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct OutputArg {
-    /// Same as --format
-    #[arg(long = "output", value_name = "FORMAT", value_enum)]
+    /// Same as --format: table, json or jsonl
+    #[arg(
+        long = "output",
+        value_name = "FORMAT",
+        value_enum,
+        hide_possible_values = true
+    )]
     pub output: Option<Format>,
 }
 
@@ -141,7 +152,7 @@ mod tests {
     #[test]
     fn every_command_that_does_something_has_an_example() {
         walk(&Args::command(), "ffrtmp", &mut |path, command| {
-            if !command.has_subcommands() && !path.ends_with("version") {
+            if !command.has_subcommands() && path != "ffrtmp version" {
                 let help = command
                     .get_after_help()
                     .map(ToString::to_string)

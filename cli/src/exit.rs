@@ -48,8 +48,8 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Failure {
         match &error {
             ClientError::BadUrl { .. } => Failure::Usage(error.to_string()),
-            ClientError::Unreachable { url, .. } => Failure::Failed(format!(
-                "{error}\n  start one here with `ffrtmp up`, or name another with --master or FFRTMP_MASTER (tried {url})"
+            ClientError::Unreachable { .. } => Failure::Failed(format!(
+                "{error}\n  start one here with `ffrtmp up`, or name another with --master or FFRTMP_MASTER"
             )),
             ClientError::Refused { status: 401, .. } => Failure::Failed(format!(
                 "{error}\n  give the master's token in FFRTMP_TOKEN or with --token-file"

@@ -33,13 +33,13 @@ impl LogFormat {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
-    /// How log lines on stderr look. What is logged: RUST_LOG, as in RUST_LOG=debug
+    /// How log lines on stderr look: pretty or json. What is logged: RUST_LOG, as in RUST_LOG=debug
     #[arg(
         long,
         value_enum,
         default_value_t,
         value_name = "FORMAT",
-        hide_possible_values = false
+        hide_possible_values = true
     )]
     pub log_format: LogFormat,
 }

@@ -194,10 +194,12 @@ async fn supervise(roles: &Roles<'_>, probe: Client, format: Format) -> Result {
             }
         }
     }
-    eprintln!(
-        "ffrtmp up: ending; running encodes have {:.0?} to finish (Ctrl-C again ends them now)",
-        roles.args.grace
-    );
+    if outcome.is_ok() {
+        eprintln!(
+            "ffrtmp up: ending; running encodes have {:.0?} to finish (Ctrl-C again ends them now)",
+            roles.args.grace
+        );
+    }
     match (supervisor.drain().await, outcome) {
         (_, Err(error)) => Err(error),
         (Drained::Cleanly, Ok(_)) => Ok(()),

@@ -10,7 +10,8 @@ use clap::Args;
 use ffrtmp_api::{ids::JobRef, rest::JobLogs};
 
 use crate::{
-    args::GlobalArgs,
+    args::{GlobalArgs, OutputArg},
+    commands::format,
     connection::connect,
     exit::{Failure, Result},
     output::Format,
@@ -33,15 +34,15 @@ pub struct LogsArgs {
     /// Go on printing until the job has ended
     #[arg(long, short = 'f')]
     follow: bool,
-    /// Same as --format
-    #[arg(long, value_name = "FORMAT", value_enum)]
-    output: Option<Format>,
+    /// How to print.
+    #[command(flatten)]
+    output: OutputArg,
 }
 
 /// Prints it.
 pub fn run(args: &LogsArgs, global: &GlobalArgs) -> Result {
     let client = connect(global)?;
-    let format = super::super::format(args.output, global);
+    let format = format(args.output.output, global);
     let mut last: Option<JobLogs> = None;
     loop {
         let logs = client.logs(args.id)?;

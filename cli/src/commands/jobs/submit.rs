@@ -30,7 +30,7 @@ use crate::{
   ffrtmp jobs submit --input in.mp4 --output out.mp4 --size 1280x720 --crf 21 --follow
   ffrtmp jobs submit --input in.mp4 --output out.webm --codec vp9 --bitrate 2.5M --wait
   ffrtmp jobs submit --input in.mp4 --output out.mp4 --require zone=eu --label show=news
-  ffrtmp jobs submit --input in.mp4 --output ./json --output json
+  ffrtmp jobs submit --input in.mp4 --output out.mp4 --output json
 
 Files are named as the worker sees them: relative paths are made absolute against the current
 directory, and need not exist here. Without --input a synthetic source is encoded (10 s); without
