@@ -1,5 +1,7 @@
 //! The real binary against a master of cardboard: what a user types, what they read, and the exit code.
 
+#![allow(clippy::unwrap_used)] // in a test, that is the report
+
 mod fake_master;
 
 use std::{
