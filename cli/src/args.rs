@@ -141,6 +141,10 @@ mod tests {
                     .take_while(|w| !matches!(*w, ">" | "|" | "#" | "&"))
                     .collect();
                 examples += 1;
+                assert!(
+                    line.len() <= 96,
+                    "{path}: the example {line:?} would be wrapped"
+                );
                 if let Err(error) = Args::try_parse_from(&words) {
                     panic!("{path}: the example {line:?} does not parse: {error}");
                 }

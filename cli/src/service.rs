@@ -3,7 +3,11 @@
 //! The first SIGTERM or SIGINT asks for an orderly end, the second ends at once. (What is durable stays so, and every
 //! ffmpeg dies with its worker.)
 
-use std::{future::Future, pin::Pin};
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -29,7 +33,7 @@ where
             ends.next().await;
             // The receiver is gone only when the service has ended by itself.
             let _ = tell.send(());
-            ends.next().await;
+            ends.again().await;
             std::process::exit(1);
         });
         let shutdown = Box::pin(async {
@@ -44,11 +48,15 @@ where
     outcome
 }
 
+/// Signals within this time are one request: a terminal, a shell and a `timeout` may each pass on the same Ctrl-C.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
+
 /// The signals that ask a process to end.
 pub struct Ends {
     term: Signal,
     int: Signal,
     hangup: Signal,
+    first: Option<Instant>,
 }
 
 impl Ends {
@@ -58,6 +66,7 @@ impl Ends {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            first: None,
         })
     }
 
@@ -67,6 +76,20 @@ impl Ends {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
             _ = self.hangup.recv() => {}
+        }
+        self.first.get_or_insert_with(Instant::now);
+    }
+
+    /// Waits for one that comes after the first and is not an echo of it. Safe to drop half-way.
+    pub async fn again(&mut self) {
+        loop {
+            self.next().await;
+            if self
+                .first
+                .is_some_and(|first| first.elapsed() > SAME_REQUEST)
+            {
+                return;
+            }
         }
     }
 }

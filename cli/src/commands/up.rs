@@ -40,7 +40,7 @@ const WORKER_ENDS_WITHIN: Duration = Duration::from_secs(10);
 #[command(after_help = "Examples:
   ffrtmp up
   ffrtmp up --workers 2 --slots 2 --data-dir /tmp/ffrtmp
-  ffrtmp up --listen 127.0.0.1:18080 --metrics-listen 127.0.0.1:19090 --worker-metrics-listen 127.0.0.1:19091
+  ffrtmp up --listen 127.0.0.1:18080 --metrics-listen 127.0.0.1:19090
 
 Ctrl-C ends it in order: running encodes get --grace to finish, what is left goes back to the queue,
 which is kept in --data-dir. A second Ctrl-C ends it at once. Logs go to stderr; RUST_LOG=info shows more.")]
@@ -109,13 +109,8 @@ pub fn run(args: UpArgs, global: &GlobalArgs) -> Result {
     for address in &worker_metrics {
         listen::require_free("a worker's metrics", "--worker-metrics-listen", *address)?;
     }
-    let data_dir = args.data_dir.clone().map_or_else(dirs::data_dir, Ok)?;
-    let policies = dirs::policies_dir(args.policies.clone(), &data_dir);
-    for dir in [&data_dir, &policies] {
-        fs::create_dir_all(dir).map_err(|error| {
-            Failure::failed(format!("cannot make the folder {}: {error}", dir.display()))
-        })?;
-    }
+    let data_dir = made(args.data_dir.clone().map_or_else(dirs::data_dir, Ok)?)?;
+    let policies = made(dirs::policies_dir(args.policies.clone(), &data_dir))?;
     let ready = Ready {
         api: format!("http://{}", near(args.listen)),
         master_metrics: format!("http://{}/metrics", near(args.metrics_listen)),
@@ -141,6 +136,15 @@ pub fn run(args: UpArgs, global: &GlobalArgs) -> Result {
     let outcome = runtime.block_on(supervise(&roles, probe, global.format.unwrap_or_default()));
     runtime.shutdown_background();
     outcome
+}
+
+/// The folder, made if it is missing, by its full name.
+fn made(dir: PathBuf) -> Result<PathBuf> {
+    fs::create_dir_all(&dir)
+        .and_then(|()| dir.canonicalize())
+        .map_err(|error| {
+            Failure::failed(format!("cannot make the folder {}: {error}", dir.display()))
+        })
 }
 
 /// The life of the cluster: start, ready, run, drain.

@@ -130,7 +130,7 @@ impl Supervisor {
             while group.iter_mut().any(|child| child.exited().is_none()) {
                 tokio::select! {
                     _ = self.deaths.recv() => continue,
-                    () = self.ends.next() => {}
+                    () = self.ends.again() => {}
                     () = sleep_until(deadline) => {}
                 }
                 drained = Drained::ByForce;
