@@ -199,6 +199,9 @@ pub enum Outcome {
     Published,
     /// The rename ordered by [`ToWorker::Publish`] cannot be done here; another worker may be asked.
     PublishFailed {
+        /// The class of failure: `user_error` when the output exists and may not be replaced, `platform_error` when the
+        /// finished file is gone.
+        reason: FailureReason,
         /// Why, for people.
         message: String,
     },

@@ -11,6 +11,10 @@ pub struct Cluster {
     /// Sorted by id.
     workers: Vec<Worker>,
     taken: Vec<JobOn>,
+    /// Workers whose figures changed, oldest first. Forgotten when workers come or go, or when it grows long.
+    changed: Vec<WorkerId>,
+    /// How many changes had been forgotten before `changed` begins.
+    forgotten: u64,
 }
 
 impl Cluster {
@@ -21,30 +25,82 @@ impl Cluster {
 
     /// The worker of that id.
     pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
-        self.workers.binary_search_by_key(&id, |w| w.id).ok().map(|i| &self.workers[i])
+        self.index_of(id).map(|i| &self.workers[i])
+    }
+
+    /// Where that worker stands in [`Cluster::workers`].
+    pub fn index_of(&self, id: WorkerId) -> Option<usize> {
+        // Ids are handed out in order and seldom retired, so the place is usually known without searching.
+        match self.workers.get((id as usize).wrapping_sub(1)) {
+            Some(worker) if worker.id == id => Some(id as usize - 1),
+            _ => self.workers.binary_search_by_key(&id, |w| w.id).ok(),
+        }
+    }
+
+    /// How many changes there have been: a mark for [`Cluster::changed_since`].
+    pub fn changes_seen(&self) -> u64 {
+        self.forgotten + self.changed.len() as u64
+    }
+
+    /// The workers whose figures changed since a mark, and the new mark. `None` if that is no longer known, or if workers
+    /// came or went: look at all of them.
+    pub fn changed_since(&self, mark: u64) -> Option<(&[WorkerId], u64)> {
+        let from = mark.checked_sub(self.forgotten)?;
+        Some((self.changed.get(from as usize..)?, self.changes_seen()))
     }
 
     /// Forgets everything: a full snapshot follows.
     pub fn clear(&mut self) {
         self.workers.clear();
         self.taken.clear();
+        self.forget_changes();
+    }
+
+    fn forget_changes(&mut self) {
+        self.forgotten = self.changes_seen() + 1;
+        self.changed.clear();
     }
 
     /// Applies one change.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::WorkerUp(worker) => match self.workers.binary_search_by_key(&worker.id, |w| w.id) {
-                Ok(i) => self.workers[i] = worker.clone(),
-                Err(i) => self.workers.insert(i, worker.clone()),
-            },
-            Change::WorkerGone(id) => self.workers.retain(|w| w.id != *id),
-            Change::WorkerAccepting { worker, accepting } => self.with(*worker, |w| w.accepting = *accepting),
-            Change::WorkerLoad { worker, cpu_load_permille, memory_used_mib } => self.with(*worker, |w| {
+            Change::WorkerUp(worker) => {
+                match self.workers.binary_search_by_key(&worker.id, |w| w.id) {
+                    Ok(i) if self.workers[i].gpus.len() == worker.gpus.len() => {
+                        self.workers[i] = worker.clone();
+                        self.note(worker.id);
+                    }
+                    Ok(i) => {
+                        self.workers[i] = worker.clone();
+                        self.forget_changes();
+                    }
+                    Err(i) => {
+                        self.workers.insert(i, worker.clone());
+                        self.forget_changes();
+                    }
+                }
+            }
+            Change::WorkerGone(id) => {
+                self.workers.retain(|w| w.id != *id);
+                self.forget_changes();
+            }
+            Change::WorkerAccepting { worker, accepting } => {
+                self.with(*worker, |w| w.accepting = *accepting)
+            }
+            Change::WorkerLoad {
+                worker,
+                cpu_load_permille,
+                memory_used_mib,
+            } => self.with(*worker, |w| {
                 w.cpu_load_permille = *cpu_load_permille;
                 w.memory_used_mib = *memory_used_mib;
             }),
             Change::WorkerTags { worker, tags } => self.with(*worker, |w| w.tags = *tags),
-            Change::GpuLoad { worker, gpu, load_permille } => self.with(*worker, |w| {
+            Change::GpuLoad {
+                worker,
+                gpu,
+                load_permille,
+            } => self.with(*worker, |w| {
                 if let Some(gpu) = w.gpus.get_mut(*gpu as usize) {
                     gpu.load_permille = *load_permille;
                 }
@@ -61,20 +117,48 @@ impl Cluster {
             && worker.slots_used < worker.slots
             && worker.encoders & class.encoders == class.encoders
             && worker.tags & class.tags == class.tags
-            && worker.reserved.cpu_millicores + cost.cpu_millicores <= worker.capacity.cpu_millicores
-            && worker.reserved.memory_mib + cost.memory_mib <= worker.capacity.memory_mib
+            && cost.cpu_millicores
+                <= worker
+                    .capacity
+                    .cpu_millicores
+                    .saturating_sub(worker.reserved.cpu_millicores)
+            && cost.memory_mib
+                <= worker
+                    .capacity
+                    .memory_mib
+                    .saturating_sub(worker.reserved.memory_mib)
             && (!class.gpu || worker.gpus.iter().any(|gpu| Self::gpu_fits(gpu, cost)))
+    }
+
+    /// Whether a job of `class` could run on `worker` if nothing else did.
+    pub fn could_ever_fit(worker: &Worker, class: &Class, cost: &Resources) -> bool {
+        worker.accepting
+            && worker.slots > 0
+            && worker.encoders & class.encoders == class.encoders
+            && worker.tags & class.tags == class.tags
+            && cost.cpu_millicores <= worker.capacity.cpu_millicores
+            && cost.memory_mib <= worker.capacity.memory_mib
+            && (!class.gpu
+                || worker.gpus.iter().any(|gpu| {
+                    cost.gpu_sessions <= gpu.sessions_max && cost.gpu_memory_mib <= gpu.memory_mib
+                }))
     }
 
     /// Whether `gpu` has room for `cost`.
     pub fn gpu_fits(gpu: &Gpu, cost: &Resources) -> bool {
-        gpu.sessions_used + cost.gpu_sessions <= gpu.sessions_max
-            && gpu.memory_reserved_mib + cost.gpu_memory_mib <= gpu.memory_mib
+        cost.gpu_sessions <= gpu.sessions_max.saturating_sub(gpu.sessions_used)
+            && cost.gpu_memory_mib <= gpu.memory_mib.saturating_sub(gpu.memory_reserved_mib)
     }
 
     /// Takes a candidate's capacity on a worker for the rest of this plan.
     pub fn place(&mut self, candidate: &Candidate, worker: WorkerId, gpu: Option<u32>) {
-        let on = JobOn { job: candidate.job, worker, gpu, group: candidate.group, cost: candidate.cost };
+        let on = JobOn {
+            job: candidate.job,
+            worker,
+            gpu,
+            group: candidate.group,
+            cost: candidate.cost,
+        };
         self.with(worker, |w| take(w, &on));
         self.taken.push(on);
     }
@@ -87,28 +171,53 @@ impl Cluster {
     }
 
     fn with(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker)) {
-        if let Ok(i) = self.workers.binary_search_by_key(&id, |w| w.id) {
+        if let Some(i) = self.index_of(id) {
             change(&mut self.workers[i]);
+            self.note(id);
         }
+    }
+
+    fn note(&mut self, id: WorkerId) {
+        // Past that, looking at all workers is no dearer than looking at the changed ones.
+        if self.changed.len() > self.workers.len() {
+            self.forget_changes();
+        }
+        self.changed.push(id);
     }
 }
 
 fn take(worker: &mut Worker, on: &JobOn) {
-    worker.slots_used += 1;
-    worker.reserved.cpu_millicores += on.cost.cpu_millicores;
-    worker.reserved.memory_mib += on.cost.memory_mib;
+    worker.slots_used = worker.slots_used.saturating_add(1);
+    worker.reserved.cpu_millicores = worker
+        .reserved
+        .cpu_millicores
+        .saturating_add(on.cost.cpu_millicores);
+    worker.reserved.memory_mib = worker
+        .reserved
+        .memory_mib
+        .saturating_add(on.cost.memory_mib);
     if let Some(gpu) = on.gpu.and_then(|i| worker.gpus.get_mut(i as usize)) {
-        gpu.sessions_used += on.cost.gpu_sessions;
-        gpu.memory_reserved_mib += on.cost.gpu_memory_mib;
+        gpu.sessions_used = gpu.sessions_used.saturating_add(on.cost.gpu_sessions);
+        gpu.memory_reserved_mib = gpu
+            .memory_reserved_mib
+            .saturating_add(on.cost.gpu_memory_mib);
     }
 }
 
 fn give_back(worker: &mut Worker, on: &JobOn) {
     worker.slots_used = worker.slots_used.saturating_sub(1);
-    worker.reserved.cpu_millicores = worker.reserved.cpu_millicores.saturating_sub(on.cost.cpu_millicores);
-    worker.reserved.memory_mib = worker.reserved.memory_mib.saturating_sub(on.cost.memory_mib);
+    worker.reserved.cpu_millicores = worker
+        .reserved
+        .cpu_millicores
+        .saturating_sub(on.cost.cpu_millicores);
+    worker.reserved.memory_mib = worker
+        .reserved
+        .memory_mib
+        .saturating_sub(on.cost.memory_mib);
     if let Some(gpu) = on.gpu.and_then(|i| worker.gpus.get_mut(i as usize)) {
         gpu.sessions_used = gpu.sessions_used.saturating_sub(on.cost.gpu_sessions);
-        gpu.memory_reserved_mib = gpu.memory_reserved_mib.saturating_sub(on.cost.gpu_memory_mib);
+        gpu.memory_reserved_mib = gpu
+            .memory_reserved_mib
+            .saturating_sub(on.cost.gpu_memory_mib);
     }
 }

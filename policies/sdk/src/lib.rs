@@ -1,15 +1,32 @@
 //! Write an ffrtmp scheduling policy in Rust: implement [`Policy`] against plain slices, and `export!` makes it a component.
 //!
+//! ```ignore
+//! struct First;
+//! impl ffrtmp_policy_sdk::Policy for First { /* init, rank, plan */ }
+//! #[cfg(target_arch = "wasm32")]
+//! ffrtmp_policy_sdk::export!(First);
+//! ```
+//!
 //! A policy is pure: it has no clock, no randomness and no I/O; time and a seed come as arguments. The same crate is the
 //! wasm policy that operators drop in and, linked natively, the master's fallback and the benchmark's twin. That is why
 //! nothing here depends on wasm tooling outside `cfg(target_arch = "wasm32")`.
 //!
 //! The contract itself, with every rule the host enforces, is `wit/scheduler.wit`; these types mirror it one to one.
 
+pub mod ageing;
 mod cluster;
+#[cfg(target_arch = "wasm32")]
+pub mod component;
+mod instance;
+mod log;
+mod places;
+mod room;
 mod types;
 
 pub use cluster::Cluster;
+pub use instance::Instance;
+pub use log::{Level, log};
+pub use places::{Place, Places, ScoreOf, Scoring, WHOLE};
 pub use types::*;
 
 /// A scheduling policy.
