@@ -11,7 +11,7 @@ use crate::exit::{Failure, Result};
 
 /// Refuses to serve the API beyond this machine without a token.
 pub fn require_token_beyond_loopback(command: &str, listen: SocketAddr, has_token: bool) -> Result {
-    if has_token || listen.ip().is_loopback() {
+    if has_token || listen.ip().to_canonical().is_loopback() {
         return Ok(());
     }
     Err(Failure::usage(format!(
@@ -73,7 +73,7 @@ mod tests {
             "{message}"
         );
         assert!(require_token_beyond_loopback("master", open, true).is_ok());
-        for near in ["127.0.0.1:8080", "[::1]:8080", "127.8.8.8:1"] {
+        for near in ["127.0.0.1:8080", "[::1]:8080", "127.8.8.8:1", "[::ffff:127.0.0.1]:1"] {
             assert!(
                 require_token_beyond_loopback("up", near.parse().unwrap(), false).is_ok(),
                 "{near}"

@@ -60,11 +60,6 @@ pub fn run(args: MasterArgs, global: &GlobalArgs) -> Result {
         std::env::var(name).ok()
     })?;
     listen::require_token_beyond_loopback("master", args.listen, token.is_some())?;
-    if args.heartbeat.is_zero() || args.heartbeat * 2 > args.lease {
-        return Err(Failure::usage(
-            "--heartbeat must be above 0 and at most half of --lease, so that one lost beat costs nothing",
-        ));
-    }
     let metrics_listen = (!args.no_metrics).then_some(args.metrics_listen);
     listen::require_free("the API", "--listen", args.listen)?;
     if let Some(address) = metrics_listen {
@@ -84,29 +79,6 @@ pub fn run(args: MasterArgs, global: &GlobalArgs) -> Result {
         lease: args.lease,
         heartbeat: args.heartbeat,
     };
+    config.check().map_err(|error| Failure::usage(format!("{error:#}")))?;
     service::run(|shutdown| ffrtmp_host::run(config, shutdown))
-}
-
-/// Stands where the master library will be until it is merged.
-mod ffrtmp_host {
-    use super::*;
-
-    #[allow(dead_code)]
-    pub struct MasterConfig {
-        pub listen: SocketAddr,
-        pub metrics_listen: Option<SocketAddr>,
-        pub data_dir: PathBuf,
-        pub policies_dir: PathBuf,
-        pub policy: String,
-        pub token: Option<String>,
-        pub lease: Duration,
-        pub heartbeat: Duration,
-    }
-
-    pub async fn run(
-        _config: MasterConfig,
-        _shutdown: impl Future<Output = ()>,
-    ) -> anyhow::Result<()> {
-        anyhow::bail!("this build has no master")
-    }
 }
