@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use ffrtmp_api::protocol::Outcome;
+use ffrtmp_api::{job::FailureReason, protocol::Outcome};
 use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
@@ -21,18 +21,36 @@ use rustix::{
 pub(crate) fn publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Outcome {
     match try_publish(temp, output, bytes, overwrite) {
         Ok(()) => Outcome::Published,
-        Err(message) => Outcome::PublishFailed { message },
+        Err(Refusal { reason, message }) => Outcome::PublishFailed { reason, message },
     }
 }
 
-fn try_publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Result<(), String> {
+/// Why the order cannot be carried out here.
+#[derive(Debug)]
+struct Refusal {
+    reason: FailureReason,
+    message: String,
+}
+
+/// Whatever is not the user's doing is ours.
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Refusal {
+            reason: FailureReason::PlatformError,
+            message,
+        }
+    }
+}
+
+fn try_publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Result<(), Refusal> {
     let name = temp.file_name().unwrap_or_default().to_string_lossy();
     if temp.parent() != output.parent() || !name.starts_with('.') || !name.contains(".ffrtmp-") {
         return Err(format!(
             "{} is not a temporary file of an attempt beside {}",
             temp.display(),
             output.display()
-        ));
+        )
+        .into());
     }
     let unreadable = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
     let there = match fs::symlink_metadata(temp) {
@@ -41,33 +59,35 @@ fn try_publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Resul
             // The rename may have been done, and its answer lost.
             return match fs::symlink_metadata(output) {
                 Ok(metadata) if metadata.is_file() && metadata.len() == bytes => {
-                    sync_directory(output)
+                    Ok(sync_directory(output)?)
                 }
                 Ok(_) => Err(format!(
                     "{} is gone, and {} is not the {bytes} bytes that were encoded",
                     temp.display(),
                     output.display()
-                )),
-                Err(_) => Err(format!(
-                    "{} is not to be found on this worker",
-                    temp.display()
-                )),
+                )
+                .into()),
+                Err(_) => {
+                    Err(format!("{} is not to be found on this worker", temp.display()).into())
+                }
             };
         }
-        Err(error) => return Err(unreadable(temp, error)),
+        Err(error) => return Err(unreadable(temp, error).into()),
     };
     if !there.is_file() || there.len() != bytes {
         return Err(format!(
             "{} holds {} bytes where {bytes} were encoded",
             temp.display(),
             there.len()
-        ));
+        )
+        .into());
     }
-    let exists = || {
-        format!(
+    let exists = || Refusal {
+        reason: FailureReason::UserError,
+        message: format!(
             "{} exists already, and overwrite was not allowed",
             output.display()
-        )
+        ),
     };
     if overwrite {
         fs::rename(temp, output).map_err(|error| unreadable(output, error))?;
@@ -80,21 +100,22 @@ fn try_publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Resul
             Err(Errno::EXIST) => return Err(exists()),
             // NFS and some FUSE file systems know no NOREPLACE. A hard link refuses an existing name just as surely.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link(temp, output, exists)?,
-            Err(error) => return Err(unreadable(output, error.into())),
+            Err(error) => return Err(unreadable(output, error.into()).into()),
         }
     }
-    sync_directory(output)
+    Ok(sync_directory(output)?)
 }
 
-fn link(temp: &Path, output: &Path, exists: impl Fn() -> String) -> Result<(), String> {
+fn link(temp: &Path, output: &Path, exists: impl Fn() -> Refusal) -> Result<(), Refusal> {
     fs::hard_link(temp, output).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(),
         _ => format!(
             "{}: this file system can neither rename without replacing nor link: {error}",
             output.display()
-        ),
+        )
+        .into(),
     })?;
-    fs::remove_file(temp).map_err(|error| format!("{}: {error}", temp.display()))
+    fs::remove_file(temp).map_err(|error| format!("{}: {error}", temp.display()).into())
 }
 
 /// A crash between link and unlink leaves both names on one file.
@@ -128,7 +149,7 @@ mod tests {
 
     fn failed(outcome: Outcome) -> String {
         match outcome {
-            Outcome::PublishFailed { message } => message,
+            Outcome::PublishFailed { message, .. } => message,
             other => panic!("{other:?}"),
         }
     }
