@@ -5,7 +5,10 @@
 //! A peer that is silent past the cut-off the master named is considered gone: the connection is dropped and made anew.
 //! Losing it never touches an encode.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ffrtmp_api::{
     limits,
@@ -86,7 +89,7 @@ enum Heard {
 
 /// The reader's news for the writer, and when anything was last heard.
 struct Wire {
-    heard_at: Cell<Instant>,
+    heard_at: Mutex<Instant>,
     news: mpsc::UnboundedSender<Heard>,
 }
 
@@ -142,7 +145,7 @@ async fn run(session: &Session) -> Result<std::convert::Infallible, SessionEnd> 
     let (sink, stream) = socket.split();
     let (news, heard) = mpsc::unbounded_channel();
     let wire = Wire {
-        heard_at: Cell::new(Instant::now()),
+        heard_at: Mutex::new(Instant::now()),
         news,
     };
     // Both halves are driven by one task, but neither waits for the other: a slow send does not stop the hearing.
@@ -163,7 +166,7 @@ async fn hear(
             Some(Err(error)) => return error.into(),
             Some(Ok(message)) => message,
         };
-        wire.heard_at.set(Instant::now());
+        *wire.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let text = match message {
             Message::Text(text) => text,
             Message::Close(_) => return SessionEnd::Closed,
@@ -211,7 +214,7 @@ async fn say(
     send(&mut sink, hello(session), cutoff).await?;
     loop {
         let now = Instant::now();
-        if now.duration_since(wire.heard_at.get()) > cutoff {
+        if now.duration_since(*wire.heard_at.lock().unwrap_or_else(PoisonError::into_inner)) > cutoff {
             return Err(if next_heartbeat.is_some() {
                 SessionEnd::CutOff(cutoff)
             } else {
