@@ -95,7 +95,7 @@ impl Librarian {
                 self.board.set(&name, &loaded.info.version, short(&choice.digest), State::Ready, None);
             }
         }
-        self.accepted.remember(&self.memory);
+        self.remember();
         seat
     }
 
@@ -138,7 +138,8 @@ impl Librarian {
     /// Works until told to stop.
     pub(super) fn run(mut self) {
         self.watch();
-        let mut next = Instant::now() + LOOK_EVERY;
+        // At once: what arrived before the watch began gave no hint.
+        let mut next = Instant::now();
         loop {
             let mut told = Vec::new();
             match self.notes.recv_timeout(next.saturating_duration_since(Instant::now())) {
@@ -167,6 +168,9 @@ impl Librarian {
     }
 
     fn act(&mut self, found: Vec<Found>) {
+        if found.is_empty() {
+            return;
+        }
         let mut arrived = Vec::new();
         for found in found {
             match found {
@@ -174,15 +178,17 @@ impl Librarian {
                 Found::File { name, bytes: Err(why), .. } => self.refuse(&name, "", &Refusal::Read(why)),
                 Found::File { name, bytes: Ok(bytes), noticed } => {
                     if let Some(loaded) = self.consider(&name, &bytes) {
-                        arrived.push((loaded, noticed));
+                        arrived.push((loaded, noticed, bytes));
                     }
                 }
             }
         }
         // All that was met in one look is told first, so that files which came together are known to before one is chosen.
         let mut verdict = None;
-        for ((loaded, instance), noticed) in arrived {
+        let mut keep = Vec::new();
+        for ((loaded, instance), noticed, bytes) in arrived {
             let arrival = self.arrivals.arrived(&loaded.name, noticed, &self.current);
+            keep.push((loaded.clone(), bytes));
             verdict = Some((arrival, loaded, instance));
         }
         match verdict {
@@ -201,6 +207,22 @@ impl Librarian {
                 }
             }
         }
+        // Only now the disk: a sync can take long, and the swap need not wait for it.
+        for (loaded, bytes) in keep {
+            self.keep(&loaded.name, &loaded.digest, &bytes);
+        }
+        self.remember();
+    }
+
+    fn keep(&self, name: &str, digest: &str, bytes: &[u8]) {
+        if let Err(error) = self.accepted.keep(digest, bytes) {
+            tracing::warn!(policy = name, %error, "no copy of the policy could be kept; going back to it may not work");
+        }
+    }
+
+    fn remember(&self) {
+        self.accepted.remember(&self.memory);
+        self.accepted.keep_only(&self.memory);
     }
 
     /// A file is complete. If it is new and passes every check, it may become the choice.
@@ -225,10 +247,6 @@ impl Librarian {
         };
         self.board.set(name, &loaded.info.version, short(&choice.digest), State::Ready, None);
         self.memory.saw(&choice);
-        if let Err(error) = self.accepted.keep(&choice.digest, bytes) {
-            tracing::warn!(policy = name, %error, "no copy of the policy could be kept; going back to it may not work");
-        }
-        self.accepted.remember(&self.memory);
         if known {
             tracing::info!(policy = name, digest = short(&choice.digest), "this policy was here before and is not chosen by itself");
             return None;
@@ -259,7 +277,6 @@ impl Librarian {
 
     fn gone(&mut self, name: &str) {
         self.memory.removed(name);
-        self.accepted.remember(&self.memory);
         let rules = self.current.name == name && !self.current.is_native();
         tracing::info!(policy = name, rules, "the policy's file was removed");
         if rules {
@@ -271,7 +288,6 @@ impl Librarian {
 
     fn failed(&mut self, choice: &Choice, message: &str) {
         self.memory.failed(choice);
-        self.accepted.remember(&self.memory);
         let error = format!("it failed too often and is not chosen again; the last time: {message}");
         self.board.set(&choice.name, "", short(&choice.digest), State::Faulted, Some(error));
         // Another may have been chosen while this note was on its way.
@@ -279,6 +295,7 @@ impl Librarian {
             let seat = self.earlier_seat();
             self.send(seat);
         }
+        self.remember();
     }
 
     fn show_failed(&self, choice: &Choice) {
@@ -292,14 +309,8 @@ impl Librarian {
             false => self.seat_of(&choice, None),
         };
         match seat {
-            Some(seat) => {
-                self.chose(&choice, true);
-                self.send(seat);
-            }
-            None if choice.is_native() => {
-                self.chose(&Choice::native(), true);
-                self.send(Seat::native());
-            }
+            Some(seat) => self.install(seat, &choice),
+            None if choice.is_native() => self.install(Seat::native(), &choice),
             None => {
                 let seat = self.earlier_seat();
                 self.send(seat);
@@ -342,9 +353,7 @@ impl Librarian {
         };
         match self.check(&choice.name, &bytes) {
             Ok((loaded, instance)) => {
-                if let Err(error) = self.accepted.keep(&choice.digest, &bytes) {
-                    tracing::warn!(policy = %choice.name, %error, "no copy of the policy could be kept");
-                }
+                self.keep(&choice.name, &choice.digest, &bytes);
                 Some(Seat::wasm(loaded, instance))
             }
             Err(refusal) => {
@@ -355,18 +364,16 @@ impl Librarian {
     }
 
     fn install(&mut self, seat: Seat, choice: &Choice) {
-        self.chose(choice, true);
         self.send(seat);
+        self.chose(choice, true);
     }
 
-    /// Notes the choice here, on disk, and with the master.
+    /// Notes the choice here and with the master.
     fn chose(&mut self, choice: &Choice, tell: bool) {
         self.current = choice.clone();
         if !choice.is_native() {
             self.memory.chose(choice);
         }
-        self.accepted.remember(&self.memory);
-        self.accepted.keep_only(&self.memory);
         if tell {
             (self.events)(PolicyEvent::Chosen(choice.clone()));
         }
