@@ -11,7 +11,7 @@ pub fn of(module: &[u8], name: &str) -> anyhow::Result<Vec<u8>> {
     ComponentEncoder::default()
         .validate(true)
         .module(module)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(|encoder| encoder.encode())
         .with_context(|| format!("{name} is not a module of the contract's world"))
 }
 

@@ -21,6 +21,7 @@ mod instance;
 mod log;
 mod places;
 mod room;
+pub mod sample;
 mod types;
 
 pub use cluster::Cluster;

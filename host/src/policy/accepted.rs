@@ -1,0 +1,94 @@
+//! Copies of every policy that was chosen, by digest, and the memory of what was chosen and failed.
+//!
+//! In the data directory, so that "the last good one" survives its file being overwritten. Losing it costs the way back,
+//! never the present choice: problems here are logged, not fatal.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::choice::Memory;
+use super::component;
+
+/// The folder of accepted files.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    dir: PathBuf,
+}
+
+impl Accepted {
+    /// Opens it, making it if there is none.
+    pub(super) fn open(dir: PathBuf) -> io::Result<Accepted> {
+        fs::create_dir_all(&dir)?;
+        Ok(Accepted { dir })
+    }
+
+    /// Keeps a copy. Nothing happens if there is one.
+    pub(super) fn keep(&self, digest: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path(digest);
+        if path.exists() { Ok(()) } else { write_whole(&path, bytes) }
+    }
+
+    /// A copy, if it is there and still what it was.
+    pub(super) fn read(&self, digest: &str) -> io::Result<Vec<u8>> {
+        let bytes = fs::read(self.path(digest))?;
+        if component::digest(&bytes) == digest {
+            return Ok(bytes);
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the kept copy has changed on disk"))
+    }
+
+    /// Removes copies that nothing leads back to.
+    pub(super) fn keep_only(&self, memory: &Memory) {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
+            if let Some(digest) = digest
+                && !memory.kept().any(|kept| kept == digest)
+                && let Err(error) = fs::remove_file(entry.path())
+            {
+                tracing::warn!(%error, digest, "an old policy's copy could not be removed; it stays");
+            }
+        }
+    }
+
+    /// What was remembered. Nothing, if that cannot be read: then every file counts as seen at start, as ever.
+    pub(super) fn memory(&self) -> Memory {
+        match fs::read(self.dir.join("memory.json")) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the memory of earlier policies is damaged; it begins anew");
+                Memory::default()
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Memory::default(),
+            Err(error) => {
+                tracing::warn!(%error, "the memory of earlier policies cannot be read; it begins anew");
+                Memory::default()
+            }
+        }
+    }
+
+    /// Remembers.
+    pub(super) fn remember(&self, memory: &Memory) {
+        let written = serde_json::to_vec(memory)
+            .map_err(io::Error::other)
+            .and_then(|bytes| write_whole(&self.dir.join("memory.json"), &bytes));
+        if let Err(error) = written {
+            tracing::warn!(%error, "what was chosen could not be remembered; a restart may not find its way back");
+        }
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.dir.join(digest).with_extension("wasm")
+    }
+}
+
+/// Writes a file so that it is there whole or not at all, even after a power cut.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&part, path)?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}

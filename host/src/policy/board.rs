@@ -1,0 +1,221 @@
+//! What the policy host shows of itself: counts for the metrics, and a line for each policy it knows.
+//!
+//! Written by the policy thread and the librarian, read by HTTP and metrics; nobody waits for long on it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ffrtmp_api::rest::{PolicyList, PolicyStatus};
+
+use super::{NATIVE, RULE};
+use crate::core::round::FaultStage;
+
+/// Guest times kept of each policy, for its percentiles.
+const RECENT: usize = 1_024;
+/// Refused and replaced entries kept; the oldest go first.
+const ENTRIES_MAX: usize = 100;
+
+/// Sums since the master started. Read by the metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Rounds answered by a policy, the built-in one included.
+    pub rounds: u64,
+    /// Rounds in which the policy failed, by stage, in the order of [`FaultStage::ALL`].
+    pub faults: [u64; FaultStage::ALL.len()],
+    /// Times another policy began to rule.
+    pub swaps: u64,
+    /// Files that were not taken.
+    pub refused_files: u64,
+    /// CPU time in guests, microseconds.
+    pub guest_us: u64,
+}
+
+/// Counts of one policy.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    rounds: AtomicU64,
+    placements: AtomicU64,
+    faults: AtomicU64,
+    recent: Mutex<Recent>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    guest_us: Vec<u32>,
+    next: usize,
+}
+
+impl Stats {
+    /// A round it decided.
+    pub(super) fn round(&self, placements: u64, guest_us: u64) {
+        self.rounds.fetch_add(1, Relaxed);
+        self.placements.fetch_add(placements, Relaxed);
+        let mut recent = lock(&self.recent);
+        let guest_us = u32::try_from(guest_us).unwrap_or(u32::MAX);
+        if recent.guest_us.len() < RECENT {
+            recent.guest_us.push(guest_us);
+        } else {
+            let at = recent.next;
+            recent.guest_us[at] = guest_us;
+            recent.next = (at + 1) % RECENT;
+        }
+    }
+
+    /// A round in which it failed.
+    pub(super) fn fault(&self) {
+        self.faults.fetch_add(1, Relaxed);
+    }
+
+    /// Median and 99th percentile of recent guest times.
+    fn percentiles(&self) -> (u64, u64) {
+        let mut times = lock(&self.recent).guest_us.clone();
+        times.sort_unstable();
+        let at = |percent: usize| times.get(times.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0);
+        (u64::from(at(50)), u64::from(at(99)))
+    }
+}
+
+/// How a policy stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It rules.
+    Active,
+    /// It could.
+    Ready,
+    /// Its file was not taken.
+    Refused,
+    /// It failed too often.
+    Faulted,
+    /// The built-in one, while another rules.
+    Fallback,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Ready => "ready",
+            State::Refused => "refused",
+            State::Faulted => "faulted",
+            State::Fallback => "fallback",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    version: String,
+    digest: String,
+    state: State,
+    since_ms: i64,
+    stats: Arc<Stats>,
+    last_error: Option<String>,
+}
+
+/// Everything there is to show.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    entries: Mutex<Vec<Entry>>,
+    counters: Mutex<Counters>,
+}
+
+impl Board {
+    /// Notes how a policy stands. `digest` is short; an entry of the same name and digest is changed.
+    pub(super) fn set(&self, name: &str, version: &str, digest: &str, state: State, error: Option<String>) -> Arc<Stats> {
+        let mut entries = lock(&self.entries);
+        if state == State::Active {
+            for entry in entries.iter_mut().filter(|e| e.state == State::Active) {
+                entry.state = if entry.digest == NATIVE { State::Fallback } else { State::Ready };
+                entry.since_ms = now_ms();
+            }
+        }
+        let found = entries.iter().position(|e| e.name == name && e.digest == digest);
+        let mut entry = match found {
+            Some(i) => entries.remove(i),
+            None => Entry {
+                name: name.to_owned(),
+                version: String::new(),
+                digest: digest.to_owned(),
+                state,
+                since_ms: 0,
+                stats: Arc::default(),
+                last_error: None,
+            },
+        };
+        if entry.state != state || entry.since_ms == 0 {
+            entry.since_ms = now_ms();
+        }
+        entry.state = state;
+        if !version.is_empty() {
+            entry.version = version.to_owned();
+        }
+        if error.is_some() {
+            entry.last_error = error;
+        }
+        let stats = entry.stats.clone();
+        entries.insert(0, entry);
+        entries.truncate(ENTRIES_MAX);
+        stats
+    }
+
+    /// Notes what last went wrong with a policy, whatever its state.
+    pub(super) fn error(&self, name: &str, digest: &str, error: String) {
+        if let Some(entry) = lock(&self.entries).iter_mut().find(|e| e.name == name && e.digest == digest) {
+            entry.last_error = Some(error);
+        }
+    }
+
+    /// Forgets what is shown of a file: it is gone, or about to be told of anew. The active one stays until another is.
+    pub(super) fn forget(&self, name: &str, states: &[State]) {
+        lock(&self.entries).retain(|e| e.name != name || e.digest == NATIVE || !states.contains(&e.state));
+    }
+
+    /// Changes the sums.
+    pub(super) fn count(&self, f: impl FnOnce(&mut Counters)) {
+        f(&mut lock(&self.counters));
+    }
+
+    /// The sums.
+    pub(super) fn counters(&self) -> Counters {
+        *lock(&self.counters)
+    }
+
+    /// The list, the active one first.
+    pub(super) fn list(&self) -> PolicyList {
+        let entries = lock(&self.entries);
+        let mut policies: Vec<(bool, PolicyStatus)> = entries
+            .iter()
+            .map(|entry| {
+                let (guest_p50_us, guest_p99_us) = entry.stats.percentiles();
+                let status = PolicyStatus {
+                    name: entry.name.clone(),
+                    version: entry.version.clone(),
+                    digest: entry.digest.clone(),
+                    state: entry.state.as_str().to_owned(),
+                    since_ms: entry.since_ms,
+                    rounds: entry.stats.rounds.load(Relaxed),
+                    placements: entry.stats.placements.load(Relaxed),
+                    faults: entry.stats.faults.load(Relaxed),
+                    guest_p50_us,
+                    guest_p99_us,
+                    last_error: entry.last_error.clone(),
+                };
+                (entry.state != State::Active, status)
+            })
+            .collect();
+        policies.sort_by_key(|(inactive, _)| *inactive);
+        PolicyList { policies: policies.into_iter().map(|(_, status)| status).collect(), rule: RULE.to_owned() }
+    }
+}
+
+/// A panic elsewhere must not take the numbers with it: they are valid after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The time, for people.
+pub(super) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}

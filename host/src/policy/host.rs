@@ -1,0 +1,165 @@
+//! What the master holds of the policy host: start it, hand it rounds, ask how it is.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use ffrtmp_api::rest::PolicyList;
+
+use super::accepted::Accepted;
+use super::board::{Board, Counters, State};
+use super::choice::{Arrivals, Choice};
+use super::engine::PolicyEngine;
+use super::folder::Folder;
+use super::librarian::{Librarian, Note};
+use super::limits::Limits;
+use super::seat::Seat;
+use super::thread::{Order, PolicyThread};
+use crate::core::round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded};
+use crate::policy::NATIVE;
+
+/// Stack of the policy thread: the guest's 512 KiB, and room for the host's own calls below it.
+const THREAD_STACK_BYTES: usize = 4 << 20;
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct PolicyHostConfig {
+    /// The live folder.
+    pub dir: PathBuf,
+    /// The policy that a fresh store begins with: a file's name without `.wasm`.
+    pub initial: String,
+    /// What a policy may use.
+    pub limits: Limits,
+}
+
+/// What the policy host tells the master. Called on its threads; must not block for long.
+#[derive(Debug, Clone)]
+pub enum PolicyEvent {
+    /// A round is over. Exactly one for each [`PolicyHost::submit`].
+    RoundEnded(RoundEnded),
+    /// Another policy was chosen: to be kept in the store, and given back at the next start.
+    Chosen(Choice),
+}
+
+/// The policy host. Dropping it stops its threads.
+pub struct PolicyHost {
+    orders: Sender<Order>,
+    notes: Sender<Note>,
+    board: Arc<Board>,
+    events: Arc<dyn Fn(PolicyEvent) + Send + Sync>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for PolicyHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PolicyHost")
+    }
+}
+
+impl PolicyHost {
+    /// Starts it: the saved choice is loaded, or `config.initial` where there is none yet, or else the built-in policy
+    /// rules. `accepted_dir` holds copies of what was chosen; it belongs in the data directory.
+    ///
+    /// # Errors
+    /// When wasmtime does not work here, a thread cannot be made or `accepted_dir` cannot be used. A bad policy or folder
+    /// is not an error: it is in the log and in [`PolicyHost::status`].
+    pub fn start(
+        config: PolicyHostConfig,
+        saved: Option<Choice>,
+        accepted_dir: PathBuf,
+        events: impl Fn(PolicyEvent) + Send + Sync + 'static,
+    ) -> anyhow::Result<PolicyHost> {
+        let engine = PolicyEngine::new().map_err(|e| anyhow::anyhow!("wasmtime cannot run here: {e:#}"))?;
+        let accepted = Accepted::open(accepted_dir.clone())
+            .with_context(|| format!("{} cannot be used for copies of policies", accepted_dir.display()))?;
+        let events: Arc<dyn Fn(PolicyEvent) + Send + Sync> = Arc::new(events);
+        let board = Arc::new(Board::default());
+        let (orders, thread_orders) = channel();
+        let (notes, librarian_notes) = channel();
+        let native = Seat::native();
+        board.set(&native.tag().name, native.version(), NATIVE, State::Fallback, None);
+
+        let mut librarian = Librarian {
+            engine: engine.clone(),
+            limits: config.limits.clone(),
+            folder: Folder::new(config.dir, config.limits.file_bytes, config.limits.files),
+            memory: accepted.memory(),
+            accepted,
+            board: board.clone(),
+            notes: librarian_notes,
+            own_notes: notes.clone(),
+            thread: orders.clone(),
+            events: events.clone(),
+            current: Choice::native(),
+            arrivals: Arrivals::default(),
+            compiled: HashMap::new(),
+            watcher: None,
+        };
+        let seat = librarian.begin(saved, &config.initial);
+        let policy_thread = PolicyThread {
+            seat,
+            engine,
+            limits: config.limits,
+            board: board.clone(),
+            orders: thread_orders,
+            librarian: notes.clone(),
+            events: events.clone(),
+        };
+        let threads = vec![
+            std::thread::Builder::new()
+                .name("policy".into())
+                .stack_size(THREAD_STACK_BYTES)
+                .spawn(move || policy_thread.run())?,
+            std::thread::Builder::new()
+                .name("librarian".into())
+                .stack_size(THREAD_STACK_BYTES)
+                .spawn(move || librarian.run())?,
+        ];
+        Ok(PolicyHost { orders, notes, board, events, threads })
+    }
+
+    /// Hands over a round. Never blocks; exactly one [`PolicyEvent::RoundEnded`] comes back for it.
+    pub fn submit(&self, round: Round) {
+        let id = round.id;
+        if self.orders.send(Order::Round(round)).is_err() {
+            let message = "the policy thread has ended".to_owned();
+            let policy = Arc::new(PolicyTag { name: "none".into(), digest: NATIVE.into(), reasons: Vec::new() });
+            let outcome = Outcome::Fault { stage: FaultStage::Stuck, message };
+            (self.events)(PolicyEvent::RoundEnded(RoundEnded { id, policy, outcome, guest_us: 0 }));
+        }
+    }
+
+    /// Every policy it knows, the active one first.
+    pub fn status(&self) -> PolicyList {
+        self.board.list()
+    }
+
+    /// Sums for the metrics.
+    pub fn counters(&self) -> Counters {
+        self.board.counters()
+    }
+
+    /// Stops, and waits for the threads. A round in flight ends first.
+    pub fn shutdown(mut self) {
+        self.stop();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+
+    fn stop(&self) {
+        // Threads that are gone need no telling.
+        let _ = self.orders.send(Order::Stop);
+        let _ = self.notes.send(Note::Stop);
+    }
+}
+
+impl Drop for PolicyHost {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,419 @@
+//! The librarian: a thread that watches the folder, checks what arrives, and decides by [`super::choice`] which policy
+//! rules. Compiling and file trouble happen here, so that rounds never wait for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::accepted::Accepted;
+use super::board::{Board, State};
+use super::choice::{Arrival, Arrivals, Choice, Memory};
+use super::component::{self, Loaded, Refusal, short};
+use super::engine::PolicyEngine;
+use super::folder::{Folder, Found, policy_name};
+use super::host::PolicyEvent;
+use super::instance::Instance;
+use super::limits::Limits;
+use super::seat::Seat;
+use super::thread::Order;
+use crate::policy::NATIVE;
+
+/// How often the folder is looked at without a hint. Hints get lost: network file systems give none, queues overflow.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often while something is under way.
+const LOOK_SOON: Duration = Duration::from_millis(15);
+/// Compiled policies kept, so that going back is immediate.
+const COMPILED_MAX: usize = 8;
+
+/// What the librarian is told.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// Something happened in the folder; named files are complete.
+    Hint(Vec<String>),
+    /// A policy failed so often that it was dethroned.
+    Failed {
+        /// Which.
+        choice: Choice,
+        /// Its last fault.
+        message: String,
+    },
+    /// End.
+    Stop,
+}
+
+/// All that the librarian works with.
+pub(super) struct Librarian {
+    pub(super) engine: PolicyEngine,
+    pub(super) limits: Limits,
+    pub(super) folder: Folder,
+    pub(super) accepted: Accepted,
+    pub(super) memory: Memory,
+    pub(super) board: Arc<Board>,
+    pub(super) notes: Receiver<Note>,
+    pub(super) own_notes: Sender<Note>,
+    pub(super) thread: Sender<Order>,
+    pub(super) events: Arc<dyn Fn(PolicyEvent) + Send + Sync>,
+    pub(super) current: Choice,
+    pub(super) arrivals: Arrivals,
+    pub(super) compiled: HashMap<String, Arc<Loaded>>,
+    pub(super) watcher: Option<RecommendedWatcher>,
+}
+
+impl Librarian {
+    /// Before anything else runs: finds the policy to begin with, and takes note of what lies in the folder without
+    /// choosing any of it. Gives the seat to begin with.
+    pub(super) fn begin(&mut self, saved: Option<Choice>, initial: &str) -> Seat {
+        let fresh = saved.is_none();
+        let mut wanted = saved;
+        let mut files = HashMap::new();
+        for found in self.folder.look(&[], true) {
+            let Found::File { name, bytes, .. } = found else { continue };
+            match bytes {
+                Ok(bytes) => {
+                    let choice = Choice { name: name.clone(), digest: component::digest(&bytes) };
+                    if fresh && name == initial {
+                        wanted = Some(choice.clone());
+                    }
+                    self.memory.saw(&choice);
+                    files.insert(name, (choice, bytes));
+                }
+                Err(why) => self.refuse(&name, "", &Refusal::Read(why)),
+            }
+        }
+        let seat = self.first_seat(wanted, fresh, initial, &files);
+        for (name, (choice, bytes)) in files {
+            if choice == self.current {
+                continue;
+            }
+            if self.memory.has_failed(&choice) {
+                self.show_failed(&choice);
+            } else if let Ok((loaded, _)) = self.check(&name, &bytes) {
+                self.board.set(&name, &loaded.info.version, short(&choice.digest), State::Ready, None);
+            }
+        }
+        self.remember();
+        seat
+    }
+
+    fn first_seat(
+        &mut self,
+        wanted: Option<Choice>,
+        fresh: bool,
+        initial: &str,
+        files: &HashMap<String, (Choice, Vec<u8>)>,
+    ) -> Seat {
+        let dir = self.folder.dir().display().to_string();
+        let Some(wanted) = wanted else {
+            tracing::warn!(dir, policy = initial, "no such policy in the folder; the built-in one rules");
+            return Seat::native();
+        };
+        if wanted.is_native() {
+            return Seat::native();
+        }
+        self.current = wanted.clone();
+        if !self.folder.has(&wanted.name) {
+            tracing::warn!(dir, policy = %wanted.name, "the chosen policy's file is gone");
+        } else if self.memory.has_failed(&wanted) {
+            tracing::warn!(policy = %wanted.name, "the chosen policy has failed too often");
+        } else {
+            let on_disk = files.get(&wanted.name).filter(|(choice, _)| *choice == wanted).map(|(_, bytes)| bytes.clone());
+            if on_disk.is_none() {
+                tracing::warn!(
+                    policy = %wanted.name, digest = short(&wanted.digest),
+                    "the chosen policy's file was changed while the master was away; the kept copy rules"
+                );
+            }
+            if let Some(seat) = self.seat_of(&wanted, on_disk) {
+                self.chose(&wanted, fresh);
+                return seat;
+            }
+        }
+        self.earlier_seat()
+    }
+
+    /// Works until told to stop.
+    pub(super) fn run(mut self) {
+        self.watch();
+        // At once: what arrived before the watch began gave no hint.
+        let mut next = Instant::now();
+        loop {
+            let mut told = Vec::new();
+            match self.notes.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(Note::Hint(names)) => {
+                    told.extend(names);
+                    // Drain what came with it: one look serves all.
+                    while let Ok(note) = self.notes.try_recv() {
+                        match note {
+                            Note::Hint(names) => told.extend(names),
+                            Note::Failed { choice, message } => self.failed(&choice, &message),
+                            Note::Stop => return,
+                        }
+                    }
+                }
+                Ok(Note::Failed { choice, message }) => self.failed(&choice, &message),
+                Ok(Note::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let found = self.folder.look(&told, false);
+            self.act(found);
+            if self.watcher.is_none() {
+                self.watch();
+            }
+            next = Instant::now() + if self.folder.unsettled() { LOOK_SOON } else { LOOK_EVERY };
+        }
+    }
+
+    fn act(&mut self, found: Vec<Found>) {
+        if found.is_empty() {
+            return;
+        }
+        let mut arrived = Vec::new();
+        for found in found {
+            match found {
+                Found::Gone { name } => self.gone(&name),
+                Found::File { name, bytes: Err(why), .. } => self.refuse(&name, "", &Refusal::Read(why)),
+                Found::File { name, bytes: Ok(bytes), noticed } => {
+                    if let Some(loaded) = self.consider(&name, &bytes) {
+                        arrived.push((loaded, noticed, bytes));
+                    }
+                }
+            }
+        }
+        // All that was met in one look is told first, so that files which came together are known to before one is chosen.
+        let mut verdict = None;
+        let mut keep = Vec::new();
+        for ((loaded, instance), noticed, bytes) in arrived {
+            let arrival = self.arrivals.arrived(&loaded.name, noticed, &self.current);
+            keep.push((loaded.clone(), bytes));
+            verdict = Some((arrival, loaded, instance));
+        }
+        match verdict {
+            None => {}
+            Some((Arrival::Alone, loaded, instance)) => {
+                let choice = Choice { name: loaded.name.clone(), digest: loaded.digest.clone() };
+                self.install(Seat::wasm(loaded, instance), &choice);
+            }
+            Some((Arrival::Together { names, before }, ..)) => {
+                tracing::warn!(
+                    policies = names.join(", "), rules = %before.name,
+                    "several new policies arrived within 2 s, so none of them was chosen; choose one with `ffrtmp policies activate NAME`"
+                );
+                if before != self.current {
+                    self.go_back_to(before);
+                }
+            }
+        }
+        // Only now the disk: a sync can take long, and the swap need not wait for it.
+        for (loaded, bytes) in keep {
+            self.keep(&loaded.name, &loaded.digest, &bytes);
+        }
+        self.remember();
+    }
+
+    fn keep(&self, name: &str, digest: &str, bytes: &[u8]) {
+        if let Err(error) = self.accepted.keep(digest, bytes) {
+            tracing::warn!(policy = name, %error, "no copy of the policy could be kept; going back to it may not work");
+        }
+    }
+
+    fn remember(&self) {
+        self.accepted.remember(&self.memory);
+        self.accepted.keep_only(&self.memory);
+    }
+
+    /// A file is complete. If it is new and passes every check, it may become the choice.
+    fn consider(&mut self, name: &str, bytes: &[u8]) -> Option<(Arc<Loaded>, Instance)> {
+        let choice = Choice { name: name.to_owned(), digest: component::digest(bytes) };
+        if choice == self.current {
+            return None;
+        }
+        self.board.forget(name, &[State::Refused, State::Ready]);
+        if self.memory.has_failed(&choice) {
+            tracing::warn!(policy = name, digest = short(&choice.digest), "this policy has failed too often and is not chosen again");
+            self.show_failed(&choice);
+            return None;
+        }
+        let known = self.memory.has_seen(&choice);
+        let (loaded, instance) = match self.check(name, bytes) {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                self.refuse(name, &choice.digest, &refusal);
+                return None;
+            }
+        };
+        self.board.set(name, &loaded.info.version, short(&choice.digest), State::Ready, None);
+        self.memory.saw(&choice);
+        if known {
+            tracing::info!(policy = name, digest = short(&choice.digest), "this policy was here before and is not chosen by itself");
+            return None;
+        }
+        Some((loaded, instance))
+    }
+
+    fn check(&mut self, name: &str, bytes: &[u8]) -> Result<(Arc<Loaded>, Instance), Refusal> {
+        let from = Instant::now();
+        let (loaded, instance) = component::load(&self.engine, name, bytes, &self.limits)?;
+        tracing::info!(
+            policy = name, digest = short(&loaded.digest), ms = from.elapsed().as_millis() as u64,
+            "the policy passed every check"
+        );
+        if self.compiled.len() >= COMPILED_MAX {
+            self.compiled.retain(|digest, _| *digest == self.current.digest);
+        }
+        self.compiled.insert(loaded.digest.clone(), loaded.clone());
+        Ok((loaded, instance))
+    }
+
+    fn refuse(&mut self, name: &str, digest: &str, refusal: &Refusal) {
+        self.board.forget(name, &[State::Refused]);
+        self.board.set(name, "", short(digest), State::Refused, Some(refusal.to_string()));
+        self.board.count(|c| c.refused_files += 1);
+        tracing::warn!(policy = name, stage = refusal.stage(), "the file {refusal}; {} goes on ruling", self.current.name);
+    }
+
+    fn gone(&mut self, name: &str) {
+        self.memory.removed(name);
+        let rules = self.current.name == name && !self.current.is_native();
+        tracing::info!(policy = name, rules, "the policy's file was removed");
+        if rules {
+            let seat = self.earlier_seat();
+            self.send(seat);
+        }
+        self.board.forget(name, &[State::Refused, State::Ready, State::Faulted]);
+    }
+
+    fn failed(&mut self, choice: &Choice, message: &str) {
+        self.memory.failed(choice);
+        let error = format!("it failed too often and is not chosen again; the last time: {message}");
+        self.board.set(&choice.name, "", short(&choice.digest), State::Faulted, Some(error));
+        // Another may have been chosen while this note was on its way.
+        if self.current == *choice {
+            let seat = self.earlier_seat();
+            self.send(seat);
+        }
+        self.remember();
+    }
+
+    fn show_failed(&self, choice: &Choice) {
+        let error = Some("it failed too often and is not chosen again".to_owned());
+        self.board.set(&choice.name, "", short(&choice.digest), State::Faulted, error);
+    }
+
+    fn go_back_to(&mut self, choice: Choice) {
+        let seat = match choice.is_native() {
+            true => None,
+            false => self.seat_of(&choice, None),
+        };
+        match seat {
+            Some(seat) => self.install(seat, &choice),
+            None if choice.is_native() => self.install(Seat::native(), &choice),
+            None => {
+                let seat = self.earlier_seat();
+                self.send(seat);
+            }
+        }
+    }
+
+    /// A seat for the newest earlier choice that is still there and works; the built-in one's if there is none.
+    fn earlier_seat(&mut self) -> Seat {
+        let folder = &self.folder;
+        for choice in self.memory.earlier(&self.current, |name| folder.has(name)) {
+            if let Some(seat) = self.seat_of(&choice, None) {
+                tracing::warn!(policy = %choice.name, digest = short(&choice.digest), "going back to an earlier policy");
+                self.chose(&choice, true);
+                return seat;
+            }
+        }
+        tracing::warn!("no earlier policy is left to go back to; the built-in one rules");
+        self.chose(&Choice::native(), true);
+        Seat::native()
+    }
+
+    /// A seat for a known policy: from what is compiled, else from the bytes at hand, else from the kept copy.
+    fn seat_of(&mut self, choice: &Choice, bytes: Option<Vec<u8>>) -> Option<Seat> {
+        if let Some(loaded) = self.compiled.get(&choice.digest).filter(|l| l.name == choice.name) {
+            match Instance::new(&self.engine, &loaded.prepared, &loaded.name, "", &self.limits) {
+                Ok((instance, _)) => return Some(Seat::wasm(loaded.clone(), instance)),
+                Err(fault) => {
+                    self.refuse(&choice.name, &choice.digest, &Refusal::Trial(fault));
+                    return None;
+                }
+            }
+        }
+        let bytes = match bytes.map_or_else(|| self.accepted.read(&choice.digest), Ok) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(policy = %choice.name, digest = short(&choice.digest), %error, "no copy of the policy is left");
+                return None;
+            }
+        };
+        match self.check(&choice.name, &bytes) {
+            Ok((loaded, instance)) => {
+                self.keep(&choice.name, &choice.digest, &bytes);
+                Some(Seat::wasm(loaded, instance))
+            }
+            Err(refusal) => {
+                self.refuse(&choice.name, &choice.digest, &refusal);
+                None
+            }
+        }
+    }
+
+    fn install(&mut self, seat: Seat, choice: &Choice) {
+        self.send(seat);
+        self.chose(choice, true);
+    }
+
+    /// Notes the choice here and with the master.
+    fn chose(&mut self, choice: &Choice, tell: bool) {
+        self.current = choice.clone();
+        if !choice.is_native() {
+            self.memory.chose(choice);
+        }
+        if tell {
+            (self.events)(PolicyEvent::Chosen(choice.clone()));
+        }
+    }
+
+    fn send(&self, seat: Seat) {
+        // A policy thread that is gone means that the master is stopping.
+        let _ = self.thread.send(Order::Install(Box::new(seat)));
+    }
+
+    fn watch(&mut self) {
+        let notes = self.own_notes.clone();
+        let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let Ok(event) = event else { return };
+            if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) {
+                return;
+            }
+            let complete = matches!(
+                event.kind,
+                EventKind::Access(AccessKind::Close(AccessMode::Write))
+                    | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both))
+            );
+            let named = event.paths.iter().filter_map(|path| policy_name(path.file_name()?.to_str()?));
+            let names = if complete { named.map(str::to_owned).collect() } else { Vec::new() };
+            // A librarian that is gone needs no hints.
+            let _ = notes.send(Note::Hint(names));
+        });
+        let watching = made.and_then(|mut watcher| {
+            watcher.watch(self.folder.dir(), RecursiveMode::NonRecursive)?;
+            Ok(watcher)
+        });
+        match watching {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => tracing::debug!(%error, "the policies folder cannot be watched; it is looked at every 5 s"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Librarian {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Librarian of {} ({NATIVE} is built in)", self.folder.dir().display())
+    }
+}

@@ -1,0 +1,36 @@
+//! The policy host: strangers' WebAssembly decides rounds, and nothing it does can stall scheduling.
+//!
+//! From the outside in: [`PolicyHost`] is what the master holds. Its policy thread (`thread`) runs one round at a time in
+//! a seat (`seat`). The librarian (`librarian`) watches the folder (`folder`), checks files off the scheduling thread
+//! ([`component`]), decides which one rules (`choice`) and hands the policy thread a seat that is ready. [`engine`] and
+//! [`limits`] say what a guest may use; [`instance`] makes the calls.
+//!
+//! The core never waits for any of this: it hands over a `Round` and goes on; one `RoundEnded` comes back.
+
+mod accepted;
+pub mod bindings;
+mod board;
+mod choice;
+pub mod component;
+mod convert;
+pub mod engine;
+mod folder;
+mod host;
+pub mod instance;
+mod librarian;
+pub mod limits;
+mod seat;
+mod thread;
+
+pub use board::Counters;
+pub use choice::Choice;
+pub use host::{PolicyEvent, PolicyHost, PolicyHostConfig};
+pub use limits::Limits;
+
+/// What stands for a digest where the built-in policy is meant.
+pub const NATIVE: &str = "native";
+
+/// The rule by which a policy is chosen, as `policies list`, the documentation and the log say it.
+pub const RULE: &str = "One policy rules: the last file to appear or change in the policies folder while the master runs, \
+    once it passes every check (none, if several arrive within 2 s); when it is removed or keeps failing, the newest \
+    earlier one still there that did not fail, else the built-in one.";

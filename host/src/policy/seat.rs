@@ -1,0 +1,166 @@
+//! The place from which one policy rules: its instance, what it has been told, and how often it has failed.
+//!
+//! Lives on the policy thread. It runs a round and says what came of it; which policy sits here is not its business.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ffrtmp_policy_balanced::Balanced;
+use ffrtmp_policy_sdk::{self as sdk, Policy};
+
+use super::NATIVE;
+use super::board::Stats;
+use super::choice::Choice;
+use super::component::{Loaded, short};
+use super::engine::{PolicyEngine, thread_cpu};
+use super::instance::{Fault, Instance};
+use super::limits::Limits;
+use crate::core::round::{FaultStage, Outcome, PolicyTag, Round, Work};
+
+/// A policy in its place.
+#[derive(Debug)]
+pub(super) struct Seat {
+    tag: Arc<PolicyTag>,
+    choice: Choice,
+    version: String,
+    ruler: Ruler,
+    /// Whether the instance was told everything there is.
+    synced: bool,
+    faults_in_a_row: u32,
+    recent_faults: VecDeque<Instant>,
+    pub(super) stats: Arc<Stats>,
+}
+
+#[derive(Debug)]
+enum Ruler {
+    Native { instance: Box<sdk::Instance<Balanced>>, seq: u64 },
+    Wasm { loaded: Arc<Loaded>, instance: Result<Box<Instance>, Fault> },
+}
+
+impl Seat {
+    /// The built-in policy's.
+    pub(super) fn native() -> Seat {
+        let info = Balanced::info();
+        let choice = Choice::native();
+        // It has no configuration to refuse; were that to change, this line would not compile away and tests would fail.
+        #[allow(clippy::expect_used)]
+        let instance = sdk::Instance::new("").expect("the built-in policy takes an empty configuration");
+        Seat {
+            tag: Arc::new(PolicyTag { name: choice.name.clone(), digest: NATIVE.into(), reasons: info.reasons }),
+            choice,
+            version: info.version,
+            ruler: Ruler::Native { instance: Box::new(instance), seq: 0 },
+            synced: false,
+            faults_in_a_row: 0,
+            recent_faults: VecDeque::new(),
+            stats: Arc::default(),
+        }
+    }
+
+    /// A guest's, with an instance that is ready.
+    pub(super) fn wasm(loaded: Arc<Loaded>, instance: Instance) -> Seat {
+        let (name, digest) = (loaded.name.clone(), loaded.digest.clone());
+        let tag =
+            PolicyTag { name: name.clone(), digest: short(&digest).to_owned(), reasons: loaded.info.reasons.clone() };
+        Seat {
+            tag: Arc::new(tag),
+            choice: Choice { name, digest },
+            version: loaded.info.version.clone(),
+            ruler: Ruler::Wasm { loaded, instance: Ok(Box::new(instance)) },
+            synced: false,
+            faults_in_a_row: 0,
+            recent_faults: VecDeque::new(),
+            stats: Arc::default(),
+        }
+    }
+
+    /// Who sits here.
+    pub(super) fn tag(&self) -> &Arc<PolicyTag> {
+        &self.tag
+    }
+
+    /// The same, whole.
+    pub(super) fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// The version it states.
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Runs a round. The second value is the CPU time it took in the policy.
+    pub(super) fn run(&mut self, round: Round) -> (Outcome, Duration) {
+        if !self.synced && !round.reset {
+            return (Outcome::NeedsReset, Duration::ZERO);
+        }
+        // A batch to rank needs no view, so it brings a `sync` only if there is something to tell.
+        let sync = round.reset || !round.changes.is_empty() || matches!(round.work, Work::Plan(_));
+        match &mut self.ruler {
+            Ruler::Native { instance, seq } => {
+                let from = thread_cpu();
+                if sync {
+                    *seq = if round.reset { 1 } else { *seq + 1 };
+                    instance.sync(round.reset, *seq, &round.changes);
+                    self.synced = true;
+                }
+                let outcome = match round.work {
+                    Work::Rank(jobs) => Outcome::Ranks(instance.rank(&jobs)),
+                    Work::Plan(ask) => Outcome::Answer(instance.plan(&ask)),
+                };
+                (outcome, thread_cpu().saturating_sub(from))
+            }
+            Ruler::Wasm { instance, .. } => {
+                let (outcome, time) = match instance {
+                    Ok(guest) => {
+                        let outcome = ask(guest, sync, round);
+                        (outcome, guest.take_guest_time())
+                    }
+                    Err(fault) => (Err(fault.clone()), Duration::ZERO),
+                };
+                match outcome {
+                    Ok(outcome) => {
+                        self.synced = true;
+                        self.faults_in_a_row = 0;
+                        (outcome, time)
+                    }
+                    Err(Fault { stage, message }) => {
+                        self.synced = false;
+                        *instance = Err(Fault { stage: FaultStage::Init, message: "no instance".into() });
+                        self.faults_in_a_row += 1;
+                        self.recent_faults.push_back(Instant::now());
+                        (Outcome::Fault { stage, message }, time)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether it has failed so often that it should rule no longer.
+    pub(super) fn should_go(&mut self, limits: &Limits) -> bool {
+        while self.recent_faults.front().is_some_and(|at| at.elapsed() >= Duration::from_secs(60)) {
+            self.recent_faults.pop_front();
+        }
+        self.faults_in_a_row >= limits.faults_in_a_row || self.recent_faults.len() >= limits.faults_in_a_minute
+    }
+
+    /// Makes a fresh instance where the last one failed, before the next round needs it.
+    pub(super) fn renew(&mut self, engine: &PolicyEngine, limits: &Limits) {
+        if let Ruler::Wasm { loaded, instance } = &mut self.ruler
+            && instance.is_err()
+        {
+            *instance = Instance::new(engine, &loaded.prepared, &loaded.name, "", limits).map(|(i, _)| Box::new(i));
+        }
+    }
+}
+
+fn ask(guest: &mut Instance, sync: bool, round: Round) -> Result<Outcome, Fault> {
+    if sync {
+        guest.sync(round.reset, round.changes)?;
+    }
+    match round.work {
+        Work::Rank(jobs) => guest.rank(jobs).map(Outcome::Ranks),
+        Work::Plan(ask) => guest.plan(&ask).map(Outcome::Answer),
+    }
+}

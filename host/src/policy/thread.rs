@@ -1,0 +1,111 @@
+//! The policy thread: rounds in, outcomes out, one at a time, with swaps between them.
+//!
+//! It never reads a file, compiles or waits for anything but its next order, so that a round waits only for rounds.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::board::{Board, State};
+use super::choice::Choice;
+use super::engine::PolicyEngine;
+use super::host::PolicyEvent;
+use super::librarian::Note;
+use super::limits::Limits;
+use super::seat::Seat;
+use crate::core::round::{FaultStage, Outcome, Round, RoundEnded, Work};
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Run a round.
+    Round(Round),
+    /// Let another policy rule, from the next round on.
+    Install(Box<Seat>),
+    /// End.
+    Stop,
+}
+
+/// All that the thread works with.
+pub(super) struct PolicyThread {
+    pub(super) seat: Seat,
+    pub(super) engine: PolicyEngine,
+    pub(super) limits: Limits,
+    pub(super) board: Arc<Board>,
+    pub(super) orders: Receiver<Order>,
+    pub(super) librarian: Sender<Note>,
+    pub(super) events: Arc<dyn Fn(PolicyEvent) + Send + Sync>,
+}
+
+impl PolicyThread {
+    /// Works until told to stop.
+    pub(super) fn run(mut self) {
+        self.announce();
+        while let Ok(order) = self.orders.recv() {
+            match order {
+                Order::Round(round) => self.round(round),
+                Order::Install(seat) => {
+                    self.seat = *seat;
+                    self.board.count(|c| c.swaps += 1);
+                    self.announce();
+                }
+                Order::Stop => return,
+            }
+        }
+    }
+
+    fn announce(&mut self) {
+        let (tag, version) = (self.seat.tag(), self.seat.version());
+        let stats = self.board.set(&tag.name, version, &tag.digest, State::Active, None);
+        tracing::info!(policy = %tag.name, digest = %tag.digest, version, "this policy rules from the next round on");
+        self.seat.stats = stats;
+    }
+
+    fn round(&mut self, round: Round) {
+        let id = round.id;
+        let counts = matches!(round.work, Work::Plan(_));
+        let (outcome, guest_time) = self.seat.run(round);
+        let guest_us = u64::try_from(guest_time.as_micros()).unwrap_or(u64::MAX);
+        let tag = self.seat.tag().clone();
+        self.board.count(|c| c.guest_us += guest_us);
+        match &outcome {
+            Outcome::Answer(answer) if counts => {
+                self.board.count(|c| c.rounds += 1);
+                self.seat.stats.round(answer.placements.len() as u64, guest_us);
+            }
+            Outcome::Fault { stage, message } => {
+                let at = FaultStage::ALL.iter().position(|s| s == stage);
+                self.board.count(|c| at.into_iter().for_each(|at| c.faults[at] += 1));
+                self.seat.stats.fault();
+                self.board.error(&tag.name, &tag.digest, format!("{}: {message}", stage.as_str()));
+                tracing::warn!(
+                    policy = %tag.name, digest = %tag.digest, stage = stage.as_str(),
+                    "the policy failed: {message}; the built-in one decides this round"
+                );
+            }
+            _ => {}
+        }
+        let failed = match &outcome {
+            Outcome::Fault { message, .. } => Some(message.clone()),
+            _ => None,
+        };
+        (self.events)(PolicyEvent::RoundEnded(RoundEnded { id, policy: tag, outcome, guest_us }));
+        // The core has its outcome; what is left is done in its shadow.
+        if let Some(message) = failed {
+            if self.seat.should_go(&self.limits) {
+                self.dethrone(message);
+            } else {
+                self.seat.renew(&self.engine, &self.limits);
+            }
+        }
+    }
+
+    /// The policy keeps failing: the built-in one rules at once, and the librarian looks for an earlier one.
+    fn dethrone(&mut self, message: String) {
+        let failed: Choice = self.seat.choice().clone();
+        tracing::error!(policy = %failed.name, "the policy keeps failing and rules no longer; it will not be chosen again by itself");
+        self.seat = Seat::native();
+        self.announce();
+        // A librarian that is gone means that the master is stopping.
+        let _ = self.librarian.send(Note::Failed { choice: failed, message });
+    }
+}

@@ -1,0 +1,343 @@
+//! Files come, change and go while rounds run: the right policy rules, and every round gets its one outcome.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use ffrtmp_api::rest::PolicyStatus;
+use ffrtmp_host::core::round::{Outcome, Round, RoundEnded, Work};
+use ffrtmp_host::policy::{Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig};
+use ffrtmp_policy_sdk::sample::Sample;
+use ffrtmp_policy_sdk::{Change, Cluster};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// A policy host with folders of its own, and a core that does nothing but ask.
+struct Bench {
+    dirs: TempDir,
+    host: PolicyHost,
+    events: Receiver<PolicyEvent>,
+    sample: Sample,
+    snapshot: Vec<Change>,
+    cluster: Cluster,
+    next: u64,
+    chosen: Vec<Choice>,
+    needs_reset: bool,
+}
+
+fn repository(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+impl Bench {
+    fn new(files: &[(&str, &str)]) -> Bench {
+        let dirs = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dirs.path().join("policies")).unwrap();
+        for (source, name) in files {
+            std::fs::copy(repository(source), dirs.path().join("policies").join(name)).unwrap();
+        }
+        Bench::start(dirs, None)
+    }
+
+    fn start(dirs: TempDir, saved: Option<Choice>) -> Bench {
+        let (sender, events) = channel();
+        let config = PolicyHostConfig {
+            dir: dirs.path().join("policies"),
+            initial: "balanced".into(),
+            limits: Limits { call_cpu: Duration::from_millis(50), call_wall: Duration::from_secs(2), ..Limits::default() },
+        };
+        let host = PolicyHost::start(config, saved, dirs.path().join("accepted"), move |event| {
+            // A test that has ended listens no more.
+            let _ = sender.send(event);
+        })
+        .unwrap();
+        let mut sample = Sample::new(7);
+        let snapshot = sample.snapshot(50);
+        let mut cluster = Cluster::default();
+        snapshot.iter().for_each(|change| cluster.apply(change));
+        Bench { dirs, host, events, sample, snapshot, cluster, next: 1, chosen: Vec::new(), needs_reset: true }
+    }
+
+    /// Stops, lets something happen to the folder, and starts again.
+    fn restart_after(self, meanwhile: impl FnOnce(&Path)) -> Bench {
+        let saved = self.chosen.last().cloned();
+        self.host.shutdown();
+        meanwhile(&self.dirs.path().join("policies"));
+        Bench::start(self.dirs, saved)
+    }
+
+    fn folder(&self) -> &Path {
+        self.dirs.path()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder().join("policies").join(name)
+    }
+
+    /// As an operator does: written beside, moved into place.
+    fn drop_in(&self, source: &str, name: &str) {
+        let part = self.folder().join("part");
+        std::fs::copy(repository(source), &part).unwrap();
+        std::fs::rename(part, self.file(name)).unwrap();
+    }
+
+    /// One round, as the core runs it. Gives who answered.
+    fn round(&mut self) -> RoundEnded {
+        // Tests run side by side; one that asks as fast as it can starves the others' librarians.
+        std::thread::sleep(Duration::from_micros(500));
+        let reset = std::mem::take(&mut self.needs_reset);
+        let changes = if reset { self.snapshot.clone() } else { Vec::new() };
+        let (id, ask) = (self.next, self.sample.ask(20, &self.cluster));
+        self.next += 1;
+        self.host.submit(Round { id, reset, changes, work: Work::Plan(ask) });
+        let ended = loop {
+            match self.events.recv_timeout(SOON).expect("the round was lost") {
+                PolicyEvent::RoundEnded(ended) => break ended,
+                PolicyEvent::Chosen(choice) => self.chosen.push(choice),
+            }
+        };
+        assert_eq!(ended.id, id, "a round ended twice, or out of order");
+        self.needs_reset = matches!(ended.outcome, Outcome::NeedsReset | Outcome::Fault { .. });
+        ended
+    }
+
+    /// A round that is answered. Gives the policy's name.
+    fn answered_by(&mut self) -> String {
+        loop {
+            let ended = self.round();
+            match ended.outcome {
+                Outcome::NeedsReset => continue,
+                Outcome::Answer(_) => return format!("{}@{}", ended.policy.name, ended.policy.digest),
+                other => panic!("{} answered {other:?}", ended.policy.name),
+            }
+        }
+    }
+
+    /// Runs rounds until that policy answers one.
+    fn until(&mut self, name: &str) -> Duration {
+        let from = Instant::now();
+        while !self.answered_by().starts_with(name) {
+            assert!(from.elapsed() < SOON, "{name} does not rule: {:#?}", self.host.status().policies);
+        }
+        from.elapsed()
+    }
+
+    fn status(&self, name: &str) -> Option<PolicyStatus> {
+        self.host.status().policies.into_iter().find(|p| p.name == name && p.digest != "native")
+    }
+
+    fn until_state(&mut self, name: &str, state: &str) -> PolicyStatus {
+        let from = Instant::now();
+        loop {
+            if let Some(status) = self.status(name).filter(|s| s.state == state) {
+                return status;
+            }
+            assert!(from.elapsed() < SOON, "{name} is not {state}: {:#?}", self.host.status().policies);
+            self.round();
+        }
+    }
+
+    /// Runs rounds for a while; gives the last policy that answered.
+    fn rounds_for(&mut self, time: Duration) -> String {
+        let from = Instant::now();
+        loop {
+            let name = self.answered_by();
+            if from.elapsed() > time {
+                return name;
+            }
+        }
+    }
+}
+
+const BALANCED: (&str, &str) = ("policies/balanced.wasm", "balanced.wasm");
+const BINPACK: &str = "policies/bundled/binpack.wasm";
+
+#[test]
+fn a_dropped_in_file_rules_within_a_second_and_no_round_is_lost() {
+    let mut bench = Bench::new(&[BALANCED]);
+    assert!(bench.answered_by().starts_with("balanced@"));
+    assert!(!bench.answered_by().ends_with("native"));
+    bench.drop_in(BINPACK, "binpack.wasm");
+    let took = bench.until("binpack");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    println!("from the file's appearance to the first round it decided: {took:?}, {} rounds meanwhile", bench.next);
+    assert_eq!(bench.chosen.last().unwrap().name, "binpack");
+    assert_eq!(bench.host.status().policies[0].name, "binpack");
+    assert_eq!(bench.host.counters().swaps, 1);
+}
+
+#[test]
+fn removing_the_file_goes_back_to_the_earlier_policy() {
+    let mut bench = Bench::new(&[BALANCED]);
+    bench.drop_in(BINPACK, "binpack.wasm");
+    bench.until("binpack");
+    std::fs::remove_file(bench.file("binpack.wasm")).unwrap();
+    bench.until("balanced");
+    std::fs::remove_file(bench.file("balanced.wasm")).unwrap();
+    bench.until("balanced@native");
+    // Put back on purpose, it rules again.
+    bench.drop_in(BINPACK, "binpack.wasm");
+    bench.until("binpack");
+}
+
+#[test]
+fn a_bad_file_is_refused_and_the_old_policy_rules_on() {
+    let mut bench = Bench::new(&[BALANCED]);
+    std::fs::write(bench.file("broken.wasm"), b"\0asm\x0d\0\x01\0 and then nothing").unwrap();
+    let status = bench.until_state("broken", "refused");
+    assert!(status.last_error.unwrap().contains("is not a WebAssembly component"));
+    bench.drop_in("tests/hostile/imports_wasi.wasm", "greedy.wasm");
+    let status = bench.until_state("greedy", "refused");
+    assert!(status.last_error.unwrap().contains("wasi:cli/environment"));
+    assert!(bench.answered_by().starts_with("balanced@"));
+    // Made good, it is taken.
+    bench.drop_in(BINPACK, "broken.wasm");
+    bench.until("broken");
+}
+
+#[test]
+fn a_slowly_written_file_is_taken_when_it_is_whole() {
+    use std::io::Write;
+    let mut bench = Bench::new(&[BALANCED]);
+    let bytes = std::fs::read(repository(BINPACK)).unwrap();
+    let mut file = std::fs::File::create(bench.file("binpack.wasm")).unwrap();
+    for part in bytes.chunks(bytes.len() / 10) {
+        file.write_all(part).unwrap();
+        assert!(bench.rounds_for(Duration::from_millis(60)).starts_with("balanced"));
+    }
+    drop(file);
+    bench.until("binpack");
+    assert_eq!(bench.host.counters().refused_files, 0);
+}
+
+#[test]
+fn a_policy_that_keeps_failing_loses_its_place_for_good() {
+    let mut bench = Bench::new(&[BALANCED]);
+    bench.drop_in("tests/hostile/traps_in_plan.wasm", "bad.wasm");
+    let from = Instant::now();
+    let mut faults = 0;
+    while bench.status("bad").is_none_or(|s| s.state != "faulted") {
+        if let Outcome::Fault { .. } = bench.round().outcome {
+            faults += 1;
+        }
+        assert!(from.elapsed() < SOON, "{:#?}", bench.host.status().policies);
+    }
+    assert_eq!(faults, 3);
+    assert!(!bench.rounds_for(Duration::from_millis(100)).ends_with("native"));
+    // The same bytes under another name are the same bytes; so is the file after a restart.
+    bench.drop_in("tests/hostile/traps_in_plan.wasm", "again.wasm");
+    bench.until_state("again", "faulted");
+    let mut bench = bench.restart_after(|_| {});
+    assert!(bench.answered_by().starts_with("balanced@"));
+    assert_eq!(bench.status("bad").unwrap().state, "faulted");
+}
+
+#[test]
+fn a_policy_that_fails_now_and_then_is_out_after_five_in_a_minute() {
+    let mut bench = Bench::new(&[BALANCED]);
+    bench.drop_in("tests/hostile/traps_now_and_then.wasm", "moody.wasm");
+    let from = Instant::now();
+    let mut faults = 0;
+    while bench.status("moody").is_none_or(|s| s.state != "faulted") {
+        if let Outcome::Fault { .. } = bench.round().outcome {
+            faults += 1;
+        }
+        assert!(from.elapsed() < SOON, "{:#?}", bench.host.status().policies);
+    }
+    assert_eq!(faults, 5);
+}
+
+#[test]
+fn several_files_at_once_choose_nothing() {
+    let mut bench = Bench::new(&[BALANCED]);
+    bench.drop_in(BINPACK, "one.wasm");
+    bench.drop_in("tests/hostile/well_behaved.wasm", "two.wasm");
+    assert!(bench.rounds_for(Duration::from_millis(800)).starts_with("balanced@"));
+    assert_eq!(bench.status("one").unwrap().state, "ready");
+    assert_eq!(bench.status("two").unwrap().state, "ready");
+}
+
+#[test]
+fn the_second_of_two_files_a_second_apart_ends_the_first_one_s_reign() {
+    let mut bench = Bench::new(&[BALANCED]);
+    bench.drop_in(BINPACK, "one.wasm");
+    bench.until("one");
+    bench.drop_in("tests/hostile/well_behaved.wasm", "two.wasm");
+    bench.until("balanced");
+    assert!(bench.rounds_for(Duration::from_millis(300)).starts_with("balanced@"));
+}
+
+#[test]
+fn a_restart_keeps_the_choice_and_takes_nothing_new() {
+    let mut bench = Bench::new(&[BALANCED]);
+    bench.drop_in(BINPACK, "binpack.wasm");
+    bench.until("binpack");
+    let digest = bench.chosen.last().unwrap().digest.clone();
+    // Overwritten while the master is away: the kept copy rules.
+    let mut bench = bench.restart_after(|policies| {
+        std::fs::copy(repository("tests/hostile/well_behaved.wasm"), policies.join("binpack.wasm")).unwrap();
+    });
+    assert_eq!(bench.answered_by(), format!("binpack@{}", &digest[..12]));
+    assert!(bench.rounds_for(Duration::from_millis(800)).ends_with(&digest[..12]));
+}
+
+#[test]
+fn without_a_folder_the_built_in_policy_rules_and_a_folder_that_appears_is_found() {
+    let dirs = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start(dirs, None);
+    assert_eq!(bench.answered_by(), "balanced@native");
+    assert_eq!(bench.host.status().policies[0].digest, "native");
+    std::fs::create_dir(bench.folder().join("policies")).unwrap();
+    bench.drop_in(BINPACK, "binpack.wasm");
+    let from = Instant::now();
+    while !bench.answered_by().starts_with("binpack") {
+        assert!(from.elapsed() < Duration::from_secs(12));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn whatever_else_lies_in_the_folder_does_no_harm() {
+    let mut bench = Bench::new(&[BALANCED]);
+    std::fs::create_dir(bench.file("folder.wasm")).unwrap();
+    std::os::unix::fs::symlink("nowhere", bench.file("dangling.wasm")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        bench.file("fifo.wasm"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    std::fs::write(bench.file("notes.txt"), "hello").unwrap();
+    let huge = std::fs::File::create(bench.file("huge.wasm")).unwrap();
+    huge.set_len(200 << 20).unwrap();
+    drop(huge);
+    for name in ["folder", "fifo", "huge"] {
+        assert_eq!(bench.until_state(name, "refused").state, "refused");
+    }
+    assert!(bench.status("huge").unwrap().last_error.unwrap().contains("at most 67108864"));
+    assert!(bench.status("dangling").is_none());
+    assert!(bench.answered_by().starts_with("balanced@"));
+}
+
+#[test]
+fn a_kubernetes_volume_s_swap_of_links_is_a_change_like_any_other() {
+    let dirs = tempfile::tempdir().unwrap();
+    let volume = dirs.path().join("policies");
+    for (version, source) in [("v1", "policies/balanced.wasm"), ("v2", BINPACK)] {
+        std::fs::create_dir_all(volume.join(version)).unwrap();
+        std::fs::copy(repository(source), volume.join(version).join("balanced.wasm")).unwrap();
+    }
+    std::os::unix::fs::symlink("v1", volume.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/balanced.wasm", volume.join("balanced.wasm")).unwrap();
+    let mut bench = Bench::start(dirs, None);
+    let before = bench.answered_by();
+    std::os::unix::fs::symlink("v2", volume.join("..data_tmp")).unwrap();
+    std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+    let from = Instant::now();
+    while bench.answered_by() == before {
+        assert!(from.elapsed() < SOON);
+    }
+}

@@ -1,0 +1,1 @@
+;; A core module: not wrapped into a component.

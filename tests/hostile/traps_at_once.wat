@@ -1,0 +1,2 @@
+;; Traps even in its trial.
+(func $plan (param i64 i64 i64 i32 i32 i32 i32 i32 i32) (result i32) (unreachable))

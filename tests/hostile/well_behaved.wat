@@ -1,0 +1,1 @@
+;; The default guest: places nothing and harms nobody.

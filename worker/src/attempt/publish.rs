@@ -1,0 +1,203 @@
+//! Moves a finished temporary file to its final name, as the master ordered.
+//!
+//! By path alone, so that any worker that sees the path can complete an order another one died with. Idempotent: the
+//! answer to an order that was already carried out is that it was carried out. It never replaces a file unless told to,
+//! and never moves a file that does not look like an attempt's.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+use ffrtmp_api::{job::FailureReason, protocol::Outcome};
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
+
+/// Carries out the order and answers with what the master is to be told.
+pub(crate) fn publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Outcome {
+    match try_publish(temp, output, bytes, overwrite) {
+        Ok(()) => Outcome::Published,
+        Err(Refusal { reason, message }) => Outcome::PublishFailed { reason, message },
+    }
+}
+
+/// Why the order cannot be carried out here.
+#[derive(Debug)]
+struct Refusal {
+    reason: FailureReason,
+    message: String,
+}
+
+/// Whatever is not the user's doing is ours.
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Refusal {
+            reason: FailureReason::PlatformError,
+            message,
+        }
+    }
+}
+
+fn try_publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Result<(), Refusal> {
+    let name = temp.file_name().unwrap_or_default().to_string_lossy();
+    if temp.parent() != output.parent() || !name.starts_with('.') || !name.contains(".ffrtmp-") {
+        return Err(format!(
+            "{} is not a temporary file of an attempt beside {}",
+            temp.display(),
+            output.display()
+        )
+        .into());
+    }
+    let unreadable = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+    let there = match fs::symlink_metadata(temp) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The rename may have been done, and its answer lost.
+            return match fs::symlink_metadata(output) {
+                Ok(metadata) if metadata.is_file() && metadata.len() == bytes => {
+                    Ok(sync_directory(output)?)
+                }
+                Ok(_) => Err(format!(
+                    "{} is gone, and {} is not the {bytes} bytes that were encoded",
+                    temp.display(),
+                    output.display()
+                )
+                .into()),
+                Err(_) => {
+                    Err(format!("{} is not to be found on this worker", temp.display()).into())
+                }
+            };
+        }
+        Err(error) => return Err(unreadable(temp, error).into()),
+    };
+    if !there.is_file() || there.len() != bytes {
+        return Err(format!(
+            "{} holds {} bytes where {bytes} were encoded",
+            temp.display(),
+            there.len()
+        )
+        .into());
+    }
+    let exists = || Refusal {
+        reason: FailureReason::UserError,
+        message: format!(
+            "{} exists already, and overwrite was not allowed",
+            output.display()
+        ),
+    };
+    if overwrite {
+        fs::rename(temp, output).map_err(|error| unreadable(output, error))?;
+    } else {
+        match renameat_with(CWD, temp, CWD, output, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            Err(Errno::EXIST) if is_same_file(&there, output) => {
+                fs::remove_file(temp).map_err(|error| unreadable(temp, error))?;
+            }
+            Err(Errno::EXIST) => return Err(exists()),
+            // NFS and some FUSE file systems know no NOREPLACE. A hard link refuses an existing name just as surely.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link(temp, output, exists)?,
+            Err(error) => return Err(unreadable(output, error.into()).into()),
+        }
+    }
+    Ok(sync_directory(output)?)
+}
+
+fn link(temp: &Path, output: &Path, exists: impl Fn() -> Refusal) -> Result<(), Refusal> {
+    fs::hard_link(temp, output).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(),
+        _ => format!(
+            "{}: this file system can neither rename without replacing nor link: {error}",
+            output.display()
+        )
+        .into(),
+    })?;
+    fs::remove_file(temp).map_err(|error| format!("{}: {error}", temp.display()).into())
+}
+
+/// A crash between link and unlink leaves both names on one file.
+fn is_same_file(there: &fs::Metadata, output: &Path) -> bool {
+    fs::symlink_metadata(output)
+        .is_ok_and(|other| (other.dev(), other.ino()) == (there.dev(), there.ino()))
+}
+
+fn sync_directory(output: &Path) -> Result<(), String> {
+    let directory = output.parent().unwrap_or(Path::new("/"));
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| format!("{} cannot be synced: {error}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let (temp, output) = (
+            dir.path().join(".a.mp4.ffrtmp-1-1.part"),
+            dir.path().join("a.mp4"),
+        );
+        fs::write(&temp, "12345").unwrap();
+        (dir, temp, output)
+    }
+
+    fn failed(outcome: Outcome) -> String {
+        match outcome {
+            Outcome::PublishFailed { message, .. } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_order_carried_out_twice_answers_the_same() {
+        let (_dir, temp, output) = place();
+        assert_eq!(publish(&temp, &output, 5, false), Outcome::Published);
+        assert_eq!(publish(&temp, &output, 5, false), Outcome::Published);
+        assert_eq!(fs::read_to_string(&output).unwrap(), "12345");
+        assert!(!temp.exists());
+    }
+
+    #[test]
+    fn an_existing_output_is_kept_unless_overwriting_was_allowed() {
+        let (_dir, temp, output) = place();
+        fs::write(&output, "other").unwrap();
+        assert!(failed(publish(&temp, &output, 5, false)).contains("exists already"));
+        assert_eq!(fs::read_to_string(&output).unwrap(), "other");
+        assert!(temp.exists(), "the encode is not thrown away");
+        assert_eq!(publish(&temp, &output, 5, true), Outcome::Published);
+        assert_eq!(fs::read_to_string(&output).unwrap(), "12345");
+    }
+
+    #[test]
+    fn a_half_done_link_is_completed() {
+        let (_dir, temp, output) = place();
+        fs::hard_link(&temp, &output).unwrap();
+        assert_eq!(publish(&temp, &output, 5, false), Outcome::Published);
+        assert!(!temp.exists() && output.exists());
+    }
+
+    #[test]
+    fn a_missing_or_changed_temporary_file_publishes_nothing() {
+        let (_dir, temp, output) = place();
+        assert!(failed(publish(&temp, &output, 6, true)).contains("5 bytes where 6"));
+        fs::remove_file(&temp).unwrap();
+        assert!(failed(publish(&temp, &output, 5, true)).contains("not to be found"));
+        fs::write(&output, "somebody else's").unwrap();
+        assert!(failed(publish(&temp, &output, 5, true)).contains("is not the 5 bytes"));
+    }
+
+    #[test]
+    fn only_an_attempt_s_file_beside_the_output_can_be_moved() {
+        let (dir, _temp, output) = place();
+        let stranger = dir.path().join("b.mp4");
+        fs::write(&stranger, "12345").unwrap();
+        assert!(failed(publish(&stranger, &output, 5, true)).contains("not a temporary file"));
+        assert!(stranger.exists());
+    }
+}
