@@ -73,7 +73,12 @@ mod tests {
             "{message}"
         );
         assert!(require_token_beyond_loopback("master", open, true).is_ok());
-        for near in ["127.0.0.1:8080", "[::1]:8080", "127.8.8.8:1", "[::ffff:127.0.0.1]:1"] {
+        for near in [
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "127.8.8.8:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
             assert!(
                 require_token_beyond_loopback("up", near.parse().unwrap(), false).is_ok(),
                 "{near}"

@@ -130,7 +130,6 @@ fn nothing_left(dir: &Path) {
 }
 
 #[test]
-#[ignore = "needs the master and worker libraries"]
 fn a_cluster_becomes_ready_and_ends_in_order() {
     let mut up = Up::start();
     let nodes = up.client.nodes().unwrap().nodes;
@@ -147,7 +146,6 @@ fn a_cluster_becomes_ready_and_ends_in_order() {
 }
 
 #[test]
-#[ignore = "needs the master and worker libraries"]
 fn children_that_die_are_started_again_and_find_each_other() {
     let mut up = Up::start();
     for command in ["worker", "master"] {
@@ -174,7 +172,6 @@ fn children_that_die_are_started_again_and_find_each_other() {
 }
 
 #[test]
-#[ignore = "needs the master and worker libraries"]
 fn when_up_is_killed_all_end() {
     let mut up = Up::start();
     assert_eq!(up.children("master").len() + up.children("worker").len(), 2);

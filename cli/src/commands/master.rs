@@ -79,6 +79,8 @@ pub fn run(args: MasterArgs, global: &GlobalArgs) -> Result {
         lease: args.lease,
         heartbeat: args.heartbeat,
     };
-    config.check().map_err(|error| Failure::usage(format!("{error:#}")))?;
+    config
+        .check()
+        .map_err(|error| Failure::usage(format!("{error:#}")))?;
     service::run(|shutdown| ffrtmp_host::run(config, shutdown))
 }
