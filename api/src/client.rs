@@ -1,1 +1,472 @@
-//! stub
+//! A small blocking HTTP client for the master's API. The command line and the end-to-end tests use it.
+//!
+//! It is separate from the command line so that tests speak to a master without parsing tables. It holds no state but a
+//! connection pool, and it never retries a call that could do its work twice: reads are repeatable by nature, cancel,
+//! pause and resume ask for a state rather than a step, and a submit is repeated only when it carries an idempotency key.
+
+mod error;
+mod watch;
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use ureq::{Agent, Body, http::Response};
+
+pub use error::{ClientError, Result};
+pub use watch::Watch;
+
+use crate::{
+    ids::{JobRef, JobSeq},
+    job::{JobSpec, JobState, Queue},
+    limits,
+    rest::{
+        ErrorBody, ErrorDetail, Job, JobList, JobLogs, NodeList, PolicyList, SubmitBatch,
+        SubmitBatchAnswer, Submitted, Version,
+    },
+};
+
+/// Where a master listens when nobody says otherwise.
+pub const MASTER_DEFAULT: &str = "http://127.0.0.1:8080";
+
+/// Longest wait for a connection. Masters are near; a packet that is dropped on the way costs at most this.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest silence on a connection. Longer than the master's slowest answer: a commit that waits for a slow disk.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest answer read, in bytes. A full page of 1,000 generous jobs is below 16 MiB.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// First pause between two tries; doubles up to [`RETRY_PAUSE_MAX`].
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Longest pause between two tries, so that a master that returns is met within half a second.
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// What to ask `GET /v1/jobs` for.
+#[derive(Debug, Clone, Default)]
+pub struct JobQuery {
+    /// Only jobs in this state.
+    pub state: Option<JobState>,
+    /// Only jobs in this lane.
+    pub queue: Option<Queue>,
+    /// At most so many.
+    pub limit: Option<usize>,
+    /// Only jobs before this one.
+    pub before: Option<JobSeq>,
+}
+
+impl JobQuery {
+    /// The part of the URL after the path. Every value is a word or a number, so nothing needs escaping.
+    fn to_query(&self) -> String {
+        let pairs = [
+            self.state.map(|state| format!("state={state}")),
+            self.queue.map(|queue| format!("queue={queue}")),
+            self.limit.map(|limit| format!("limit={limit}")),
+            self.before.map(|before| format!("before={before}")),
+        ];
+        let pairs: Vec<String> = pairs.into_iter().flatten().collect();
+        if pairs.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", pairs.join("&"))
+        }
+    }
+}
+
+/// A connection to one master.
+pub struct Client {
+    agent: Agent,
+    base: String,
+    token: Option<String>,
+    retry_for: Duration,
+    on_retry: fn(&str, &ClientError),
+    told: AtomicBool,
+}
+
+impl Client {
+    /// A client for the master at `url` (`http://host:port`, or only `host:port`).
+    ///
+    /// # Errors
+    /// When `url` is not one this client can speak to. Nothing is sent yet.
+    pub fn new(url: &str, token: Option<String>) -> Result<Client> {
+        let base = base_url(url)?;
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            // Masters are on the user's own network; a proxy set for the web must not get their tokens.
+            .proxy(None)
+            .max_redirects(0)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_per_read(Some(READ_TIMEOUT))
+            .timeout_per_write(Some(READ_TIMEOUT))
+            .user_agent(concat!("ffrtmp/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Ok(Client {
+            agent,
+            base,
+            token,
+            retry_for: Duration::ZERO,
+            on_retry: |_, _| {},
+            told: AtomicBool::new(false),
+        })
+    }
+
+    /// Repeats a call that is safe to repeat for up to `retry_for` while the master does not answer (it is restarting, say).
+    /// `on_retry` is told once, with the master's URL, when the first repetition begins.
+    #[must_use]
+    pub fn with_retry(mut self, retry_for: Duration, on_retry: fn(&str, &ClientError)) -> Client {
+        self.retry_for = retry_for;
+        self.on_retry = on_retry;
+        self
+    }
+
+    /// The URL of the master, as it is used.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// `POST /v1/jobs`. Repeated on a broken connection only if `spec` carries an idempotency key.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; the same for every call below.
+    pub fn submit(&self, spec: &JobSpec) -> Result<Submitted> {
+        let repeatable = spec.idempotency_key.is_some();
+        self.call(repeatable, |client| client.post("/v1/jobs", spec))
+    }
+
+    /// `POST /v1/jobs/batch`. Repeated only if every job carries an idempotency key.
+    #[allow(missing_docs, clippy::missing_errors_doc)]
+    pub fn submit_batch(&self, batch: &SubmitBatch) -> Result<SubmitBatchAnswer> {
+        let repeatable = batch.jobs.iter().all(|spec| spec.idempotency_key.is_some());
+        self.call(repeatable, |client| client.post("/v1/jobs/batch", batch))
+    }
+
+    /// `GET /v1/jobs`: one page, newest first.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn jobs(&self, query: &JobQuery) -> Result<JobList> {
+        self.read(&format!("/v1/jobs{}", query.to_query()))
+    }
+
+    /// Up to `limit` jobs, newest first, over as many pages as that takes.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn jobs_up_to(&self, mut query: JobQuery, limit: usize) -> Result<JobList> {
+        let mut all = JobList {
+            jobs: Vec::new(),
+            next_before: None,
+        };
+        loop {
+            query.limit = Some((limit - all.jobs.len()).min(limits::LIST_LIMIT_MAX));
+            let page = self.jobs(&query)?;
+            // A master that answers an empty page with a cursor would otherwise be asked for ever.
+            let over = page.jobs.is_empty();
+            all.jobs.extend(page.jobs);
+            all.next_before = page.next_before;
+            if over || all.jobs.len() >= limit || all.next_before.is_none() {
+                return Ok(all);
+            }
+            query.before = all.next_before;
+        }
+    }
+
+    /// `GET /v1/jobs/{id}`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn job(&self, job: JobRef) -> Result<Job> {
+        self.read(&format!("/v1/jobs/{job}"))
+    }
+
+    /// `GET /v1/jobs/{id}/watch`: the job now and at every change until it ends. Reconnects by itself.
+    pub fn watch(&self, job: JobRef) -> Watch<'_> {
+        Watch::new(self, job)
+    }
+
+    /// `GET /v1/jobs/{id}/logs`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn logs(&self, job: JobRef) -> Result<JobLogs> {
+        self.read(&format!("/v1/jobs/{job}/logs"))
+    }
+
+    /// `POST /v1/jobs/{id}/cancel`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn cancel(&self, job: JobRef) -> Result<Job> {
+        self.call(true, |client| {
+            client.post(&format!("/v1/jobs/{job}/cancel"), &NO_BODY)
+        })
+    }
+
+    /// `POST /v1/jobs/{id}/pause`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn pause(&self, job: JobRef) -> Result<Job> {
+        self.call(true, |client| {
+            client.post(&format!("/v1/jobs/{job}/pause"), &NO_BODY)
+        })
+    }
+
+    /// `POST /v1/jobs/{id}/resume`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn resume(&self, job: JobRef) -> Result<Job> {
+        self.call(true, |client| {
+            client.post(&format!("/v1/jobs/{job}/resume"), &NO_BODY)
+        })
+    }
+
+    /// `GET /v1/nodes`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn nodes(&self) -> Result<NodeList> {
+        self.read("/v1/nodes")
+    }
+
+    /// `GET /v1/policies`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn policies(&self) -> Result<PolicyList> {
+        self.read("/v1/policies")
+    }
+
+    /// `GET /v1/version`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn version(&self) -> Result<Version> {
+        self.read("/v1/version")
+    }
+
+    /// `GET /readyz`: whether the master serves and its store takes writes. Never repeated; `false` when it does not answer.
+    pub fn ready(&self) -> bool {
+        self.get("/readyz", READ_TIMEOUT)
+            .is_ok_and(|response| response.status().is_success())
+    }
+
+    /// A repeatable GET of JSON.
+    fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.call(true, |client| client.get(path, READ_TIMEOUT))
+    }
+
+    /// Makes one call, again and again while the master does not answer, if that is allowed; then reads its JSON.
+    fn call<T: DeserializeOwned>(
+        &self,
+        repeatable: bool,
+        request: impl Fn(&Client) -> Result<Response<Body>>,
+    ) -> Result<T> {
+        let mut retry = Retry::new(if repeatable {
+            self.retry_for
+        } else {
+            Duration::ZERO
+        });
+        loop {
+            match request(self).and_then(|response| self.json(response)) {
+                Err(error) if error.is_passing() && retry.pause() => self.tell(&error),
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Says once, and only once in the life of this client, that the master does not answer and is being waited for.
+    fn tell(&self, error: &ClientError) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            (self.on_retry)(&self.base, error);
+        }
+    }
+
+    fn get(&self, path: &str, silence_max: Duration) -> Result<Response<Body>> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.config().timeout_per_read(Some(silence_max)).build();
+        request
+            .call()
+            .map_err(|error| ClientError::from_ureq(&self.base, error))
+    }
+
+    fn post(&self, path: &str, body: &impl Serialize) -> Result<Response<Body>> {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        request
+            .send_json(body)
+            .map_err(|error| ClientError::from_ureq(&self.base, error))
+    }
+
+    /// The answer as `T`, or the master's own error.
+    fn json<T: DeserializeOwned>(&self, mut response: Response<Body>) -> Result<T> {
+        let status = response.status();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_string()
+            .map_err(|error| ClientError::from_ureq(&self.base, error))?;
+        if !status.is_success() {
+            return Err(self.refusal(status.as_u16(), &text));
+        }
+        serde_json::from_str(&text).map_err(|error| ClientError::Unexpected {
+            url: self.base.clone(),
+            what: format!("status {status}, but not the JSON expected: {error}"),
+        })
+    }
+
+    /// What a status that is not a success means.
+    fn refusal(&self, status: u16, body: &str) -> ClientError {
+        match serde_json::from_str::<ErrorBody>(body) {
+            Ok(ErrorBody { error }) => ClientError::Refused { status, error },
+            // Not our JSON: a proxy's page, or another program on that port. Its first line is what helps.
+            Err(_) if status == 401 => ClientError::Refused {
+                status,
+                error: ErrorDetail {
+                    code: "unauthorized".into(),
+                    message: "the token is missing or wrong".into(),
+                    field: None,
+                },
+            },
+            Err(_) => ClientError::Unexpected {
+                url: self.base.clone(),
+                what: format!(
+                    "status {status}: {:?}",
+                    body.lines()
+                        .next()
+                        .unwrap_or("")
+                        .chars()
+                        .take(120)
+                        .collect::<String>()
+                ),
+            },
+        }
+    }
+}
+
+/// What is sent where a call needs no body.
+const NO_BODY: Option<()> = None;
+
+/// How long to go on trying.
+struct Retry {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Retry {
+    fn new(retry_for: Duration) -> Retry {
+        Retry {
+            until: Instant::now() + retry_for,
+            pause: RETRY_PAUSE_MIN,
+        }
+    }
+
+    /// Sleeps before the next try; `false` when the time is over.
+    fn pause(&mut self) -> bool {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        std::thread::sleep(self.pause.min(left));
+        self.pause = (self.pause * 2).min(RETRY_PAUSE_MAX);
+        true
+    }
+}
+
+/// `http://host:port` without a slash at the end, from what a user wrote.
+fn base_url(url: &str) -> Result<String> {
+    let bad = |why: &str| {
+        Err(ClientError::BadUrl {
+            given: url.to_owned(),
+            why: why.to_owned(),
+        })
+    };
+    let trimmed = url.trim();
+    let rest = match trimmed.split_once("://") {
+        Some(("http", rest)) => rest,
+        Some(("https", _)) => {
+            return bad(
+                "TLS is not spoken yet; use http:// (over a tunnel, beyond a trusted network)",
+            );
+        }
+        Some((scheme, _)) => {
+            return bad(&format!("{scheme}:// is not spoken; use http://HOST:PORT"));
+        }
+        None => trimmed,
+    };
+    let rest = rest.trim_end_matches('/');
+    if rest.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return bad("use http://HOST:PORT");
+    }
+    if rest.contains('@') {
+        return bad("it holds a user name; tokens go into FFRTMP_TOKEN or --token-file");
+    }
+    match ureq::http::Uri::try_from(format!("http://{rest}")) {
+        Ok(uri) if uri.query().is_none() && uri.host().is_some_and(|host| !host.is_empty()) => {
+            Ok(format!("http://{rest}"))
+        }
+        _ => bad("use http://HOST:PORT"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_may_be_named_with_or_without_a_scheme() {
+        for (given, base) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://farm.example/", "http://farm.example"),
+            ("farm:8080", "http://farm:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert_eq!(base_url(given).unwrap(), base, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_spoken_to_says_why() {
+        for (given, why) in [
+            ("https://farm:8080", "TLS is not spoken yet"),
+            ("ftp://farm", "ftp:// is not spoken"),
+            ("", "use http://HOST:PORT"),
+            ("http://", "use http://HOST:PORT"),
+            ("http://a b", "use http://HOST:PORT"),
+            ("http://me:secret@farm", "FFRTMP_TOKEN"),
+        ] {
+            let error = base_url(given).unwrap_err().to_string();
+            assert!(error.contains(why), "{given:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_query_names_only_what_was_asked() {
+        assert_eq!(JobQuery::default().to_query(), "");
+        let query = JobQuery {
+            state: Some(JobState::Running),
+            limit: Some(5),
+            ..JobQuery::default()
+        };
+        assert_eq!(query.to_query(), "?state=running&limit=5");
+    }
+
+    #[test]
+    fn an_error_page_of_a_stranger_is_reported_as_such() {
+        let client = Client::new("farm:1", None).unwrap();
+        let error = client
+            .refusal(502, "<html>Bad Gateway</html>\nmore")
+            .to_string();
+        assert!(
+            error.contains("502")
+                && error.contains("Bad Gateway")
+                && error.contains("http://farm:1"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn nothing_listening_is_an_unreachable_master_after_the_time_given() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let client = Client::new(&format!("127.0.0.1:{port}"), None)
+            .unwrap()
+            .with_retry(Duration::from_millis(300), |_, _| {});
+        let start = Instant::now();
+        let error = client.nodes().unwrap_err();
+        assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+        assert!(start.elapsed() >= Duration::from_millis(300));
+        assert!(!client.ready());
+    }
+}

@@ -70,7 +70,9 @@ impl Encoder {
 }
 
 /// A set of encoders.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(from = "Vec<Encoder>", into = "Vec<Encoder>")]
 pub struct EncoderSet(u32);
 
@@ -96,7 +98,9 @@ impl EncoderSet {
     }
     /// The encoders, in bit order.
     pub fn iter(self) -> impl Iterator<Item = Encoder> {
-        Encoder::ALL.into_iter().filter(move |e| self.0 & (1 << *e as u32) != 0)
+        Encoder::ALL
+            .into_iter()
+            .filter(move |e| self.0 & (1 << *e as u32) != 0)
     }
 }
 

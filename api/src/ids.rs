@@ -68,7 +68,9 @@ impl FromStr for JobRef {
     type Err = BadJobRef;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let bad = || BadJobRef { given: s.chars().take(64).collect() };
+        let bad = || BadJobRef {
+            given: s.chars().take(64).collect(),
+        };
         if !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()) {
             return s.parse().map(|n| JobRef::Seq(JobSeq(n))).map_err(|_| bad());
         }
@@ -95,9 +97,19 @@ mod tests {
     #[test]
     fn a_uuid_that_starts_with_digits_is_not_a_sequence_number() {
         let text = "12345678-0000-4000-8000-000000000000";
-        assert_eq!(text.parse(), Ok(JobRef::Uuid(Uuid::try_parse(text).unwrap())));
+        assert_eq!(
+            text.parse(),
+            Ok(JobRef::Uuid(Uuid::try_parse(text).unwrap()))
+        );
         assert_eq!("12345678".parse(), Ok(JobRef::Seq(JobSeq(12_345_678))));
-        for bad in ["", "12x", "-1", "+1", "99999999999999999999999", "12345678-0000-4000-8000-00000000000g"] {
+        for bad in [
+            "",
+            "12x",
+            "-1",
+            "+1",
+            "99999999999999999999999",
+            "12345678-0000-4000-8000-00000000000g",
+        ] {
             assert!(bad.parse::<JobRef>().is_err(), "{bad:?} was accepted");
         }
     }

@@ -92,11 +92,17 @@ words! {
 impl JobState {
     /// Whether the job has ended for good.
     pub const fn is_terminal(self) -> bool {
-        matches!(self, JobState::Completed | JobState::Failed | JobState::Canceled)
+        matches!(
+            self,
+            JobState::Completed | JobState::Failed | JobState::Canceled
+        )
     }
     /// Whether the job holds capacity on a worker.
     pub const fn is_active(self) -> bool {
-        matches!(self, JobState::Assigned | JobState::Running | JobState::Paused | JobState::Publishing)
+        matches!(
+            self,
+            JobState::Assigned | JobState::Running | JobState::Paused | JobState::Publishing
+        )
     }
 }
 

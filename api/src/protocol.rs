@@ -199,6 +199,9 @@ pub enum Outcome {
     Published,
     /// The rename ordered by [`ToWorker::Publish`] cannot be done here; another worker may be asked.
     PublishFailed {
+        /// The class of failure: `user_error` when the output exists and may not be replaced, `platform_error` when the
+        /// finished file is gone.
+        reason: FailureReason,
         /// Why, for people.
         message: String,
     },
@@ -268,7 +271,7 @@ pub enum ToWorker {
         retry: bool,
     },
     /// Run this.
-    Assign(Vec<Assignment>),
+    Assign(#[serde(with = "assignments")] Vec<Assignment>),
     /// Move the finished temporary file to its final place. Sent only after the choice of this attempt is durable.
     Publish {
         /// Which.
@@ -321,4 +324,53 @@ pub struct Assignment {
     pub settings: Settings,
     /// Index of the GPU to use, where the policy chose one.
     pub gpu: Option<u32>,
+}
+
+/// `{"type": "assign", "assignments": […]}`: a frame with an internal tag must be an object, which a bare list is not.
+mod assignments {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Assignment;
+
+    #[derive(Serialize)]
+    struct Out<'a> {
+        assignments: &'a [Assignment],
+    }
+
+    #[derive(Deserialize)]
+    struct In {
+        assignments: Vec<Assignment>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(list: &[Assignment], to: S) -> Result<S::Ok, S::Error> {
+        Out { assignments: list }.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Assignment>, D::Error> {
+        In::deserialize(from).map(|list| list.assignments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::{AttemptNo, JobSeq},
+        job::JobSpec,
+    };
+
+    #[test]
+    fn an_order_to_run_survives_the_wire() {
+        let order = Assignment {
+            attempt: Attempt { job: JobSeq(1), no: AttemptNo(2) },
+            job_uuid: Uuid::nil(),
+            scenario: None,
+            settings: Settings::resolve(&JobSpec::default()).unwrap(),
+            gpu: Some(1),
+        };
+        for frame in [ToWorker::Assign(vec![]), ToWorker::Assign(vec![order.clone(), order]), ToWorker::Resync] {
+            let text = serde_json::to_string(&frame).unwrap();
+            assert_eq!(serde_json::from_str::<ToWorker>(&text).unwrap(), frame, "{text}");
+        }
+    }
 }

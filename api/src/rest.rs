@@ -175,8 +175,13 @@ pub enum NodeStatus {
 
 impl NodeStatus {
     /// Every status, in order.
-    pub const ALL: [NodeStatus; 5] =
-        [NodeStatus::Available, NodeStatus::Busy, NodeStatus::Offline, NodeStatus::Draining, NodeStatus::Quarantined];
+    pub const ALL: [NodeStatus; 5] = [
+        NodeStatus::Available,
+        NodeStatus::Busy,
+        NodeStatus::Offline,
+        NodeStatus::Draining,
+        NodeStatus::Quarantined,
+    ];
 
     /// The word on the wire and in metrics.
     pub fn as_str(self) -> &'static str {

@@ -24,7 +24,10 @@ pub struct BadField {
 }
 
 fn bad<T>(field: &'static str, message: impl Into<String>) -> Result<T, BadField> {
-    Err(BadField { field, message: message.into() })
+    Err(BadField {
+        field,
+        message: message.into(),
+    })
 }
 
 /// A video codec, as users name it.
@@ -165,14 +168,23 @@ impl Container {
     }
 
     fn of_path(path: &str) -> Result<Container, BadField> {
-        let extension = Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
+        let extension = Path::new(path)
+            .extension()
+            .and_then(|e| e.to_str())
+            .unwrap_or("")
+            .to_ascii_lowercase();
         match extension.as_str() {
             "mp4" | "m4v" => Ok(Container::Mp4),
             "mov" => Ok(Container::Mov),
             "mkv" => Ok(Container::Matroska),
             "webm" => Ok(Container::Webm),
             "ts" => Ok(Container::Mpegts),
-            _ => bad("output", format!("the extension {extension:?} names no container known here; end it in .mp4, .m4v, .mov, .mkv, .webm or .ts")),
+            _ => bad(
+                "output",
+                format!(
+                    "the extension {extension:?} names no container known here; end it in .mp4, .m4v, .mov, .mkv, .webm or .ts"
+                ),
+            ),
         }
     }
 }
@@ -211,8 +223,17 @@ pub struct Settings {
 /// Default length of a synthetic source, in seconds (upstream's, so that its load tests weigh the same).
 pub const SYNTHETIC_SECONDS_DEFAULT: f64 = 10.0;
 
-const X26X_PRESETS: [&str; 9] =
-    ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"];
+const X26X_PRESETS: [&str; 9] = [
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+];
 const NVENC_PRESETS: [&str; 7] = ["p1", "p2", "p3", "p4", "p5", "p6", "p7"];
 
 impl Settings {
@@ -230,7 +251,14 @@ impl Settings {
         };
         for (field, map) in [("labels", &spec.labels), ("require", &spec.require)] {
             if map.len() > limits::LABELS_MAX {
-                return bad(field, format!("{} entries; at most {} are accepted", map.len(), limits::LABELS_MAX));
+                return bad(
+                    field,
+                    format!(
+                        "{} entries; at most {} are accepted",
+                        map.len(),
+                        limits::LABELS_MAX
+                    ),
+                );
             }
             for (key, value) in map {
                 short(field, key)?;
@@ -249,7 +277,10 @@ impl Settings {
             Some(path) => {
                 let path = absolute("output", path)?;
                 if Path::new(&path).file_name().is_none() || path.ends_with('/') {
-                    return bad("output", format!("{path:?} names a directory; name the file to write"));
+                    return bad(
+                        "output",
+                        format!("{path:?} names a directory; name the file to write"),
+                    );
                 }
                 if spec.input.as_deref() == Some(path.as_str()) {
                     return bad("output", "is the input itself; name another file");
@@ -263,20 +294,42 @@ impl Settings {
         let codec = match &spec.codec {
             Some(word) => match Codec::parse(word) {
                 Some(codec) => codec,
-                None => return bad("codec", format!("{:?} is not one of {}", clip(word), Codec::ACCEPTED)),
+                None => {
+                    return bad(
+                        "codec",
+                        format!("{:?} is not one of {}", clip(word), Codec::ACCEPTED),
+                    );
+                }
             },
-            None => scenario.map(|s| s.codec).unwrap_or(if container == Container::Webm { Codec::Vp9 } else { Codec::H264 }),
+            None => scenario
+                .map(|s| s.codec)
+                .unwrap_or(if container == Container::Webm {
+                    Codec::Vp9
+                } else {
+                    Codec::H264
+                }),
         };
         if container == Container::Webm && !matches!(codec, Codec::Vp9 | Codec::Av1) {
-            return bad("codec", "a .webm file holds vp9 or av1; choose one of them or another extension");
+            return bad(
+                "codec",
+                "a .webm file holds vp9 or av1; choose one of them or another extension",
+            );
         }
         if container == Container::Mpegts && !matches!(codec, Codec::H264 | Codec::H265) {
-            return bad("codec", "a .ts file holds h264 or h265; choose one of them or another extension");
+            return bad(
+                "codec",
+                "a .ts file holds h264 or h265; choose one of them or another extension",
+            );
         }
         let encoder = if spec.gpu {
             match codec.gpu_encoder() {
                 Some(encoder) => encoder,
-                None => return bad("gpu", "no GPU encoder exists for vp9; use h264, h265 or av1, or leave gpu out"),
+                None => {
+                    return bad(
+                        "gpu",
+                        "no GPU encoder exists for vp9; use h264, h265 or av1, or leave gpu out",
+                    );
+                }
             }
         } else {
             codec.software_encoder()
@@ -288,13 +341,18 @@ impl Settings {
         };
         let fps = match spec.fps {
             Some(fps) if !(fps.is_finite() && (1.0..=240.0).contains(&fps)) => {
-                return bad("fps", format!("{fps} is not a frame rate between 1 and 240"));
+                return bad(
+                    "fps",
+                    format!("{fps} is not a frame rate between 1 and 240"),
+                );
             }
             Some(fps) => Some(fps),
             None => scenario.and_then(|s| s.fps),
         };
         let rate = match (&spec.bitrate, spec.crf) {
-            (Some(_), Some(_)) => return bad("crf", "cannot be given together with bitrate; choose one"),
+            (Some(_), Some(_)) => {
+                return bad("crf", "cannot be given together with bitrate; choose one");
+            }
             (Some(text), None) => RateControl::Bitrate(parse_bitrate(text)?),
             (None, crf) => {
                 let (default, max) = match codec {
@@ -305,7 +363,13 @@ impl Settings {
                 };
                 let crf = crf.unwrap_or(default);
                 if crf > max {
-                    return bad("crf", format!("{crf} is out of range; {} takes 0 (best) to {max}", encoder.name()));
+                    return bad(
+                        "crf",
+                        format!(
+                            "{crf} is out of range; {} takes 0 (best) to {max}",
+                            encoder.name()
+                        ),
+                    );
                 }
                 RateControl::Crf(crf)
             }
@@ -317,10 +381,18 @@ impl Settings {
             Some("opus") => Audio::Opus,
             Some("copy") => Audio::Copy,
             Some("none") => Audio::None,
-            Some(word) => return bad("audio", format!("{:?} is not one of aac, opus, copy, none", clip(word))),
+            Some(word) => {
+                return bad(
+                    "audio",
+                    format!("{:?} is not one of aac, opus, copy, none", clip(word)),
+                );
+            }
         };
         if container == Container::Webm && audio == Audio::Aac {
-            return bad("audio", "a .webm file holds opus; choose opus or none, or another extension");
+            return bad(
+                "audio",
+                "a .webm file holds opus; choose opus or none, or another extension",
+            );
         }
         let duration_seconds = match seconds("duration_seconds", spec.duration_seconds)? {
             None if source == Source::Synthetic => Some(SYNTHETIC_SECONDS_DEFAULT),
@@ -328,11 +400,15 @@ impl Settings {
         };
         let timeout_seconds = seconds("timeout_seconds", spec.timeout_seconds)?;
         if spec.retries.is_some_and(|n| n > limits::RETRIES_MAX) {
-            return bad("retries", format!("at most {} are accepted", limits::RETRIES_MAX));
+            return bad(
+                "retries",
+                format!("at most {} are accepted", limits::RETRIES_MAX),
+            );
         }
-        for (field, given, max) in
-            [("cpu_millicores", spec.cpu_millicores, 1_024_000), ("memory_mib", spec.memory_mib, 64 * 1024 * 1024)]
-        {
+        for (field, given, max) in [
+            ("cpu_millicores", spec.cpu_millicores, 1_024_000),
+            ("memory_mib", spec.memory_mib, 64 * 1024 * 1024),
+        ] {
             if given.is_some_and(|n| n == 0 || n > max) {
                 return bad(field, format!("must be between 1 and {max}"));
             }
@@ -370,8 +446,13 @@ struct Scenario {
 
 /// `<height>p[fps]-<codec>` and `4K[fps]-<codec>`; `None` for any other name. Of that form with an unknown codec: refused.
 fn parse_scenario(name: &str) -> Result<Option<Scenario>, BadField> {
-    let Some((picture, codec_word)) = name.split_once('-') else { return Ok(None) };
-    let (height, fps) = if let Some(fps) = picture.strip_prefix("4K").or_else(|| picture.strip_prefix("4k")) {
+    let Some((picture, codec_word)) = name.split_once('-') else {
+        return Ok(None);
+    };
+    let (height, fps) = if let Some(fps) = picture
+        .strip_prefix("4K")
+        .or_else(|| picture.strip_prefix("4k"))
+    {
         ("2160", fps)
     } else if let Some(split) = picture.split_once('p') {
         split
@@ -385,18 +466,36 @@ fn parse_scenario(name: &str) -> Result<Option<Scenario>, BadField> {
     let Some(codec) = Codec::parse(codec_word) else {
         return bad(
             "scenario",
-            format!("{:?} names the codec {:?}; known codecs are {}", clip(name), clip(codec_word), Codec::ACCEPTED),
+            format!(
+                "{:?} names the codec {:?}; known codecs are {}",
+                clip(name),
+                clip(codec_word),
+                Codec::ACCEPTED
+            ),
         );
     };
     let height = match height.parse::<u32>() {
         Ok(height) if (16..=8192).contains(&height) && height.is_multiple_of(2) => height,
-        _ => return bad("scenario", format!("{:?}: the height must be even and between 16 and 8192", clip(name))),
+        _ => {
+            return bad(
+                "scenario",
+                format!(
+                    "{:?}: the height must be even and between 16 and 8192",
+                    clip(name)
+                ),
+            );
+        }
     };
     let fps = match fps {
         "" => None,
         fps => match fps.parse::<f64>() {
             Ok(fps) if (1.0..=240.0).contains(&fps) => Some(fps),
-            _ => return bad("scenario", format!("{:?}: the frame rate must be between 1 and 240", clip(name))),
+            _ => {
+                return bad(
+                    "scenario",
+                    format!("{:?}: the frame rate must be between 1 and 240", clip(name)),
+                );
+            }
         },
     };
     Ok(Some(Scenario { height, fps, codec }))
@@ -405,10 +504,17 @@ fn parse_scenario(name: &str) -> Result<Option<Scenario>, BadField> {
 fn parse_size(text: &str) -> Result<Size, BadField> {
     let wrong = || BadField {
         field: "size",
-        message: format!("{:?} is not WIDTHxHEIGHT with even numbers between 16 and 16384, as in 1280x720", clip(text)),
+        message: format!(
+            "{:?} is not WIDTHxHEIGHT with even numbers between 16 and 16384, as in 1280x720",
+            clip(text)
+        ),
     };
     let (width, height) = text.split_once('x').ok_or_else(wrong)?;
-    let pixels = |s: &str| s.parse::<u32>().ok().filter(|n| (16..=16_384).contains(n) && n.is_multiple_of(2));
+    let pixels = |s: &str| {
+        s.parse::<u32>()
+            .ok()
+            .filter(|n| (16..=16_384).contains(n) && n.is_multiple_of(2))
+    };
     match (pixels(width), pixels(height)) {
         (Some(width), Some(height)) => Ok(Size::Exact { width, height }),
         _ => Err(wrong()),
@@ -426,12 +532,19 @@ fn parse_bitrate(text: &str) -> Result<u64, BadField> {
         Ok(n) if plain && (1e3..=1e9).contains(&(n * unit)) => Ok((n * unit) as u64),
         _ => bad(
             "bitrate",
-            format!("{:?} is not a bitrate between 1k and 1000M, as in 2500k, 2.5M or 2500000", clip(text)),
+            format!(
+                "{:?} is not a bitrate between 1k and 1000M, as in 2500k, 2.5M or 2500000",
+                clip(text)
+            ),
         ),
     }
 }
 
-fn resolve_preset(encoder: Encoder, given: Option<&str>, synthetic: bool) -> Result<String, BadField> {
+fn resolve_preset(
+    encoder: Encoder,
+    given: Option<&str>,
+    synthetic: bool,
+) -> Result<String, BadField> {
     let numbers = |max: u32| (0..=max).map(|n| n.to_string()).collect::<Vec<_>>();
     let words = |list: &[&str]| list.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
     // A synthetic source is there to exercise the farm, so it defaults to the cheapest preset.
@@ -439,23 +552,35 @@ fn resolve_preset(encoder: Encoder, given: Option<&str>, synthetic: bool) -> Res
         Encoder::Libx264 | Encoder::Libx265 => (words(&X26X_PRESETS), "medium", "ultrafast"),
         Encoder::LibvpxVp9 => (numbers(8), "2", "8"),
         Encoder::Libsvtav1 => (numbers(13), "8", "12"),
-        Encoder::H264Nvenc | Encoder::HevcNvenc | Encoder::Av1Nvenc => (words(&NVENC_PRESETS), "p4", "p1"),
+        Encoder::H264Nvenc | Encoder::HevcNvenc | Encoder::Av1Nvenc => {
+            (words(&NVENC_PRESETS), "p4", "p1")
+        }
         _ => (numbers(7), "4", "7"),
     };
     match given {
         None => Ok(if synthetic { cheap } else { default }.to_owned()),
         Some(word) if accepted.iter().any(|a| a == word) => Ok(word.to_owned()),
-        Some(word) => {
-            bad("preset", format!("{:?} is not one of {}'s: {}", clip(word), encoder.name(), accepted.join(", ")))
-        }
+        Some(word) => bad(
+            "preset",
+            format!(
+                "{:?} is not one of {}'s: {}",
+                clip(word),
+                encoder.name(),
+                accepted.join(", ")
+            ),
+        ),
     }
 }
 
 fn seconds(field: &'static str, given: Option<f64>) -> Result<Option<f64>, BadField> {
     match given {
-        Some(s) if !(s.is_finite() && s > 0.0 && s <= limits::DURATION_SECONDS_MAX) => {
-            bad(field, format!("{s} is not a number of seconds above 0 and up to {}", limits::DURATION_SECONDS_MAX))
-        }
+        Some(s) if !(s.is_finite() && s > 0.0 && s <= limits::DURATION_SECONDS_MAX) => bad(
+            field,
+            format!(
+                "{s} is not a number of seconds above 0 and up to {}",
+                limits::DURATION_SECONDS_MAX
+            ),
+        ),
         given => Ok(given),
     }
 }
@@ -469,10 +594,20 @@ fn short(field: &'static str, text: &str) -> Result<(), BadField> {
 
 fn short_or_empty(field: &'static str, text: &str) -> Result<(), BadField> {
     if text.len() > limits::NAME_BYTES_MAX {
-        return bad(field, format!("{} bytes; at most {} are accepted", text.len(), limits::NAME_BYTES_MAX));
+        return bad(
+            field,
+            format!(
+                "{} bytes; at most {} are accepted",
+                text.len(),
+                limits::NAME_BYTES_MAX
+            ),
+        );
     }
     if text.chars().any(char::is_control) {
-        return bad(field, "holds a control character (a NUL or a newline, say); leave it out");
+        return bad(
+            field,
+            "holds a control character (a NUL or a newline, say); leave it out",
+        );
     }
     Ok(())
 }
@@ -481,16 +616,38 @@ fn short_or_empty(field: &'static str, text: &str) -> Result<(), BadField> {
 /// starts with `/`, and the worker gives it to ffmpeg behind `file:`.
 fn absolute(field: &'static str, path: &str) -> Result<String, BadField> {
     if path.len() > limits::PATH_BYTES_MAX {
-        return bad(field, format!("{} bytes; at most {} are accepted", path.len(), limits::PATH_BYTES_MAX));
+        return bad(
+            field,
+            format!(
+                "{} bytes; at most {} are accepted",
+                path.len(),
+                limits::PATH_BYTES_MAX
+            ),
+        );
     }
     if path.chars().any(char::is_control) {
-        return bad(field, "holds a control character (a NUL or a newline, say); rename the file");
+        return bad(
+            field,
+            "holds a control character (a NUL or a newline, say); rename the file",
+        );
     }
     if !path.starts_with('/') {
-        return bad(field, format!("{:?} is not an absolute path; name the file as the worker sees it, from /", clip(path)));
+        return bad(
+            field,
+            format!(
+                "{:?} is not an absolute path; name the file as the worker sees it, from /",
+                clip(path)
+            ),
+        );
     }
-    if Path::new(path).components().any(|c| c == Component::ParentDir) {
-        return bad(field, format!("{:?} holds `..`; name the file without it", clip(path)));
+    if Path::new(path)
+        .components()
+        .any(|c| c == Component::ParentDir)
+    {
+        return bad(
+            field,
+            format!("{:?} holds `..`; name the file without it", clip(path)),
+        );
     }
     Ok(path.to_owned())
 }
@@ -518,18 +675,37 @@ mod tests {
             ("480p30-av1", 480, Some(30.0), Codec::Av1),
         ] {
             let settings = Settings::resolve(&spec(|s| s.scenario = Some(name.into()))).unwrap();
-            assert_eq!((settings.size, settings.fps, settings.codec), (Some(Size::Height(height)), fps, codec), "{name}");
+            assert_eq!(
+                (settings.size, settings.fps, settings.codec),
+                (Some(Size::Height(height)), fps, codec),
+                "{name}"
+            );
         }
-        for label in ["load-test-1", "live-stream", "1080p", "p-h264", "news", "1080px-h265"] {
+        for label in [
+            "load-test-1",
+            "live-stream",
+            "1080p",
+            "p-h264",
+            "news",
+            "1080px-h265",
+        ] {
             let settings = Settings::resolve(&spec(|s| s.scenario = Some(label.into()))).unwrap();
-            assert_eq!((settings.size, settings.codec), (None, Codec::H264), "{label} is only a label");
+            assert_eq!(
+                (settings.size, settings.codec),
+                (None, Codec::H264),
+                "{label} is only a label"
+            );
         }
     }
 
     #[test]
     fn a_scenario_with_an_unknown_codec_is_refused_with_the_list() {
-        let error = Settings::resolve(&spec(|s| s.scenario = Some("1080p60-h256".into()))).unwrap_err();
-        assert_eq!(error.to_string(), "scenario: \"1080p60-h256\" names the codec \"h256\"; known codecs are h264, h265 (or hevc), vp9, av1");
+        let error =
+            Settings::resolve(&spec(|s| s.scenario = Some("1080p60-h256".into()))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "scenario: \"1080p60-h256\" names the codec \"h256\"; known codecs are h264, h265 (or hevc), vp9, av1"
+        );
     }
 
     #[test]
@@ -549,7 +725,9 @@ mod tests {
             ("output", |s| s.output = Some("/tmp/../etc/x.mp4".into())),
             ("output", |s| s.output = Some("/tmp/x.exe".into())),
             ("audio", |s| s.audio = Some("mp7".into())),
-            ("codec", |s| (s.output, s.codec) = (Some("/a.webm".into()), Some("h264".into()))),
+            ("codec", |s| {
+                (s.output, s.codec) = (Some("/a.webm".into()), Some("h264".into()))
+            }),
         ];
         for (field, edit) in cases {
             let error = Settings::resolve(&spec(edit)).unwrap_err();
@@ -562,6 +740,9 @@ mod tests {
         let settings = Settings::resolve(&JobSpec::default()).unwrap();
         assert_eq!(settings.source, Source::Synthetic);
         assert_eq!(settings.duration_seconds, Some(10.0));
-        assert_eq!((settings.preset.as_str(), settings.output), ("ultrafast", None));
+        assert_eq!(
+            (settings.preset.as_str(), settings.output),
+            ("ultrafast", None)
+        );
     }
 }

@@ -1,2 +1,38 @@
-//! stub
-fn main() {}
+//! `ffrtmp`: the one command-line tool. This file only goes from arguments to an exit code.
+//!
+//! The master and the worker are libraries (`ffrtmp-host`, `ffrtmp-worker`); here is what a person touches. Nothing in this
+//! crate decides where a job runs or how it is encoded.
+
+mod args;
+mod commands;
+mod connection;
+mod dirs;
+mod exit;
+mod listen;
+mod logging;
+mod output;
+mod progress;
+mod service;
+mod supervisor;
+mod token;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    abort_on_panic();
+    let args = args::Args::parse();
+    exit::code_of(commands::run(args))
+}
+
+/// A panic in any thread ends the process, as `kill -9` would: what is durable is recovered at the next start, while a
+/// half-dead master or worker would go on doing half of its work. (A hook, because `panic = "abort"` does not hold in tests.)
+fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        std::process::abort();
+    }));
+}

@@ -1,4 +1,17 @@
-//! The master as a library.
+//! The master as a library: it keeps the queue, asks the policy, and never loses a job.
+//!
+//! Start reading at [`core`], the pure state machine; `shell` drives it, [`store`] makes it durable, [`policy`] asks wasm,
+//! `http` talks to users and workers, `master` puts them together. See `docs/ARCHITECTURE.md` for the map.
 
+mod clock;
 pub mod core;
+mod http;
+mod live;
+mod master;
+mod metrics;
+mod outbox;
 pub mod policy;
+mod shell;
+pub mod store;
+
+pub use master::{MasterConfig, run};

@@ -1,1 +1,22 @@
-//! stub
+//! The worker as a library: a session with the master, an ffmpeg runner, probes, limits, metrics.
+//!
+//! It runs what it is assigned and reports what happened. It never chooses work, and never gives an output its final
+//! name but by the master's order. It does not know of policies, queues or other workers.
+//!
+//! Where to look: [`run`] puts everything together; `session` is the wire; `attempt` is the life of one run, with the
+//! table of all held ones in `attempt::held`; `ffmpeg` is everything about a media process; `node` is the state
+//! directory; `capabilities` is what the machine can do.
+
+mod attempt;
+mod capabilities;
+mod config;
+mod ffmpeg;
+mod http;
+mod metrics;
+mod node;
+mod run;
+mod sampler;
+mod session;
+
+pub use config::WorkerConfig;
+pub use run::run;

@@ -1,3 +1,312 @@
-//! The pure core: queue, cluster, leases and job states in one synchronous state machine.
+//! The pure core: queue, cluster, leases and job states in one synchronous state machine, `handle(events, now) -> effects`.
+//!
+//! **Invariant: nothing here does I/O, reads a clock, draws a random number or iterates over a randomly seeded hash map.**
+//! The same events at the same times give the same effects, which is what makes replay and the simulator (`sim`) possible.
+//! Around it stands a thin shell (`crate::shell`): HTTP turns requests into events, the store makes effects durable, sessions
+//! carry frames, the policy thread answers rounds.
+//!
+//! Where things are: [`transition`] the table of job states; [`queue`] where pending jobs wait; `rounds` asking the policy
+//! and checking its answer; `attempts` what workers report; `sessions` workers coming and going; `leases` time running out.
 
+mod attempts;
+mod classes;
+mod clock;
+mod event;
+mod explain;
+mod job;
+mod leases;
+mod load;
+mod queue;
+pub mod record;
 pub mod round;
+mod rounds;
+mod sessions;
+#[cfg(test)]
+mod sim;
+pub mod stats;
+mod submit;
+pub mod transition;
+mod workers;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ffrtmp_api::{ids::JobSeq, job::JobState, protocol::ToWorker};
+use ffrtmp_policy_sdk::{Change, Cluster, WorkerId};
+use uuid::Uuid;
+
+pub use clock::Now;
+pub use event::{Control, ControlError, Effect, Event, NewJob, Reply, ReplyTo, SessionId};
+
+use classes::Classes;
+use job::Job;
+use queue::{Place, WaitingRoom};
+use record::{JobEvent, Record};
+use rounds::Rounds;
+use stats::Stats;
+use workers::Worker;
+
+/// The core's settings. All in milliseconds where not said otherwise.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How often workers are asked for a heartbeat.
+    pub heartbeat_ms: u64,
+    /// How long a silent worker keeps what it holds. Six missed heartbeats by default.
+    pub lease_ms: u64,
+    /// How long an idempotency key is remembered: far beyond any client's retries.
+    pub idempotency_ms: u64,
+    /// How long a silent worker is remembered, so that counts and label sets stay bounded.
+    pub forget_ms: u64,
+    /// Delay before the first retry; doubles with each failure.
+    pub backoff_first_ms: u64,
+    /// Longest delay before a retry.
+    pub backoff_max_ms: u64,
+    /// Most candidates in one round.
+    pub candidates_max: usize,
+    /// Most jobs ranked in one call: a slice of about 2 ms of guest time.
+    pub rank_batch_max: usize,
+    /// How long the policy thread may take before the core decides without it. Far beyond every budget inside the policy
+    /// thread: this is the guard for that thread itself.
+    pub stuck_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            heartbeat_ms: 5_000,
+            lease_ms: 30_000,
+            idempotency_ms: 24 * 3_600_000,
+            forget_ms: 24 * 3_600_000,
+            backoff_first_ms: 1_000,
+            backoff_max_ms: 60_000,
+            candidates_max: 1_000,
+            rank_batch_max: 1_000,
+            stuck_ms: 5_000,
+        }
+    }
+}
+
+impl Config {
+    /// How long a worker may go unheard before it must consider itself cut off: five sixths of the lease, so that the
+    /// worker always stops first.
+    pub fn cutoff_ms(&self) -> u64 {
+        self.lease_ms / 6 * 5
+    }
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Core {
+    config: Config,
+    jobs: BTreeMap<JobSeq, Job>,
+    room: WaitingRoom,
+    classes: Classes,
+    workers: BTreeMap<WorkerId, Worker>,
+    names: BTreeMap<String, WorkerId>,
+    sessions: BTreeMap<SessionId, WorkerId>,
+    /// What is free where. See [`workers`].
+    cluster: Cluster,
+    rounds: Rounds,
+    stats: Stats,
+    last_seq: u64,
+    last_worker: WorkerId,
+    idempotency: BTreeMap<String, (JobSeq, Uuid)>,
+    /// The keys above by the monotonic time they came, so that they can be forgotten.
+    idempotency_ages: VecDeque<(u64, String)>,
+    next_lease_check_ms: u64,
+}
+
+impl Core {
+    /// Handles a batch of events that arrived by `now`, in order, and says what to do about them.
+    pub fn handle(&mut self, events: impl IntoIterator<Item = Event>, now: Now) -> Vec<Effect> {
+        let mut out = Vec::new();
+        for event in events {
+            self.handle_one(event, now, &mut out);
+        }
+        self.check_time(now, &mut out);
+        self.start_round_if_due(now, &mut out);
+        out
+    }
+
+    /// When to call again with [`Event::Timer`], if nothing happens before; monotonic milliseconds.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        [
+            self.room.next_due_ms(),
+            self.lease_deadline_ms(),
+            self.rounds.stuck_deadline_ms(&self.config),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What was counted, for the shell to take what has accumulated for histograms.
+    pub fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+
+    fn handle_one(&mut self, event: Event, now: Now, out: &mut Vec<Effect>) {
+        match event {
+            Event::Submit { jobs, reply } => self.submit(jobs, reply, now, out),
+            Event::Control {
+                job,
+                control,
+                reply,
+            } => self.control(job, control, reply, now, out),
+            Event::Frame { session, frame } => self.frame(session, frame, now, out),
+            Event::SessionClosed { session } => self.session_closed(session),
+            Event::RoundEnded(ended) => self.round_ended(ended, now, out),
+            Event::Timer => {}
+            Event::ListNodes { reply } => {
+                out.push(Effect::Reply(reply, Reply::Nodes(self.list_nodes(now))))
+            }
+            Event::ExplainWaiting { jobs, reply } => {
+                let waiting = jobs
+                    .into_iter()
+                    .filter_map(|seq| Some((seq, self.explain_waiting(seq, now)?)))
+                    .collect();
+                out.push(Effect::Reply(reply, Reply::Waiting(waiting)));
+            }
+        }
+    }
+
+    /// Moves a job to `to`, counts it, and records it with its history line.
+    fn transition(
+        &mut self,
+        seq: JobSeq,
+        to: JobState,
+        detail: String,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&seq) else {
+            return;
+        };
+        let from = job.status.state;
+        assert!(
+            transition::why(from, to).is_some(),
+            "job {seq} may not go from {from} to {to} ({detail}): the core's own state is wrong"
+        );
+        job.status.state = to;
+        if to.is_terminal() {
+            job.status.finished_ms = Some(now.wall_ms);
+            self.stats
+                .finished
+                .entry((
+                    to,
+                    job.status
+                        .failure
+                        .as_ref()
+                        .filter(|_| to == JobState::Failed)
+                        .map(|f| f.reason),
+                ))
+                .and_modify(|n| *n += 1)
+                .or_insert(1);
+            if let Some(started_ms) = job.status.started_ms {
+                self.stats
+                    .ran((now.wall_ms - started_ms).max(0) as f64 / 1e3);
+            }
+        }
+        if to == JobState::Pending {
+            job.pending_since_ms = now.mono_ms;
+        }
+        self.stats.moved(Some(from), to, job.queue, job.priority);
+        out.push(Effect::Persist(Record::JobEvent(JobEvent {
+            seq,
+            at_ms: now.wall_ms,
+            attempt: job.status.attempt,
+            from,
+            to,
+            worker: job.status.worker.clone(),
+            detail,
+        })));
+        self.persist_status(seq, out);
+        if to.is_terminal() {
+            self.jobs.remove(&seq);
+        }
+    }
+
+    /// Records a job's changeable half as it is now, and wakes whoever watches it.
+    fn persist_status(&self, seq: JobSeq, out: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get(&seq) else {
+            return;
+        };
+        out.push(Effect::Persist(Record::JobChanged {
+            seq,
+            status: Box::new(job.status.clone()),
+        }));
+        out.push(Effect::Changed(seq, job.status.state));
+    }
+
+    /// Takes a pending job out of wherever it waits.
+    fn leave_room(&mut self, seq: JobSeq) {
+        if let Some(job) = self.jobs.get_mut(&seq) {
+            self.room.remove(seq, job.class, job.place);
+            job.place = Place::Elsewhere;
+            job.wait_reason = None;
+        }
+    }
+
+    /// Applies a change to what is free where, and keeps it for the policy.
+    fn change(&mut self, change: Change) {
+        self.cluster.apply(&change);
+        self.rounds.feed(change);
+    }
+
+    /// Takes a job's capacity on a worker.
+    fn take_capacity(&mut self, seq: JobSeq, worker: WorkerId, gpu: Option<u32>) {
+        let Some(job) = self.jobs.get_mut(&seq) else {
+            return;
+        };
+        let on = ffrtmp_policy_sdk::JobOn {
+            job: job.policy_id(),
+            worker,
+            gpu,
+            group: job.group(),
+            cost: job.cost,
+        };
+        job.on = Some(on);
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.jobs.insert(seq);
+        }
+        self.change(Change::JobStarted(on));
+        self.recount(worker);
+    }
+
+    /// Gives a job's capacity back.
+    fn release_capacity(&mut self, seq: JobSeq) {
+        let Some(on) = self.jobs.get_mut(&seq).and_then(|job| job.on.take()) else {
+            return;
+        };
+        if let Some(worker) = self.workers.get_mut(&on.worker) {
+            worker.jobs.remove(&seq);
+        }
+        self.change(Change::JobEnded(on));
+        self.recount(on.worker);
+        self.rounds.wake();
+    }
+
+    /// Counts a worker under its present status.
+    fn recount(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        let now = worker.status_now();
+        if now != worker.status {
+            stats::decrement(&mut self.stats.nodes, worker.status);
+            *self.stats.nodes.entry(now).or_default() += 1;
+            worker.status = now;
+        }
+    }
+
+    /// Sends a frame to a worker, if it is connected. What matters is repeated when it says hello again.
+    fn send(&self, worker: WorkerId, frame: ToWorker, out: &mut Vec<Effect>) {
+        if let Some(session) = self.workers.get(&worker).and_then(|w| w.session) {
+            out.push(Effect::Send(session, frame));
+        }
+    }
+}

@@ -66,8 +66,14 @@ pub enum FaultStage {
 
 impl FaultStage {
     /// Every stage.
-    pub const ALL: [FaultStage; 6] =
-        [FaultStage::Init, FaultStage::Sync, FaultStage::Rank, FaultStage::Plan, FaultStage::Answer, FaultStage::Stuck];
+    pub const ALL: [FaultStage; 6] = [
+        FaultStage::Init,
+        FaultStage::Sync,
+        FaultStage::Rank,
+        FaultStage::Plan,
+        FaultStage::Answer,
+        FaultStage::Stuck,
+    ];
 
     /// The word in metrics and logs.
     pub fn as_str(self) -> &'static str {

@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all their own set-up on a Debian or Ubuntu machine that has Rust.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint policies clean setup test-tools
+
+CARGO ?= cargo
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+
+build: setup ## Build bin/ffrtmp
+	$(CARGO) build --release --locked -p ffrtmp
+	@mkdir -p bin
+	@install -m 755 target/release/ffrtmp bin/ffrtmp
+
+demo: build ## Transcode a clip on a cluster of its own, swapping the scheduling policy while it runs
+	@scripts/demo.sh
+
+test: setup test-tools lint ## Run every test, with real parts
+	PATH="$$PWD/target/tools/bin:$$PATH" $(CARGO) test --workspace --release --locked 2>&1 | tee target/test.log
+	@scripts/test-count.sh target/test.log
+
+# One profile for everything, so that wasmtime is compiled once.
+lint: setup ## Check formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --release --locked -- -D warnings
+
+policies: setup ## Build the bundled policies' .wasm files from their sources
+	$(CARGO) run --release --locked --manifest-path policies/build/Cargo.toml
+
+clean: ## Remove everything that was built
+	$(CARGO) clean
+	rm -rf bin
+
+setup:
+	@scripts/setup.sh
+
+test-tools:
+	@scripts/test-tools.sh

@@ -1,0 +1,93 @@
+//! What can go wrong between a client and the master, and which of it passes by itself.
+//!
+//! Separate because callers decide on these (the command line chooses exit codes and hints). A message here never holds
+//! the token.
+
+use std::io;
+
+use crate::rest::ErrorDetail;
+
+/// The result of a call.
+pub type Result<T> = std::result::Result<T, ClientError>;
+
+/// Why a call did not give an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The master's URL is not one that can be used. Nothing was sent.
+    #[error("{given:?} is not a master's address: {why}")]
+    BadUrl {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody answered, or the connection broke before the answer was complete.
+    #[error("the master at {url} does not answer: {cause}")]
+    Unreachable {
+        /// What was tried.
+        url: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// The master answered with an error.
+    #[error("{}", .error.message)]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What it said.
+        error: ErrorDetail,
+    },
+    /// Somebody answered, but not as a master does.
+    #[error(
+        "{url} did not answer as an ffrtmp master does ({what}); is that the master's API port?"
+    )]
+    Unexpected {
+        /// What was tried.
+        url: String,
+        /// What came.
+        what: String,
+    },
+}
+
+impl ClientError {
+    /// Whether trying again shortly can help: nobody listens (a restart), or the master says it is starting.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            ClientError::Unreachable { .. } => true,
+            ClientError::Refused { status, .. } => *status == 503,
+            ClientError::BadUrl { .. } | ClientError::Unexpected { .. } => false,
+        }
+    }
+
+    /// Whether the job asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, ClientError::Refused { status: 404, .. })
+    }
+
+    pub(super) fn from_ureq(url: &str, error: ureq::Error) -> ClientError {
+        let unreachable = |cause: String| ClientError::Unreachable {
+            url: url.to_owned(),
+            cause,
+        };
+        match error {
+            ureq::Error::Io(error) => unreachable(io_cause(&error)),
+            ureq::Error::Timeout(_) => unreachable("no answer in time".to_owned()),
+            ureq::Error::HostNotFound => unreachable("no such host name".to_owned()),
+            ureq::Error::ConnectionFailed => unreachable("connection failed".to_owned()),
+            other => ClientError::Unexpected {
+                url: url.to_owned(),
+                what: other.to_string(),
+            },
+        }
+    }
+}
+
+/// The system's word for it, without the number that `io::Error` adds.
+fn io_cause(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        io::ErrorKind::UnexpectedEof => "connection closed before the answer".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,86 @@
+//! `ffrtmp master`: from flags to `ffrtmp_host::run`, which is the master.
+//!
+//! It refuses what can be refused before anything starts: an open API without a token, a port that is taken.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    args::GlobalArgs,
+    dirs,
+    exit::{Failure, Result},
+    listen,
+    logging::{self, LogArgs},
+    service, token, values,
+};
+
+/// How a master runs.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ffrtmp master
+  ffrtmp master --data-dir /var/lib/ffrtmp --policies /etc/ffrtmp/policies
+  ffrtmp master --listen 0.0.0.0:8080 --token-file /etc/ffrtmp/token
+
+The token is read from --token-file or FFRTMP_TOKEN; `ffrtmp token` makes one. Without a token the
+API is only served to this machine.")]
+pub struct MasterArgs {
+    /// Address of the API, for clients and workers
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Address of the metrics
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9090")]
+    metrics_listen: SocketAddr,
+    /// Serve no metrics
+    #[arg(long, conflicts_with = "metrics_listen")]
+    no_metrics: bool,
+    /// Where the queue is kept; default: ffrtmp/master in $XDG_STATE_HOME or ~/.local/state
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Folder watched for policies (*.wasm); default: ./policies if there is one, else policies in --data-dir
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// Policy that decides on a fresh data directory
+    #[arg(long, value_name = "NAME", default_value = "balanced")]
+    policy: String,
+    /// How long a silent worker keeps its jobs
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
+    lease: Duration,
+    /// How often workers say they are alive
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
+    heartbeat: Duration,
+    /// How it logs.
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Runs it until SIGTERM or SIGINT.
+pub fn run(args: MasterArgs, global: &GlobalArgs) -> Result {
+    let token = token::find(global.token_file.as_deref(), |name| {
+        std::env::var(name).ok()
+    })?;
+    listen::require_token_beyond_loopback("master", args.listen, token.is_some())?;
+    let metrics_listen = (!args.no_metrics).then_some(args.metrics_listen);
+    listen::require_free("the API", "--listen", args.listen)?;
+    if let Some(address) = metrics_listen {
+        listen::require_free("the master's metrics", "--metrics-listen", address)?;
+    }
+    let data_dir = args
+        .data_dir
+        .map_or_else(|| dirs::data_dir().map(|dir| dir.join("master")), Ok)?;
+    logging::start(&args.log, "info")?;
+    let config = ffrtmp_host::MasterConfig {
+        listen: args.listen,
+        metrics_listen,
+        policies_dir: dirs::policies_dir(args.policies, &data_dir),
+        data_dir,
+        policy: args.policy,
+        token,
+        lease: args.lease,
+        heartbeat: args.heartbeat,
+    };
+    config
+        .check()
+        .map_err(|error| Failure::usage(format!("{error:#}")))?;
+    service::run(|shutdown| ffrtmp_host::run(config, shutdown))
+}

@@ -1,0 +1,53 @@
+//! One file for each command: its flags, its examples, what it calls and what it prints.
+//!
+//! A command never formats (see `output`), never chooses an exit code (see `exit`), and holds no rule of scheduling.
+
+pub mod jobs;
+pub mod master;
+pub mod nodes;
+pub mod policies;
+mod token;
+pub mod up;
+mod version;
+pub mod worker;
+
+use crate::{
+    args::{Args, Command, GlobalArgs},
+    exit::{Failure, Result},
+    output::{Format, Output, to_stdout},
+};
+
+/// Does what was asked.
+pub fn run(args: Args) -> Result {
+    let global = args.global;
+    match args.command {
+        Command::Up(args) => local("up", &global).and_then(|()| up::run(args, &global)),
+        Command::Master(args) => local("master", &global).and_then(|()| master::run(args, &global)),
+        Command::Worker(args) => worker::run(args, &global),
+        Command::Jobs(command) => jobs::run(command, &global),
+        Command::Nodes(command) => nodes::run(command, &global),
+        Command::Policies(command) => policies::run(command, &global),
+        Command::Token => token::run(),
+        Command::Version(output) => version::run(&output, &global),
+    }
+}
+
+/// Refuses `--master` where a master is started rather than talked to: silence would let somebody believe it was used.
+fn local(command: &str, global: &GlobalArgs) -> Result {
+    match &global.master {
+        Some(_) => Err(Failure::usage(format!(
+            "`ffrtmp {command}` starts a master and takes no --master; its address is set with --listen"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The format asked for: by `--output`, by `--format`, or a table.
+fn format(output: Option<Format>, global: &GlobalArgs) -> Format {
+    output.or(global.format).unwrap_or_default()
+}
+
+/// The face for it.
+fn face(output: Option<Format>, global: &GlobalArgs) -> Box<dyn Output> {
+    to_stdout(format(output, global))
+}

@@ -1,0 +1,107 @@
+//! `ffrtmp worker`: from flags to `ffrtmp_worker::run`, which is the worker.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    args::GlobalArgs,
+    connection::master_url,
+    dirs,
+    exit::{Failure, Result},
+    listen,
+    logging::{self, LogArgs},
+    service, token, values,
+};
+
+/// Where the first worker of a machine serves its metrics.
+pub const METRICS_PORT_DEFAULT: u16 = 9091;
+
+/// How a worker runs.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ffrtmp worker --master http://10.0.0.5:8080 --token-file /etc/ffrtmp/token
+  ffrtmp worker --master http://10.0.0.5:8080 --name encoder-7 --slots 4 --label zone=eu
+
+The worker connects to the master; nothing has to reach the worker. On SIGTERM it takes nothing new
+and gives running encodes --grace to end; what is left goes back to the queue.")]
+pub struct WorkerArgs {
+    /// Name in the cluster, unique; default: the host's name
+    #[arg(long)]
+    name: Option<String>,
+    /// Where it keeps its identity and what it runs; default: ffrtmp/worker in $XDG_STATE_HOME or ~/.local/state
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where outputs that are not kept are written; default: below --state-dir
+    #[arg(long, value_name = "DIR")]
+    scratch_dir: Option<PathBuf>,
+    /// Most encodes at once; default: by the number of cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    slots: Option<u32>,
+    /// Label that jobs may require; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::key_value)]
+    label: Vec<(String, String)>,
+    /// Address of the metrics; default: 127.0.0.1:9091, or another port if that one is taken
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics_listen: Option<SocketAddr>,
+    /// Serve no metrics
+    #[arg(long, conflicts_with = "metrics_listen")]
+    no_metrics: bool,
+    /// How long running encodes may go on after SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
+    grace: Duration,
+    /// How long an encode may make no progress
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = values::duration)]
+    stall_timeout: Duration,
+    /// The ffmpeg to run
+    #[arg(long, value_name = "PATH", default_value = "ffmpeg")]
+    ffmpeg: PathBuf,
+    /// The ffprobe to run
+    #[arg(long, value_name = "PATH", default_value = "ffprobe")]
+    ffprobe: PathBuf,
+    /// How it logs.
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Runs it until SIGTERM or SIGINT.
+pub fn run(args: WorkerArgs, global: &GlobalArgs) -> Result {
+    let var = |name: &str| std::env::var(name).ok();
+    let token = token::find(global.token_file.as_deref(), var)?;
+    let url = master_url(global.master.as_deref(), var);
+    // The client's own check, so that a wrong URL is a message and not an endless reconnect.
+    let master = ffrtmp_api::client::Client::new(&url, None)?
+        .base()
+        .to_owned();
+    if let Some(address) = args.metrics_listen {
+        listen::require_free("the worker's metrics", "--metrics-listen", address)?;
+    }
+    let metrics_default = SocketAddr::from(([127, 0, 0, 1], METRICS_PORT_DEFAULT));
+    let metrics_listen = (!args.no_metrics).then(|| args.metrics_listen.unwrap_or(metrics_default));
+    let mut labels = std::collections::BTreeMap::new();
+    for (key, value) in args.label {
+        if labels.insert(key.clone(), value).is_some() {
+            return Err(Failure::usage(format!(
+                "--label: {key:?} is given twice; give it once"
+            )));
+        }
+    }
+    let state_dir = args
+        .state_dir
+        .map_or_else(|| dirs::data_dir().map(|dir| dir.join("worker")), Ok)?;
+    logging::start(&args.log, "info")?;
+    let config = ffrtmp_worker::WorkerConfig {
+        name: args.name,
+        scratch_dir: args.scratch_dir,
+        slots: args.slots,
+        labels,
+        token,
+        metrics_listen,
+        grace: args.grace,
+        ffmpeg: args.ffmpeg,
+        ffprobe: args.ffprobe,
+        stall_timeout: args.stall_timeout,
+        ..ffrtmp_worker::WorkerConfig::new(master, state_dir)
+    };
+    service::run(|shutdown| ffrtmp_worker::run(config, shutdown))
+}

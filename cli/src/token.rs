@@ -1,0 +1,118 @@
+//! The cluster's token: where it is read from and how a new one is made.
+//!
+//! It comes from the environment or a file, never from the command line (which every user of the machine can read), and
+//! no message here repeats it.
+
+use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
+
+use crate::exit::{Failure, Result};
+
+/// Environment variables that may hold it, first wins; the second is upstream's name.
+pub const TOKEN_VARIABLES: [&str; 2] = ["FFRTMP_TOKEN", "MASTER_API_KEY"];
+/// Shortest token accepted, in bytes: anything shorter can be guessed over the network.
+const TOKEN_BYTES_MIN: usize = 16;
+/// Random bytes in a new token.
+const TOKEN_RANDOM_BYTES: usize = 32;
+
+/// The token of `file`, or of the environment; `None` when neither has one.
+pub fn find(file: Option<&Path>, env: impl Fn(&str) -> Option<String>) -> Result<Option<String>> {
+    if let Some(file) = file {
+        return read(file).map(Some);
+    }
+    for name in TOKEN_VARIABLES {
+        if let Some(value) = env(name).filter(|value| !value.is_empty()) {
+            return check(value, name).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn read(file: &Path) -> Result<String> {
+    let shown = file.display();
+    let text = fs::read_to_string(file)
+        .map_err(|error| Failure::failed(format!("cannot read the token file {shown}: {error}")))?;
+    if fs::metadata(file).is_ok_and(|meta| meta.mode() & 0o077 != 0 && meta.is_file()) {
+        eprintln!(
+            "ffrtmp: warning: other users can read the token file {shown}; run: chmod 600 {shown}"
+        );
+    }
+    check(text.trim().to_owned(), &format!("the token file {shown}"))
+}
+
+/// Refuses what could not be sent as a header, or could be guessed.
+fn check(token: String, whence: &str) -> Result<String> {
+    if !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Failure::failed(format!(
+            "{whence}: a token is printable ASCII without spaces; make one with `ffrtmp token`"
+        )));
+    }
+    if token.len() < TOKEN_BYTES_MIN {
+        return Err(Failure::failed(format!(
+            "{whence}: a token has at least {TOKEN_BYTES_MIN} characters; make one with `ffrtmp token`"
+        )));
+    }
+    Ok(token)
+}
+
+/// A new token: 64 hexadecimal digits from the kernel's random source.
+pub fn generate() -> Result<String> {
+    let mut bytes = [0; TOKEN_RANDOM_BYTES];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .map_err(|error| Failure::failed(format!("cannot read /dev/urandom: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_goes_before_the_environment_and_ours_before_upstream_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        fs::write(&file, "from-the-file-0123456789\n").unwrap();
+        let env = |name: &str| Some(format!("{name}-0123456789"));
+        assert_eq!(
+            find(Some(&file), env).unwrap().unwrap(),
+            "from-the-file-0123456789"
+        );
+        assert_eq!(find(None, env).unwrap().unwrap(), "FFRTMP_TOKEN-0123456789");
+        let upstream =
+            |name: &str| (name == "MASTER_API_KEY").then(|| "upstream-0123456789".to_owned());
+        assert_eq!(
+            find(None, upstream).unwrap().unwrap(),
+            "upstream-0123456789"
+        );
+        assert!(find(None, |_| None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_token_that_is_short_or_unsendable_is_refused_without_being_repeated() {
+        for bad in [
+            "hunter2",
+            "white space 0123456789",
+            "gr\u{fc}n-0123456789012345",
+            "a\nb-0123456789012345",
+        ] {
+            let error = find(None, |name| {
+                (name == "FFRTMP_TOKEN").then(|| bad.to_owned())
+            })
+            .unwrap_err();
+            let Failure::Failed(message) = error else {
+                panic!("no message")
+            };
+            assert!(
+                message.contains("ffrtmp token") && !message.contains(bad),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn new_tokens_are_long_and_differ() {
+        let (a, b) = (generate().unwrap(), generate().unwrap());
+        assert!(a.len() == 64 && a != b);
+        assert!(check(a, "here").is_ok());
+    }
+}

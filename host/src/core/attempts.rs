@@ -1,0 +1,529 @@
+//! What becomes of an attempt: started, paused, encoded, published, failed, canceled, handed back, lost, re-adopted.
+//!
+//! Everything a worker says about an attempt is checked against who holds it now. An older attempt, or one that is on
+//! another worker, is answered with `Revoke`: its worker stops it and removes its files. That is the fence.
+
+use ffrtmp_api::{
+    ids::{Attempt, JobSeq},
+    job::{FailureReason, JobState},
+    protocol::{LiveAttempt, MediaResult, Outcome, ToWorker},
+    rest::Failure,
+};
+use ffrtmp_policy_sdk::WorkerId;
+
+use super::{
+    Config, Core, Effect, Now,
+    queue::Place,
+    record::{Publishing, Record},
+};
+
+/// Most workers remembered as having failed one job; older ones get another chance.
+const EXCLUDED_MAX: usize = 8;
+
+impl Core {
+    /// Whether this attempt is the job's current one and this worker holds it.
+    fn holds(&self, worker: WorkerId, attempt: Attempt) -> bool {
+        self.jobs.get(&attempt.job).is_some_and(|job| {
+            job.attempt() == attempt && job.on.is_some_and(|on| on.worker == worker)
+        })
+    }
+
+    pub(super) fn attempt_started(
+        &mut self,
+        worker: WorkerId,
+        attempt: Attempt,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.holds(worker, attempt) {
+            return self.send(worker, ToWorker::Revoke { attempt }, out);
+        }
+        let Some(job) = self.jobs.get_mut(&attempt.job) else {
+            return;
+        };
+        if job.status.state != JobState::Assigned {
+            return; // said twice
+        }
+        job.status.started_ms = Some(now.wall_ms);
+        let waited_ms = now.wall_ms - job.submitted_ms;
+        if job.status.attempt.0 == 1 {
+            self.stats.started(waited_ms.max(0) as f64 / 1e3);
+        }
+        self.transition(
+            attempt.job,
+            JobState::Running,
+            "ffmpeg was spawned".into(),
+            now,
+            out,
+        );
+    }
+
+    pub(super) fn attempt_paused(
+        &mut self,
+        worker: WorkerId,
+        attempt: Attempt,
+        paused: bool,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.holds(worker, attempt) {
+            return;
+        }
+        match (
+            self.jobs.get(&attempt.job).map(|job| job.status.state),
+            paused,
+        ) {
+            (Some(JobState::Running), true) => {
+                self.transition(
+                    attempt.job,
+                    JobState::Paused,
+                    "its ffmpeg was stopped".into(),
+                    now,
+                    out,
+                );
+            }
+            (Some(JobState::Paused), false) => {
+                self.transition(
+                    attempt.job,
+                    JobState::Running,
+                    "its ffmpeg was continued".into(),
+                    now,
+                    out,
+                );
+            }
+            _ => {}
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // one frame's fields
+    pub(super) fn attempt_encoded(
+        &mut self,
+        worker: WorkerId,
+        attempt: Attempt,
+        temp: String,
+        bytes: u64,
+        result: MediaResult,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.holds(worker, attempt) {
+            return self.send(worker, ToWorker::Revoke { attempt }, out);
+        }
+        self.assume_running(worker, attempt, now, out);
+        let Some(job) = self.jobs.get_mut(&attempt.job) else {
+            return;
+        };
+        match job.status.state {
+            JobState::Running if job.status.cancel_requested => {
+                // The worker has not seen the cancel yet, or lost it with a session.
+                self.send(worker, ToWorker::Cancel { attempt }, out);
+            }
+            JobState::Running => {
+                job.status.publishing = Some(Publishing {
+                    temp,
+                    bytes,
+                    result,
+                });
+                job.publish_tried.clear();
+                self.transition(
+                    attempt.job,
+                    JobState::Publishing,
+                    format!(
+                        "attempt {} encoded {bytes} bytes and is the one to publish",
+                        attempt.no
+                    ),
+                    now,
+                    out,
+                );
+                self.order_publish(attempt.job, worker, out);
+            }
+            JobState::Publishing => self.order_publish(attempt.job, worker, out),
+            _ => {}
+        }
+    }
+
+    /// Orders `worker` to do the one rename that was chosen.
+    pub(super) fn order_publish(&mut self, seq: JobSeq, worker: WorkerId, out: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get_mut(&seq) else {
+            return;
+        };
+        let Some(publishing) = job.status.publishing.clone() else {
+            return;
+        };
+        // A spec that was accepted parses; a job without an output never comes to publishing.
+        let Ok(spec) = serde_json::from_str::<ffrtmp_api::job::JobSpec>(&job.spec) else {
+            return;
+        };
+        let Some(output) = spec.output else { return };
+        let attempt = job.attempt();
+        if !job.publish_tried.contains(&worker) {
+            job.publish_tried.push(worker);
+        }
+        let frame = ToWorker::Publish {
+            attempt,
+            temp: publishing.temp,
+            output,
+            bytes: publishing.bytes,
+            overwrite: spec.overwrite,
+        };
+        self.send(worker, frame, out);
+    }
+
+    /// Asks other workers to complete renames whose own worker is away: any that sees the path can.
+    pub(super) fn retry_publishing(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let stranded: Vec<JobSeq> = self
+            .workers
+            .values()
+            .filter(|w| w.session.is_none() && now.mono_ms >= w.lease_until_ms)
+            .flat_map(|w| w.jobs.iter().copied())
+            .filter(|seq| {
+                self.jobs
+                    .get(seq)
+                    .is_some_and(|job| job.status.state == JobState::Publishing)
+            })
+            .collect();
+        for seq in stranded {
+            let tried = self
+                .jobs
+                .get(&seq)
+                .map(|job| job.publish_tried.clone())
+                .unwrap_or_default();
+            let next = self
+                .workers
+                .values()
+                .find(|w| w.session.is_some() && !tried.contains(&w.id))
+                .map(|w| w.id);
+            if let Some(worker) = next {
+                self.order_publish(seq, worker, out);
+            }
+        }
+    }
+
+    pub(super) fn attempt_outcome(
+        &mut self,
+        worker: WorkerId,
+        attempt: Attempt,
+        outcome: Outcome,
+        log: String,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let seq = attempt.job;
+        if !self.holds(worker, attempt) {
+            match outcome {
+                Outcome::Published | Outcome::PublishFailed { .. }
+                    if self.was_asked_to_publish(worker, attempt) =>
+                {
+                    if matches!(outcome, Outcome::Published) {
+                        self.completed(seq, None, now, out);
+                    } else {
+                        self.retry_publishing(now, out);
+                    }
+                    self.send(worker, ToWorker::OutcomeRecorded { attempt }, out);
+                }
+                _ => self.send(worker, ToWorker::Revoke { attempt }, out),
+            }
+            return;
+        }
+        if !log.is_empty() {
+            out.push(Effect::Persist(Record::JobLog {
+                seq,
+                attempt: attempt.no,
+                text: log,
+            }));
+        }
+        let publishing = self
+            .jobs
+            .get(&seq)
+            .is_some_and(|job| job.status.state == JobState::Publishing);
+        match outcome {
+            Outcome::Completed { result } if !publishing => {
+                self.assume_running(worker, attempt, now, out);
+                self.completed(seq, Some(result), now, out);
+            }
+            Outcome::Published if publishing => self.completed(seq, None, now, out),
+            Outcome::PublishFailed { reason, message } if publishing => {
+                self.failed(seq, reason, message, now, out)
+            }
+            Outcome::Failed { reason, message } if !publishing => {
+                self.failed(seq, reason, message, now, out)
+            }
+            Outcome::Canceled if !publishing => {
+                if self
+                    .jobs
+                    .get(&seq)
+                    .is_some_and(|job| job.status.cancel_requested)
+                {
+                    self.release_capacity(seq);
+                    self.transition(
+                        seq,
+                        JobState::Canceled,
+                        "its process group is gone".into(),
+                        now,
+                        out,
+                    );
+                } else {
+                    self.attempt_lost(
+                        seq,
+                        "it was stopped on its worker by nobody we know",
+                        now,
+                        out,
+                    );
+                }
+            }
+            Outcome::HandedBack if !publishing => self.handed_back(seq, now, out),
+            // An outcome that does not belong to the state: a worker with a fault of its own. Its attempt is over.
+            outcome if !publishing => {
+                self.failed(
+                    seq,
+                    FailureReason::PlatformError,
+                    format!("its worker reported {outcome:?} out of turn"),
+                    now,
+                    out,
+                );
+            }
+            _ => return,
+        }
+        self.send(worker, ToWorker::OutcomeRecorded { attempt }, out);
+    }
+
+    fn was_asked_to_publish(&self, worker: WorkerId, attempt: Attempt) -> bool {
+        self.jobs.get(&attempt.job).is_some_and(|job| {
+            job.attempt() == attempt
+                && job.status.state == JobState::Publishing
+                && job.publish_tried.contains(&worker)
+        })
+    }
+
+    /// A worker reports something that only a running attempt can have: its `Started` was lost with a session.
+    fn assume_running(
+        &mut self,
+        worker: WorkerId,
+        attempt: Attempt,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        self.attempt_started(worker, attempt, now, out);
+        self.attempt_paused(worker, attempt, false, now, out);
+    }
+
+    fn completed(
+        &mut self,
+        seq: JobSeq,
+        result: Option<MediaResult>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&seq) else {
+            return;
+        };
+        job.status.result = result.or_else(|| job.status.publishing.take().map(|p| p.result));
+        job.status.publishing = None;
+        job.status.failure = None;
+        self.release_capacity(seq);
+        self.transition(seq, JobState::Completed, "done".into(), now, out);
+    }
+
+    /// An attempt failed: again later and elsewhere, or for good.
+    fn failed(
+        &mut self,
+        seq: JobSeq,
+        reason: FailureReason,
+        message: String,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&seq) else {
+            return;
+        };
+        *self.stats.attempts_failed.entry(reason).or_default() += 1;
+        if let Some(on) = job.on {
+            job.excluded.retain(|w| *w != on.worker);
+            if job.excluded.len() == EXCLUDED_MAX {
+                job.excluded.remove(0);
+            }
+            job.excluded.push(on.worker);
+        }
+        let canceled = job.status.cancel_requested;
+        job.status.failures += 1;
+        job.status.publishing = None;
+        job.status.failure = Some(Failure {
+            reason,
+            message: message.clone(),
+        });
+        let failures = job.status.failures;
+        let again = reason.is_retryable() && failures <= job.retries;
+        let detail = format!("{reason}: {message}");
+        self.release_capacity(seq);
+        if canceled
+            && self
+                .jobs
+                .get(&seq)
+                .is_some_and(|job| job.status.state != JobState::Publishing)
+        {
+            self.transition(seq, JobState::Canceled, detail, now, out);
+        } else if again {
+            self.transition(seq, JobState::Pending, detail, now, out);
+            let delay_ms = backoff_ms(&self.config, seq, failures);
+            if let Some(job) = self.jobs.get_mut(&seq) {
+                job.place = self.room.delay(seq, now.mono_ms + delay_ms);
+                job.wait_reason = Some(
+                    format!(
+                        "backing off after failure {failures} of at most {}: {reason}: {message}",
+                        job.retries + 1
+                    )
+                    .into(),
+                );
+            }
+        } else {
+            self.transition(seq, JobState::Failed, detail, now, out);
+        }
+    }
+
+    fn handed_back(&mut self, seq: JobSeq, now: Now, out: &mut Vec<Effect>) {
+        self.release_capacity(seq);
+        if self
+            .jobs
+            .get(&seq)
+            .is_some_and(|job| job.status.cancel_requested)
+        {
+            return self.transition(
+                seq,
+                JobState::Canceled,
+                "handed back while a cancel was on its way".into(),
+                now,
+                out,
+            );
+        }
+        self.transition(
+            seq,
+            JobState::Pending,
+            "handed back by a worker that shuts down".into(),
+            now,
+            out,
+        );
+        self.requeue(seq);
+    }
+
+    /// An attempt is given up because its worker is gone. The job runs again at once; the loss counts as a failure, so
+    /// that a job that kills its workers ends.
+    pub(super) fn attempt_lost(&mut self, seq: JobSeq, why: &str, now: Now, out: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get_mut(&seq) else {
+            return;
+        };
+        if job.status.state == JobState::Publishing {
+            return; // its rename may happen any time: nothing else may start
+        }
+        self.stats.leases_lost += 1;
+        *self
+            .stats
+            .attempts_failed
+            .entry(FailureReason::PlatformError)
+            .or_default() += 1;
+        job.status.failures += 1;
+        let worker = job.status.worker.clone().unwrap_or_default();
+        let message = format!("attempt {} on {worker} was lost: {why}", job.status.attempt);
+        job.status.failure = Some(Failure {
+            reason: FailureReason::PlatformError,
+            message: message.clone(),
+        });
+        let again = job.status.failures <= job.retries;
+        let canceled = job.status.cancel_requested;
+        self.release_capacity(seq);
+        match (canceled, again) {
+            (true, _) => self.transition(seq, JobState::Canceled, message, now, out),
+            (false, true) => {
+                self.transition(seq, JobState::Pending, message, now, out);
+                self.requeue(seq);
+            }
+            (false, false) => self.transition(seq, JobState::Failed, message, now, out),
+        }
+    }
+
+    /// Gives up everything a worker holds, but for what is being published.
+    pub(super) fn lose_all(
+        &mut self,
+        worker: WorkerId,
+        why: &str,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let held: Vec<JobSeq> = self
+            .workers
+            .get(&worker)
+            .map(|w| w.jobs.iter().copied().collect())
+            .unwrap_or_default();
+        for seq in held {
+            self.attempt_lost(seq, why, now, out);
+        }
+    }
+
+    /// Puts a pending job back in line.
+    pub(super) fn requeue(&mut self, seq: JobSeq) {
+        if let Some(job) = self.jobs.get_mut(&seq) {
+            job.place = self.room.push_unranked(seq);
+        }
+    }
+
+    /// Takes an attempt back that was given up but whose successor was not yet sent. Says whether it did.
+    pub(super) fn readopt(
+        &mut self,
+        seq: JobSeq,
+        live: &LiveAttempt,
+        worker: WorkerId,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let room = self
+            .workers
+            .get(&worker)
+            .is_some_and(|w| w.jobs.len() < w.capabilities.slots as usize);
+        let Some(job) = self.jobs.get(&seq) else {
+            return false;
+        };
+        if !room
+            || !live.started
+            || job.attempt() != live.attempt
+            || job.status.state != JobState::Pending
+        {
+            return false;
+        }
+        // A failed attempt ended on its worker; only one that was lost can come back.
+        if matches!(job.place, Place::Delayed { .. })
+            || job.status.worker.as_deref() != self.worker_name(worker)
+        {
+            return false;
+        }
+        let gpu = job.status.placement.as_ref().and_then(|p| p.gpu);
+        self.leave_room(seq);
+        self.take_capacity(seq, worker, gpu);
+        if let Some(job) = self.jobs.get_mut(&seq) {
+            job.status.failure = None;
+        }
+        self.transition(
+            seq,
+            JobState::Running,
+            "re-adopted: its worker came back in time".into(),
+            now,
+            out,
+        );
+        self.attempt_paused(worker, live.attempt, live.paused, now, out);
+        true
+    }
+
+    pub(super) fn worker_name(&self, worker: WorkerId) -> Option<&str> {
+        self.workers.get(&worker).map(|w| w.name.as_str())
+    }
+}
+
+/// How long to wait before the next attempt: doubling, capped, spread by up to a quarter so that jobs that failed
+/// together do not return together. The spread comes from the job's number, because the core draws no random numbers.
+fn backoff_ms(config: &Config, seq: JobSeq, failures: u32) -> u64 {
+    let doubled = config
+        .backoff_first_ms
+        .saturating_mul(1 << failures.saturating_sub(1).min(32));
+    let delay = doubled.min(config.backoff_max_ms);
+    // Fibonacci hashing: the golden ratio times 2^64 spreads consecutive numbers evenly.
+    let spread = (seq.0 ^ u64::from(failures)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    delay + (delay / 4) * spread / (1 << 32)
+}

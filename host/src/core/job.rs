@@ -1,0 +1,112 @@
+//! A live job in memory. Terminal jobs are not here: the store has them.
+
+use std::sync::Arc;
+
+use ffrtmp_api::{
+    ids::{Attempt, JobSeq},
+    job::{JobSpec, Priority, Queue},
+    settings::Settings,
+};
+use ffrtmp_policy_sdk::{ClassId, GroupId, JobInfo, JobOn, Resources, WorkerId};
+use uuid::Uuid;
+
+use super::{queue::Place, record::JobStatus};
+
+/// Default CPU a job is expected to use, thousandths of a core: one core, so that slots and cores agree on a fresh farm.
+pub const CPU_MILLICORES_DEFAULT: u32 = 1000;
+/// Default memory a job is expected to use, MiB: what 1080p x264 needs with a margin.
+pub const MEMORY_MIB_DEFAULT: u32 = 256;
+/// Default number of retries (upstream's).
+pub const RETRIES_DEFAULT: u32 = 3;
+
+/// A job that has not ended.
+#[derive(Debug)]
+pub struct Job {
+    /// Number.
+    pub seq: JobSeq,
+    /// UUID.
+    pub uuid: Uuid,
+    /// The spec as JSON; parsed again when the job is placed, which costs less than keeping a million parsed specs.
+    pub spec: Arc<str>,
+    /// Lane.
+    pub queue: Queue,
+    /// Urgency.
+    pub priority: Priority,
+    /// When it was accepted, milliseconds since 1970.
+    pub submitted_ms: i64,
+    /// Since when it is pending this time, monotonic milliseconds.
+    pub pending_since_ms: u64,
+    /// Which workers could run it.
+    pub class: ClassId,
+    /// What it will hold there.
+    pub cost: Resources,
+    /// Retries allowed.
+    pub retries: u32,
+    /// The durable half; every change goes to the store.
+    pub status: JobStatus,
+    /// Where it waits, while pending.
+    pub place: Place,
+    /// What it holds on a worker, while active.
+    pub on: Option<JobOn>,
+    /// Workers where it failed.
+    pub excluded: Vec<WorkerId>,
+    /// While publishing: workers that were asked to do the rename and could not.
+    pub publish_tried: Vec<WorkerId>,
+    /// Why it waits, as far as somebody said so: the policy that holds it, or the back-off after a failure.
+    pub wait_reason: Option<Arc<str>>,
+}
+
+impl Job {
+    /// Its current attempt.
+    pub fn attempt(&self) -> Attempt {
+        Attempt {
+            job: self.seq,
+            no: self.status.attempt,
+        }
+    }
+
+    /// The name policies know it by.
+    pub fn policy_id(&self) -> u32 {
+        self.seq.0 as u32
+    }
+
+    /// The group it is queued in; 0 when it is not.
+    pub fn group(&self) -> GroupId {
+        match self.place {
+            Place::Queued { group, .. } => group,
+            _ => 0,
+        }
+    }
+
+    /// What a policy is told to rank it by.
+    pub fn info(&self) -> JobInfo {
+        let spec: JobSpec = serde_json::from_str(&self.spec).unwrap_or_default();
+        JobInfo {
+            id: self.policy_id(),
+            queue: self.queue as u8,
+            priority: self.priority as u8,
+            submitted_ms: self.submitted_ms,
+            deadline_ms: spec.deadline_ms,
+            cost: self.cost,
+            labels: spec.labels.into_iter().collect(),
+        }
+    }
+}
+
+/// What a job of this spec will hold on its worker.
+pub fn cost_of(spec: &JobSpec) -> Resources {
+    Resources {
+        cpu_millicores: spec.cpu_millicores.unwrap_or(CPU_MILLICORES_DEFAULT),
+        memory_mib: spec.memory_mib.unwrap_or(MEMORY_MIB_DEFAULT),
+        gpu_sessions: u32::from(spec.gpu),
+        gpu_memory_mib: 0,
+    }
+}
+
+/// The needs that make a job's class: encoder bits and whether a GPU is needed.
+pub fn needs_of(settings: &Settings) -> (u32, bool) {
+    (
+        settings.encoders_needed().bits(),
+        settings.encoder.is_hardware(),
+    )
+}

@@ -1,0 +1,104 @@
+//! Time running out: leases of silent workers, delays that are over, workers gone so long that they are forgotten.
+
+use ffrtmp_api::job::{FailureReason, JobState};
+use ffrtmp_api::rest::Failure;
+use ffrtmp_policy_sdk::{Change, WorkerId};
+
+use super::{Core, Effect, Now, record::Record, stats::decrement};
+
+/// How often leases are looked at. A lease is seen to end at most this much late, and 10,000 workers cost a scan a
+/// second instead of a timer each.
+const LEASE_CHECK_MS: u64 = 500;
+
+impl Core {
+    pub(super) fn check_time(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some(seq) = self.room.take_due(now.mono_ms) {
+            if let Some(job) = self.jobs.get_mut(&seq) {
+                job.wait_reason = None;
+                job.place = self.room.push_unranked(seq);
+            }
+        }
+        if now.mono_ms >= self.next_lease_check_ms {
+            self.next_lease_check_ms = now.mono_ms + LEASE_CHECK_MS;
+            self.check_leases(now, out);
+            self.forget_keys(now);
+        }
+        self.check_stuck(now, out);
+    }
+
+    pub(super) fn lease_deadline_ms(&self) -> Option<u64> {
+        (!self.workers.is_empty()).then_some(self.next_lease_check_ms)
+    }
+
+    fn check_leases(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let expired: Vec<WorkerId> = self
+            .workers
+            .values()
+            .filter(|w| {
+                now.mono_ms >= w.lease_until_ms && (w.session.is_some() || !w.jobs.is_empty())
+            })
+            .map(|w| w.id)
+            .collect();
+        for id in &expired {
+            if let Some(session) = self.workers.get(id).and_then(|w| w.session) {
+                // Connected but silent past its lease: it must introduce itself again before it is believed.
+                self.session_closed(session);
+            }
+            self.lose_all(*id, "it was not heard for longer than its lease", now, out);
+        }
+        if !expired.is_empty() {
+            self.retry_publishing(now, out);
+        }
+        let forgotten: Vec<WorkerId> = self
+            .workers
+            .values()
+            .filter(|w| {
+                w.session.is_none()
+                    && now.mono_ms >= w.lease_until_ms.saturating_add(self.config.forget_ms)
+            })
+            .map(|w| w.id)
+            .collect();
+        for id in forgotten {
+            self.forget(id, now, out);
+        }
+    }
+
+    fn forget_keys(&mut self, now: Now) {
+        let age_ms = self.config.idempotency_ms;
+        while let Some((_, key)) = self
+            .idempotency_ages
+            .pop_front_if(|(at_ms, _)| now.mono_ms >= *at_ms + age_ms)
+        {
+            self.idempotency.remove(&key);
+        }
+    }
+
+    fn forget(&mut self, id: WorkerId, now: Now, out: &mut Vec<Effect>) {
+        let stranded: Vec<_> = self
+            .workers
+            .get(&id)
+            .map(|w| w.jobs.iter().copied().collect())
+            .unwrap_or_default();
+        for seq in stranded {
+            let Some(job) = self.jobs.get_mut(&seq) else {
+                continue;
+            };
+            let message = format!(
+                "the worker that held the finished file was away for {} h; the output may or may not be in place",
+                self.config.forget_ms / 3_600_000
+            );
+            job.status.failure = Some(Failure {
+                reason: FailureReason::PlatformError,
+                message: message.clone(),
+            });
+            self.release_capacity(seq);
+            self.transition(seq, JobState::Failed, message, now, out);
+        }
+        if let Some(worker) = self.workers.remove(&id) {
+            decrement(&mut self.stats.nodes, worker.status);
+            self.names.remove(&worker.name);
+            self.change(Change::WorkerGone(id));
+            out.push(Effect::Persist(Record::WorkerForgotten(worker.name)));
+        }
+    }
+}

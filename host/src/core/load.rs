@@ -1,0 +1,146 @@
+//! Making the core from what the store holds: the same code at start-up and after a failed commit.
+
+use ffrtmp_api::{
+    job::{JobSpec, JobState, Priority, Queue},
+    rest::NodeStatus,
+    settings::Settings,
+};
+use ffrtmp_policy_sdk::WorkerId;
+use uuid::Uuid;
+
+use super::{
+    BTreeMap, Config, Core, Now, VecDeque,
+    classes::Classes,
+    job::{self, Job},
+    queue::{Place, WaitingRoom},
+    record::{JobRow, Snapshot},
+    rounds::Rounds,
+    stats::Stats,
+    workers::Worker,
+};
+
+impl Core {
+    /// Makes the core from a snapshot. Every worker the store knows gets one full lease to come back in, so that a
+    /// restart of the master kills no running encode.
+    ///
+    /// `generation` tells this core's questions to the policy from those of an earlier core in the same process.
+    pub fn load(config: Config, snapshot: Snapshot, now: Now, generation: u32) -> Core {
+        let mut core = Core {
+            config,
+            jobs: BTreeMap::new(),
+            room: WaitingRoom::default(),
+            classes: Classes::default(),
+            workers: BTreeMap::new(),
+            names: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            cluster: Default::default(),
+            rounds: Rounds::new(generation),
+            stats: Stats::default(),
+            last_seq: snapshot.last_seq,
+            last_worker: 0,
+            idempotency: snapshot
+                .idempotency
+                .into_iter()
+                .map(|(key, seq, uuid)| (key, (seq, uuid)))
+                .collect(),
+            idempotency_ages: VecDeque::new(),
+            next_lease_check_ms: now.mono_ms,
+        };
+        core.idempotency_ages = core
+            .idempotency
+            .keys()
+            .map(|key| (now.mono_ms, key.clone()))
+            .collect();
+        core.stats.jobs = JobState::ALL.iter().map(|state| (*state, 0)).collect();
+        core.stats.jobs.extend(snapshot.counts);
+        core.stats.pending_by_priority = Priority::ALL.iter().map(|p| (*p, 0)).collect();
+        core.stats.pending_by_queue = Queue::ALL.iter().map(|q| (*q, 0)).collect();
+        core.stats.nodes = NodeStatus::ALL.iter().map(|s| (*s, 0)).collect();
+        for row in snapshot.workers {
+            core.load_worker(row.name, row.install_id, now);
+        }
+        for row in snapshot.jobs {
+            core.load_job(row, now);
+        }
+        let ids: Vec<_> = core.workers.keys().copied().collect();
+        ids.into_iter().for_each(|id| core.announce(id));
+        core
+    }
+
+    fn load_worker(&mut self, name: String, install_id: Uuid, now: Now) -> WorkerId {
+        self.last_worker += 1;
+        let id = self.last_worker;
+        self.names.insert(name.clone(), id);
+        self.workers.insert(
+            id,
+            Worker::known(id, name, install_id, now.mono_ms + self.config.lease_ms),
+        );
+        *self.stats.nodes.entry(NodeStatus::Offline).or_default() += 1;
+        id
+    }
+
+    fn load_job(&mut self, row: JobRow, now: Now) {
+        let seq = row.seq;
+        // Both were checked when the job was accepted; a spec that a newer version no longer accepts fails when placed.
+        let spec: JobSpec = serde_json::from_str(&row.spec).unwrap_or_default();
+        let (encoders, gpu) = Settings::resolve(&spec)
+            .map(|s| job::needs_of(&s))
+            .unwrap_or((0, false));
+        let class = match self.classes.of(encoders, gpu, &spec.require) {
+            Ok((class, _)) => class,
+            Err(error) => {
+                // The same limits held when it was accepted, so this is a store written by another version.
+                tracing::error!(job = %seq, %error, "a stored job's requirements do not fit; it stays in the store, untouched");
+                return;
+            }
+        };
+        if row.status.state == JobState::Pending {
+            *self
+                .stats
+                .pending_by_priority
+                .entry(row.priority)
+                .or_default() += 1;
+            *self.stats.pending_by_queue.entry(row.queue).or_default() += 1;
+        }
+        let active = row.status.state.is_active();
+        let worker = row
+            .status
+            .worker
+            .clone()
+            .map(|name| match self.names.get(&name) {
+                Some(id) => *id,
+                // A worker is recorded before it is given anything; should its row be gone all the same, its lease runs out.
+                None => self.load_worker(name, Uuid::nil(), now),
+            });
+        let gpu = row.status.placement.as_ref().and_then(|p| p.gpu);
+        let place = if active {
+            Place::Elsewhere
+        } else {
+            self.room.push_unranked(seq)
+        };
+        self.jobs.insert(
+            seq,
+            Job {
+                seq,
+                uuid: row.uuid,
+                spec: row.spec,
+                queue: row.queue,
+                priority: row.priority,
+                submitted_ms: row.submitted_ms,
+                pending_since_ms: now.mono_ms,
+                class,
+                cost: job::cost_of(&spec),
+                retries: spec.retries.unwrap_or(job::RETRIES_DEFAULT),
+                status: row.status,
+                place,
+                on: None,
+                excluded: Vec::new(),
+                publish_tried: Vec::new(),
+                wait_reason: None,
+            },
+        );
+        if let (true, Some(worker)) = (active, worker) {
+            self.take_capacity(seq, worker, gpu);
+        }
+    }
+}

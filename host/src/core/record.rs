@@ -1,0 +1,173 @@
+//! What the core asks the store to keep. The store applies records in order, in groups; a restart reads the rows back.
+//!
+//! Heartbeats, progress and lease deadlines are not here: they are worth nothing after a restart.
+
+use std::sync::Arc;
+
+use ffrtmp_api::{
+    ids::{AttemptNo, JobSeq},
+    job::{JobState, Priority, Queue},
+    protocol::MediaResult,
+    rest::{Failure, Placement},
+};
+use uuid::Uuid;
+
+/// One change to the durable state.
+#[derive(Debug, Clone)]
+pub enum Record {
+    /// A job was accepted.
+    JobAccepted(Box<JobRow>),
+    /// A job's changeable half is now this.
+    JobChanged {
+        /// Which.
+        seq: JobSeq,
+        /// All of it; the row is overwritten.
+        status: Box<JobStatus>,
+    },
+    /// A line of a job's history; append-only.
+    JobEvent(JobEvent),
+    /// The end of an attempt's ffmpeg log.
+    JobLog {
+        /// Which job.
+        seq: JobSeq,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// The text.
+        text: String,
+    },
+    /// A worker is known by this identity.
+    WorkerKnown(WorkerRow),
+    /// A worker has not been heard for so long that it is forgotten.
+    WorkerForgotten(String),
+    /// A policy was chosen.
+    PolicyChosen {
+        /// Its name.
+        name: String,
+        /// SHA-256 of its wasm, in hex.
+        digest: String,
+        /// When, milliseconds since 1970.
+        at_ms: i64,
+    },
+}
+
+/// A job, as the store keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRow {
+    /// Number.
+    pub seq: JobSeq,
+    /// UUID.
+    pub uuid: Uuid,
+    /// The spec as JSON. Kept as text in memory too: a queued job costs what its text costs.
+    pub spec: Arc<str>,
+    /// Lane, repeated from the spec so that lists can filter on it.
+    pub queue: Queue,
+    /// Urgency, likewise.
+    pub priority: Priority,
+    /// When it was accepted, milliseconds since 1970.
+    pub submitted_ms: i64,
+    /// For a submit that may be repeated.
+    pub idempotency_key: Option<String>,
+    /// The half that changes.
+    pub status: JobStatus,
+}
+
+/// The changeable half of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobStatus {
+    /// Where it stands.
+    pub state: JobState,
+    /// Attempts so far; 0 before the first.
+    pub attempt: AttemptNo,
+    /// Attempts that failed.
+    pub failures: u32,
+    /// When the latest attempt's ffmpeg was spawned, milliseconds since 1970.
+    pub started_ms: Option<i64>,
+    /// When the job ended.
+    pub finished_ms: Option<i64>,
+    /// The worker of the latest attempt.
+    pub worker: Option<String>,
+    /// Who placed the latest attempt and why.
+    pub placement: Option<Placement>,
+    /// The file that is being moved into place.
+    pub publishing: Option<Publishing>,
+    /// Why the latest attempt failed.
+    pub failure: Option<Failure>,
+    /// What was measured.
+    pub result: Option<MediaResult>,
+    /// Whether a cancel was asked for.
+    pub cancel_requested: bool,
+}
+
+impl Default for JobStatus {
+    fn default() -> Self {
+        JobStatus {
+            state: JobState::Pending,
+            attempt: AttemptNo(0),
+            failures: 0,
+            started_ms: None,
+            finished_ms: None,
+            worker: None,
+            placement: None,
+            publishing: None,
+            failure: None,
+            result: None,
+            cancel_requested: false,
+        }
+    }
+}
+
+/// The file chosen to become a job's output. Once this is durable, only this rename may be completed.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Publishing {
+    /// The finished temporary file.
+    pub temp: String,
+    /// Its size.
+    pub bytes: u64,
+    /// What was measured of it.
+    pub result: MediaResult,
+}
+
+/// A line of a job's history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobEvent {
+    /// Which job.
+    pub seq: JobSeq,
+    /// When, milliseconds since 1970.
+    pub at_ms: i64,
+    /// Which attempt.
+    pub attempt: AttemptNo,
+    /// From where; equal to `to` for the first line.
+    pub from: JobState,
+    /// To where.
+    pub to: JobState,
+    /// On which worker.
+    pub worker: Option<String>,
+    /// Why, for people.
+    pub detail: String,
+}
+
+/// A worker's identity, as the store keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerRow {
+    /// Name.
+    pub name: String,
+    /// Kept in the worker's state directory.
+    pub install_id: Uuid,
+    /// When it last introduced itself, milliseconds since 1970.
+    pub seen_ms: i64,
+}
+
+/// Everything a start needs: what is not terminal, the counts of what is, and who was known.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Jobs not in a terminal state, by number.
+    pub jobs: Vec<JobRow>,
+    /// Jobs held by the store, by state.
+    pub counts: Vec<(JobState, u64)>,
+    /// The highest number ever given.
+    pub last_seq: u64,
+    /// Idempotency keys of all jobs held, with the job each made.
+    pub idempotency: Vec<(String, JobSeq, Uuid)>,
+    /// Known workers.
+    pub workers: Vec<WorkerRow>,
+}

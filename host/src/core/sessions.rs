@@ -1,0 +1,395 @@
+//! Workers coming and going: hello, heartbeat, draining, disconnection, and the list of them for users.
+
+use std::collections::BTreeMap;
+
+use ffrtmp_api::{
+    ids::JobSeq,
+    job::JobState,
+    limits,
+    protocol::{self, Heartbeat, Hello, LiveAttempt, ToMaster, ToWorker},
+    rest::Node,
+};
+use ffrtmp_policy_sdk::{Change, WorkerId};
+
+use super::{
+    Core, Effect, Now, SessionId,
+    record::{Record, WorkerRow},
+    workers::{self, Worker},
+};
+
+/// Most slots a worker may have: above what the largest machines can use, and small enough to bound a session's work.
+const SLOTS_MAX: u32 = 4_096;
+/// Load changes smaller than this are not passed to the policy, in thousandths.
+const LOAD_STEP_PERMILLE: u32 = 20;
+
+impl Core {
+    pub(super) fn frame(
+        &mut self,
+        session: SessionId,
+        frame: ToMaster,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        if let ToMaster::Hello(hello) = frame {
+            return self.hello(session, hello, now, out);
+        }
+        let Some(id) = self.sessions.get(&session).copied() else {
+            // Its hello was refused, its session was replaced, or its lease ran out while it was silent.
+            return out.push(Effect::Send(session, ToWorker::Resync));
+        };
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.heard_ms = Some(now.mono_ms);
+            worker.lease_until_ms = now.mono_ms + self.config.lease_ms;
+        }
+        match frame {
+            ToMaster::Hello(_) => {}
+            ToMaster::Heartbeat(heartbeat) => self.heartbeat(id, heartbeat),
+            ToMaster::Started { attempt, .. } => self.attempt_started(id, attempt, now, out),
+            ToMaster::Paused { attempt, paused } => {
+                self.attempt_paused(id, attempt, paused, now, out)
+            }
+            ToMaster::Encoded {
+                attempt,
+                temp,
+                bytes,
+                result,
+            } => {
+                self.attempt_encoded(id, attempt, temp, bytes, result, now, out);
+            }
+            ToMaster::Outcome {
+                attempt,
+                outcome,
+                log,
+            } => self.attempt_outcome(id, attempt, outcome, log, now, out),
+            ToMaster::Draining => {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.draining = true;
+                }
+                self.change(Change::WorkerAccepting {
+                    worker: id,
+                    accepting: false,
+                });
+                self.recount(id);
+            }
+            // The shell keeps these; they decide nothing.
+            ToMaster::Progress { .. } | ToMaster::Log { .. } => {}
+        }
+    }
+
+    fn hello(&mut self, session: SessionId, hello: Hello, now: Now, out: &mut Vec<Effect>) {
+        let id = match self.admit(&hello, now, out) {
+            Ok(id) => id,
+            Err((message, retry)) => {
+                out.push(Effect::Send(session, ToWorker::Refused { message, retry }));
+                out.push(Effect::Close(session));
+                return;
+            }
+        };
+        let attempts: BTreeMap<JobSeq, LiveAttempt> = hello
+            .attempts
+            .iter()
+            .map(|live| (live.attempt.job, *live))
+            .collect();
+        let row = WorkerRow {
+            name: hello.name.clone(),
+            install_id: hello.install_id,
+            seen_ms: now.wall_ms,
+        };
+        self.sessions.insert(session, id);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            if let Some(old) = worker
+                .session
+                .replace(session)
+                .filter(|old| *old != session)
+            {
+                self.sessions.remove(&old);
+                out.push(Effect::Close(old));
+            }
+            worker.introduce(hello);
+            worker.heard_ms = Some(now.mono_ms);
+            worker.lease_until_ms = now.mono_ms + self.config.lease_ms;
+        }
+        out.push(Effect::Persist(Record::WorkerKnown(row)));
+        out.push(Effect::Send(
+            session,
+            ToWorker::Welcome {
+                version: protocol::VERSION,
+                heartbeat_ms: self.config.heartbeat_ms,
+                cutoff_ms: self.config.cutoff_ms(),
+            },
+        ));
+        self.announce(id);
+        self.reconcile(id, &attempts, now, out);
+        self.retry_publishing(now, out);
+        self.recount(id);
+        self.rounds.wake();
+    }
+
+    /// Whether the worker may join, and as which one.
+    fn admit(
+        &mut self,
+        hello: &Hello,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<WorkerId, (String, bool)> {
+        if hello.version < protocol::VERSION_MIN || hello.version_min > protocol::VERSION {
+            return Err((
+                format!(
+                    "this master speaks worker protocol {} to {}, the worker {} to {} (its version is {}); install matching versions",
+                    protocol::VERSION_MIN,
+                    protocol::VERSION,
+                    hello.version_min,
+                    hello.version,
+                    hello.software
+                ),
+                false,
+            ));
+        }
+        let name = &hello.name;
+        if name.is_empty()
+            || name.len() > limits::NAME_BYTES_MAX
+            || name.chars().any(char::is_control)
+        {
+            return Err((
+                format!(
+                    "the worker's name must have 1 to {} bytes and no control character; set another with --name",
+                    limits::NAME_BYTES_MAX
+                ),
+                false,
+            ));
+        }
+        if hello.capabilities.slots == 0 || hello.capabilities.slots > SLOTS_MAX {
+            return Err((
+                format!(
+                    "the worker offers {} slots; 1 to {SLOTS_MAX} are accepted",
+                    hello.capabilities.slots
+                ),
+                false,
+            ));
+        }
+        let Some(id) = self.names.get(name).copied() else {
+            self.last_worker += 1;
+            let id = self.last_worker;
+            self.workers.insert(
+                id,
+                Worker::known(id, name.clone(), hello.install_id, now.mono_ms),
+            );
+            self.names.insert(name.clone(), id);
+            let status = self.workers.get(&id).map(|w| w.status);
+            if let Some(status) = status {
+                *self.stats.nodes.entry(status).or_default() += 1;
+            }
+            return Ok(id);
+        };
+        let Some(other) = self.workers.get(&id) else {
+            return Ok(id);
+        };
+        if other.install_id != hello.install_id
+            && (other.session.is_some() || now.mono_ms < other.lease_until_ms)
+        {
+            let where_ = other
+                .metrics_address
+                .as_deref()
+                .map(|a| format!(", metrics at {a}"))
+                .unwrap_or_default();
+            return Err((
+                format!(
+                    "another worker named {name:?} (installation {}{where_}) is alive or was heard within the last {} s; \
+                     start this one with another --name, or stop the other",
+                    other.install_id,
+                    self.config.lease_ms / 1000
+                ),
+                true,
+            ));
+        }
+        if other.install_id != hello.install_id {
+            // Taken over: whatever the other one still held goes with it.
+            self.lose_all(
+                id,
+                "its worker's name was taken over by another installation",
+                now,
+                out,
+            );
+        }
+        Ok(id)
+    }
+
+    /// Compares what a worker says it holds with what the core believes, after a hello.
+    fn reconcile(
+        &mut self,
+        id: WorkerId,
+        attempts: &BTreeMap<JobSeq, LiveAttempt>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let believed: Vec<JobSeq> = self
+            .workers
+            .get(&id)
+            .map(|w| w.jobs.iter().copied().collect())
+            .unwrap_or_default();
+        for seq in believed {
+            let Some(job) = self.jobs.get(&seq) else {
+                continue;
+            };
+            let attempt = job.attempt();
+            let listed = attempts.get(&seq).filter(|live| live.attempt == attempt);
+            match (job.status.state, listed) {
+                // The worker may have restarted since; the file is found by its path either way.
+                (JobState::Publishing, _) => self.order_publish(seq, id, out),
+                (_, None) => self.attempt_lost(seq, "its worker came back without it", now, out),
+                (_, Some(live)) => {
+                    if live.started {
+                        self.attempt_started(id, attempt, now, out);
+                        self.attempt_paused(id, attempt, live.paused, now, out);
+                    }
+                    if self
+                        .jobs
+                        .get(&seq)
+                        .is_some_and(|job| job.status.cancel_requested)
+                    {
+                        self.send(id, ToWorker::Cancel { attempt }, out);
+                    }
+                }
+            }
+        }
+        for (seq, live) in attempts {
+            let held = self.workers.get(&id).is_some_and(|w| w.jobs.contains(seq));
+            if held
+                && self
+                    .jobs
+                    .get(seq)
+                    .is_some_and(|job| job.attempt() == live.attempt)
+            {
+                continue;
+            }
+            if !self.readopt(*seq, live, id, now, out) {
+                self.send(
+                    id,
+                    ToWorker::Revoke {
+                        attempt: live.attempt,
+                    },
+                    out,
+                );
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) {
+        let Some(view) = self.cluster.worker(id) else {
+            return;
+        };
+        let cpu = workers::permille(heartbeat.cpu_percent);
+        let mut changes = Vec::new();
+        if cpu.abs_diff(view.cpu_load_permille) >= LOAD_STEP_PERMILLE
+            || heartbeat.memory_used_mib.abs_diff(view.memory_used_mib)
+                > view.capacity.memory_mib / 50
+        {
+            changes.push(Change::WorkerLoad {
+                worker: id,
+                cpu_load_permille: cpu,
+                memory_used_mib: heartbeat.memory_used_mib,
+            });
+        }
+        for (gpu, (known, load)) in view.gpus.iter().zip(&heartbeat.gpus).enumerate() {
+            let load_permille = workers::gpu_permille(load);
+            if load_permille.abs_diff(known.load_permille) >= LOAD_STEP_PERMILLE {
+                changes.push(Change::GpuLoad {
+                    worker: id,
+                    gpu: gpu as u32,
+                    load_permille,
+                });
+            }
+        }
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.load = heartbeat;
+        }
+        if !changes.is_empty() {
+            changes.into_iter().for_each(|change| self.change(change));
+            // A policy may have left jobs waiting because of load.
+            self.rounds.wake();
+        }
+    }
+
+    pub(super) fn session_closed(&mut self, session: SessionId) {
+        let Some(id) = self.sessions.remove(&session) else {
+            return;
+        };
+        if let Some(worker) = self
+            .workers
+            .get_mut(&id)
+            .filter(|w| w.session == Some(session))
+        {
+            worker.session = None;
+            self.change(Change::WorkerAccepting {
+                worker: id,
+                accepting: false,
+            });
+            self.recount(id);
+        }
+    }
+
+    /// Tells the cluster view and the policy all about a worker, its jobs included.
+    pub(super) fn announce(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        let view = worker.empty_view(&self.classes);
+        let on: Vec<_> = worker
+            .jobs
+            .iter()
+            .filter_map(|seq| self.jobs.get(seq)?.on)
+            .collect();
+        self.change(Change::WorkerUp(view));
+        on.into_iter()
+            .for_each(|on| self.change(Change::JobStarted(on)));
+    }
+
+    /// Works out again which required labels each worker meets, after a new one was numbered.
+    pub(super) fn renumber_tags(&mut self) {
+        let tags: Vec<_> = self
+            .workers
+            .values()
+            .map(|w| (w.id, self.classes.tags_met(&w.labels)))
+            .collect();
+        for (worker, tags) in tags {
+            if self
+                .cluster
+                .worker(worker)
+                .is_some_and(|view| view.tags != tags)
+            {
+                self.change(Change::WorkerTags { worker, tags });
+            }
+        }
+    }
+
+    pub(super) fn list_nodes(&self, now: Now) -> Vec<Node> {
+        let mut nodes: Vec<Node> = self
+            .names
+            .values()
+            .filter_map(|id| self.workers.get(id))
+            .map(|worker| Node {
+                name: worker.name.clone(),
+                status: worker.status_now(),
+                software: worker.software.clone(),
+                ffmpeg: worker.capabilities.ffmpeg.clone(),
+                slots: worker.capabilities.slots,
+                slots_used: worker.jobs.len() as u32,
+                cpu_millicores: worker.capabilities.cpu_millicores,
+                memory_mib: worker.capabilities.memory_mib,
+                cpu_percent: worker.load.cpu_percent,
+                memory_used_mib: worker.load.memory_used_mib,
+                encoders: worker.capabilities.encoders,
+                gpus: worker.capabilities.gpus.clone(),
+                gpu_loads: worker.load.gpus.clone(),
+                labels: worker.labels.clone(),
+                metrics_address: worker.metrics_address.clone(),
+                silent_ms: worker
+                    .heard_ms
+                    .map(|heard| now.mono_ms.saturating_sub(heard)),
+                jobs: worker.jobs.iter().copied().collect(),
+            })
+            .collect();
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        nodes
+    }
+}

@@ -1,0 +1,194 @@
+//! What users do: submit jobs, cancel, pause and resume them.
+
+use ffrtmp_api::{
+    ids::JobSeq,
+    job::JobState,
+    protocol::ToWorker,
+    rest::{ErrorDetail, SubmitItem, Submitted},
+};
+
+use super::{
+    Control, ControlError, Core, Effect, NewJob, Now, Reply, ReplyTo,
+    job::{self, Job},
+    queue::Place,
+    record::{JobEvent, JobRow, JobStatus, Record},
+};
+
+impl Core {
+    pub(super) fn submit(
+        &mut self,
+        jobs: Vec<NewJob>,
+        reply: ReplyTo,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let items = jobs
+            .into_iter()
+            .map(|new| self.submit_one(new, now, out))
+            .collect();
+        out.push(Effect::Reply(reply, Reply::Submitted(items)));
+    }
+
+    fn submit_one(&mut self, new: NewJob, now: Now, out: &mut Vec<Effect>) -> SubmitItem {
+        if let Some(key) = &new.spec.idempotency_key
+            && let Some((id, uuid)) = self.idempotency.get(key)
+        {
+            return SubmitItem::Accepted(Submitted {
+                id: *id,
+                uuid: *uuid,
+                duplicate: true,
+            });
+        }
+        let (encoders, gpu) = job::needs_of(&new.settings);
+        let (class, numbered) = match self.classes.of(encoders, gpu, &new.spec.require) {
+            Ok(class) => class,
+            Err(error) => {
+                return SubmitItem::Refused(ErrorDetail {
+                    code: "bad_field".into(),
+                    message: error.to_string(),
+                    field: Some("require".into()),
+                });
+            }
+        };
+        if numbered {
+            self.renumber_tags();
+        }
+        self.last_seq += 1;
+        let seq = JobSeq(self.last_seq);
+        let uuid = new.uuid;
+        if let Some(key) = &new.spec.idempotency_key {
+            self.idempotency.insert(key.clone(), (seq, uuid));
+            self.idempotency_ages.push_back((now.mono_ms, key.clone()));
+        }
+        out.push(Effect::Persist(Record::JobAccepted(Box::new(JobRow {
+            seq,
+            uuid,
+            spec: new.spec_json.clone(),
+            queue: new.spec.queue,
+            priority: new.spec.priority,
+            submitted_ms: now.wall_ms,
+            idempotency_key: new.spec.idempotency_key.clone(),
+            status: JobStatus::default(),
+        }))));
+        out.push(Effect::Persist(Record::JobEvent(JobEvent {
+            seq,
+            at_ms: now.wall_ms,
+            attempt: JobStatus::default().attempt,
+            from: JobState::Pending,
+            to: JobState::Pending,
+            worker: None,
+            detail: "submitted".into(),
+        })));
+        self.stats.submitted += 1;
+        self.stats
+            .moved(None, JobState::Pending, new.spec.queue, new.spec.priority);
+        let place = self.room.push_unranked(seq);
+        self.jobs.insert(
+            seq,
+            Job {
+                seq,
+                uuid,
+                spec: new.spec_json,
+                queue: new.spec.queue,
+                priority: new.spec.priority,
+                submitted_ms: now.wall_ms,
+                pending_since_ms: now.mono_ms,
+                class,
+                cost: job::cost_of(&new.spec),
+                retries: new.spec.retries.unwrap_or(job::RETRIES_DEFAULT),
+                status: JobStatus::default(),
+                place,
+                on: None,
+                excluded: Vec::new(),
+                publish_tried: Vec::new(),
+                wait_reason: None,
+            },
+        );
+        SubmitItem::Accepted(Submitted {
+            id: seq,
+            uuid,
+            duplicate: false,
+        })
+    }
+
+    pub(super) fn control(
+        &mut self,
+        seq: JobSeq,
+        control: Control,
+        reply: ReplyTo,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let result = match control {
+            Control::Cancel => self.cancel(seq, now, out),
+            Control::Pause => self.pause(seq, true, out),
+            Control::Resume => self.pause(seq, false, out),
+        };
+        out.push(Effect::Reply(reply, Reply::Controlled(result)));
+    }
+
+    fn cancel(&mut self, seq: JobSeq, now: Now, out: &mut Vec<Effect>) -> Result<(), ControlError> {
+        let job = self.jobs.get_mut(&seq).ok_or(ControlError::NotLive)?;
+        match job.status.state {
+            JobState::Pending => {
+                job.status.cancel_requested = true;
+                debug_assert!(job.place != Place::Elsewhere);
+                self.leave_room(seq);
+                self.transition(
+                    seq,
+                    JobState::Canceled,
+                    "canceled before it ran".into(),
+                    now,
+                    out,
+                );
+                Ok(())
+            }
+            JobState::Assigned | JobState::Running | JobState::Paused => {
+                let attempt = job.attempt();
+                let worker = job.on.map(|on| on.worker);
+                if !job.status.cancel_requested {
+                    job.status.cancel_requested = true;
+                    self.persist_status(seq, out);
+                }
+                if let Some(worker) = worker {
+                    self.send(worker, ToWorker::Cancel { attempt }, out);
+                }
+                Ok(())
+            }
+            state => Err(ControlError::WrongState {
+                state,
+                verb: "cancel",
+                hint: "its output is being moved into place, and it is about to complete",
+            }),
+        }
+    }
+
+    fn pause(
+        &mut self,
+        seq: JobSeq,
+        paused: bool,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), ControlError> {
+        let job = self.jobs.get(&seq).ok_or(ControlError::NotLive)?;
+        match (job.status.state, paused) {
+            (JobState::Running, true) | (JobState::Paused, false) => {
+                let attempt = job.attempt();
+                if let Some(on) = job.on {
+                    self.send(on.worker, ToWorker::Pause { attempt, paused }, out);
+                }
+                Ok(())
+            }
+            (JobState::Paused, true) | (JobState::Running, false) => Ok(()),
+            (state, true) => Err(ControlError::WrongState {
+                state,
+                verb: "pause",
+                hint: "only a running job can be paused",
+            }),
+            (state, false) => Err(ControlError::WrongState {
+                state,
+                verb: "resume",
+                hint: "only a paused job can be resumed",
+            }),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The workers: who they are, whether they can be reached, what they hold. What is *free* on them is the policy SDK's
+//! [`Cluster`], kept beside this table from the same changes, so that the core, the built-in policy and the wasm policy
+//! all count alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ffrtmp_api::{
+    ids::JobSeq,
+    protocol::{Capabilities, GpuLoad, Heartbeat, Hello},
+    rest::NodeStatus,
+};
+use ffrtmp_policy_sdk::{Gpu, Resources, Worker as WorkerView, WorkerId};
+use uuid::Uuid;
+
+use super::{classes::Classes, event::SessionId};
+
+/// A known worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its number, for policies.
+    pub id: WorkerId,
+    /// Its name.
+    pub name: String,
+    /// Who it is behind the name.
+    pub install_id: Uuid,
+    /// Its connection, once its hello was accepted.
+    pub session: Option<SessionId>,
+    /// When what it holds is given up, unless it is heard before; monotonic milliseconds.
+    pub lease_until_ms: u64,
+    /// When it was last heard, monotonic; none since the master started.
+    pub heard_ms: Option<u64>,
+    /// Whether it is shutting down.
+    pub draining: bool,
+    /// The jobs it holds.
+    pub jobs: BTreeSet<JobSeq>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its software version.
+    pub software: String,
+    /// Where its metrics are.
+    pub metrics_address: Option<String>,
+    /// What it last said of its load.
+    pub load: Heartbeat,
+    /// The status it was last counted under.
+    pub status: NodeStatus,
+}
+
+impl Worker {
+    /// A worker that is known by name only (from the store), or is about to say hello.
+    pub fn known(id: WorkerId, name: String, install_id: Uuid, lease_until_ms: u64) -> Self {
+        Worker {
+            id,
+            name,
+            install_id,
+            session: None,
+            lease_until_ms,
+            heard_ms: None,
+            draining: false,
+            jobs: BTreeSet::new(),
+            capabilities: Capabilities::default(),
+            labels: BTreeMap::new(),
+            software: String::new(),
+            metrics_address: None,
+            load: Heartbeat::default(),
+            status: NodeStatus::Offline,
+        }
+    }
+
+    /// Takes over what a hello says.
+    pub fn introduce(&mut self, hello: Hello) {
+        self.install_id = hello.install_id;
+        self.capabilities = hello.capabilities;
+        self.labels = hello.labels;
+        self.software = hello.software;
+        self.metrics_address = hello.metrics_address;
+        self.draining = false;
+    }
+
+    /// Whether it takes new work.
+    pub fn accepting(&self) -> bool {
+        self.session.is_some() && !self.draining
+    }
+
+    /// How it stands now.
+    pub fn status_now(&self) -> NodeStatus {
+        match self.session {
+            None => NodeStatus::Offline,
+            Some(_) if self.draining => NodeStatus::Draining,
+            Some(_) if self.jobs.len() >= self.capabilities.slots as usize => NodeStatus::Busy,
+            Some(_) => NodeStatus::Available,
+        }
+    }
+
+    /// Itself, as a policy sees it, with nothing held.
+    pub fn empty_view(&self, classes: &Classes) -> WorkerView {
+        let caps = &self.capabilities;
+        WorkerView {
+            id: self.id,
+            name: self.name.clone(),
+            accepting: self.accepting(),
+            slots: caps.slots,
+            slots_used: 0,
+            capacity: Resources {
+                cpu_millicores: caps.cpu_millicores,
+                memory_mib: caps.memory_mib,
+                ..Resources::default()
+            },
+            reserved: Resources::default(),
+            cpu_load_permille: permille(self.load.cpu_percent),
+            memory_used_mib: self.load.memory_used_mib,
+            encoders: caps.encoders.bits(),
+            tags: classes.tags_met(&self.labels),
+            gpus: caps
+                .gpus
+                .iter()
+                .enumerate()
+                .map(|(i, gpu)| Gpu {
+                    memory_mib: gpu.memory_mib,
+                    sessions_max: gpu.sessions_max,
+                    load_permille: self.load.gpus.get(i).map_or(0, gpu_permille),
+                    ..Gpu::default()
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Percent as a worker reports it, as whole thousandths, whatever it reports.
+pub fn permille(percent: f32) -> u32 {
+    // `as` saturates and takes NaN to 0, so a worker's nonsense stays in range.
+    ((percent * 10.0) as u32).min(1000)
+}
+
+/// A GPU's utilisation in thousandths.
+pub fn gpu_permille(load: &GpuLoad) -> u32 {
+    permille(load.utilisation_percent)
+}

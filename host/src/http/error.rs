@@ -1,0 +1,140 @@
+//! Every error a caller can get: status, stable code, a message that says what was wrong and what would be right.
+//!
+//! What went wrong inside is logged here and not sent: the caller is told that it was our side, and that is all.
+
+use std::fmt::Display;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest, Request, rejection::BytesRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use ffrtmp_api::{
+    ids::{BadJobRef, JobRef},
+    limits,
+    rest::{ErrorBody, ErrorDetail},
+    settings::BadField,
+};
+use serde::de::DeserializeOwned;
+
+use crate::{core::ControlError, shell::ReadOnly};
+
+/// An error answer.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    detail: ErrorDetail,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &str, message: impl Into<String>) -> ApiError {
+        ApiError { status, detail: ErrorDetail { code: code.into(), message: message.into(), field: None } }
+    }
+
+    /// No such job.
+    pub fn no_job(job: JobRef) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no job {job}; `ffrtmp jobs list` shows those there are"))
+    }
+
+    /// No such route.
+    pub fn no_route() -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here; the API is under /v1")
+    }
+
+    /// The route does not take that method.
+    pub fn no_method() -> ApiError {
+        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_method", "this route does not take that method")
+    }
+
+    /// The token is missing or wrong.
+    pub fn unauthorized(message: &str) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    /// The store cannot be written. 507, as WebDAV names it: Insufficient Storage.
+    pub fn read_only() -> ApiError {
+        ReadOnly.into()
+    }
+
+    /// A query parameter or field is wrong.
+    pub fn bad_field(field: &str, message: impl Into<String>) -> ApiError {
+        let mut error = ApiError::new(StatusCode::BAD_REQUEST, "bad_field", message);
+        error.detail.field = Some(field.into());
+        error
+    }
+
+    /// Our side failed.
+    pub fn internal(cause: impl Display) -> ApiError {
+        tracing::error!(%cause, "a request failed on our side; the caller is told 500");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the master failed to answer; its log says why")
+    }
+
+    /// A job cannot be told that now.
+    pub fn wrong_state(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::CONFLICT, "wrong_state", message)
+    }
+
+    /// From what the core said of one job.
+    pub fn refused(detail: ErrorDetail) -> ApiError {
+        ApiError { status: StatusCode::BAD_REQUEST, detail }
+    }
+}
+
+impl From<ReadOnly> for ApiError {
+    fn from(error: ReadOnly) -> Self {
+        ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "read_only", error.to_string())
+    }
+}
+
+impl From<BadField> for ApiError {
+    fn from(error: BadField) -> Self {
+        ApiError::refused(detail_of(error))
+    }
+}
+
+impl From<BadJobRef> for ApiError {
+    fn from(error: BadJobRef) -> Self {
+        ApiError::bad_field("job", error.to_string())
+    }
+}
+
+impl From<ControlError> for ApiError {
+    fn from(error: ControlError) -> Self {
+        ApiError::wrong_state(error.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status, Json(ErrorBody { error: self.detail })).into_response()
+    }
+}
+
+/// A bad field, as a batch item carries it.
+pub fn detail_of(error: BadField) -> ErrorDetail {
+    ErrorDetail { code: "bad_field".into(), message: error.to_string(), field: Some(error.field.into()) }
+}
+
+/// A JSON body, with errors in our own words. The content type is not insisted on.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                format!("the body is larger than {} bytes; split the batch", limits::BODY_BYTES_MAX),
+            ),
+            other => ApiError::new(StatusCode::BAD_REQUEST, "bad_body", other.body_text()),
+        })?;
+        serde_json::from_slice(&bytes)
+            .map(Body)
+            .map_err(|e| ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("the body is not what this route takes: {e}")))
+    }
+}

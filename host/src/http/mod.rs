@@ -1,0 +1,92 @@
+//! The HTTP API: `/v1`, JSON, bearer token. Turns requests into events for the core and rows of the store into answers;
+//! decides nothing itself.
+
+mod auth;
+mod error;
+mod jobs;
+mod nodes;
+mod session;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, State},
+    http::{StatusCode, header},
+    middleware,
+    response::IntoResponse,
+    routing::{get, post},
+};
+use ffrtmp_api::{limits, protocol, rest::Version};
+
+use crate::{live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, store::Reader};
+
+pub use auth::Token;
+use error::ApiError;
+
+/// What every handler needs.
+#[derive(Debug)]
+pub struct App {
+    /// The core.
+    pub shell: Shell,
+    /// The store, for questions.
+    pub reader: Reader,
+    /// Progress and logs of what runs.
+    pub live: Arc<Live>,
+    /// The policies.
+    pub policies: Arc<PolicyHost>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The token every caller must show, if there is one.
+    pub token: Option<Token>,
+}
+
+/// The API's routes.
+pub fn api(app: Arc<App>) -> Router {
+    let v1 = Router::new()
+        .route("/jobs", post(jobs::submit).get(jobs::list))
+        .route("/jobs/batch", post(jobs::submit_batch))
+        .route("/jobs/{job}", get(jobs::show))
+        .route("/jobs/{job}/watch", get(watch::watch))
+        .route("/jobs/{job}/logs", get(jobs::logs))
+        .route("/jobs/{job}/cancel", post(jobs::cancel))
+        .route("/jobs/{job}/pause", post(jobs::pause))
+        .route("/jobs/{job}/resume", post(jobs::resume))
+        .route("/nodes", get(nodes::list))
+        .route("/policies", get(nodes::policies))
+        .route("/worker/session", get(session::open))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::require_token))
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX));
+    Router::new()
+        .nest("/v1", v1)
+        .route("/v1/version", get(version))
+        .route("/healthz", get(version))
+        .route("/readyz", get(ready))
+        .fallback(|| async { ApiError::no_route() })
+        .method_not_allowed_fallback(|| async { ApiError::no_method() })
+        .with_state(app)
+}
+
+/// The metrics listener's routes.
+pub fn metrics_routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/metrics", get(exposition))
+        .route("/healthz", get(version))
+        .route("/readyz", get(ready))
+        .with_state(app)
+}
+
+async fn version() -> Json<Version> {
+    Json(Version { version: env!("CARGO_PKG_VERSION").into(), protocol: protocol::VERSION })
+}
+
+/// Serving, and able to make things durable.
+async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
+    if app.shell.is_read_only() { Err(ApiError::read_only()) } else { Ok("ready\n") }
+}
+
+async fn exposition(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
+    let text = app.metrics.render().map_err(ApiError::internal)?;
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
+}

@@ -1,0 +1,130 @@
+//! What is known of running attempts that is not worth keeping: progress and log lines. In memory only; workers say it
+//! again. Never decides anything.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use ffrtmp_api::{
+    ids::{Attempt, AttemptNo, JobSeq},
+    limits::LOG_BYTES_MAX,
+    protocol::Progress,
+    rest::JobProgress,
+};
+
+/// Log text kept while an attempt runs, in bytes. The stored log of an ended one has [`LOG_BYTES_MAX`].
+const LIVE_LOG_BYTES_MAX: usize = LOG_BYTES_MAX / 4;
+
+/// Live progress and logs of running attempts.
+#[derive(Debug, Default)]
+pub struct Live {
+    attempts: Mutex<HashMap<JobSeq, LiveAttempt>>,
+}
+
+#[derive(Debug)]
+struct LiveAttempt {
+    no: AttemptNo,
+    progress: Option<(Progress, Instant)>,
+    log: VecDeque<String>,
+    log_bytes: usize,
+}
+
+impl Live {
+    /// A worker reports progress.
+    pub fn progress(&self, report: Progress) {
+        self.with(report.attempt, |live| {
+            live.progress = Some((report, Instant::now()))
+        });
+    }
+
+    /// A worker sends log text.
+    pub fn log(&self, attempt: Attempt, text: String, bytes_dropped: u64) {
+        self.with(attempt, |live| {
+            if bytes_dropped > 0 {
+                live.push(format!("[{bytes_dropped} bytes of log left out]\n"));
+            }
+            live.push(text);
+        });
+    }
+
+    /// A job ended or goes back to the queue: what it said live is over.
+    pub fn forget(&self, job: JobSeq) {
+        self.lock().remove(&job);
+    }
+
+    /// Nothing is running as far as this master knows.
+    pub fn forget_all(&self) {
+        self.lock().clear();
+    }
+
+    /// How far a job's attempt is.
+    pub fn progress_of(&self, job: JobSeq, attempt: AttemptNo) -> Option<JobProgress> {
+        let attempts = self.lock();
+        let live = attempts.get(&job).filter(|live| live.no == attempt)?;
+        let (report, at) = live.progress.as_ref()?;
+        let age_seconds = at.elapsed().as_secs_f64();
+        let eta_seconds = report
+            .percent
+            .filter(|p| *p > 0.0 && report.speed > 0.0)
+            .map(|percent| {
+                let length = report.media_seconds * 100.0 / f64::from(percent);
+                ((length - report.media_seconds) / f64::from(report.speed) - age_seconds).max(0.0)
+            });
+        Some(JobProgress {
+            percent: report.percent,
+            frames: report.frames,
+            fps: report.fps,
+            speed: report.speed,
+            media_seconds: report.media_seconds,
+            bytes: report.bytes,
+            eta_seconds,
+        })
+    }
+
+    /// The log of a job's attempt so far.
+    pub fn log_of(&self, job: JobSeq, attempt: AttemptNo) -> Option<String> {
+        let attempts = self.lock();
+        let live = attempts.get(&job).filter(|live| live.no == attempt)?;
+        Some(live.log.iter().map(String::as_str).collect())
+    }
+
+    fn with(&self, attempt: Attempt, change: impl FnOnce(&mut LiveAttempt)) {
+        let mut attempts = self.lock();
+        let live = attempts
+            .entry(attempt.job)
+            .or_insert_with(|| LiveAttempt::new(attempt.no));
+        if live.no < attempt.no {
+            *live = LiveAttempt::new(attempt.no);
+        }
+        if live.no == attempt.no {
+            change(live);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobSeq, LiveAttempt>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LiveAttempt {
+    fn new(no: AttemptNo) -> Self {
+        LiveAttempt {
+            no,
+            progress: None,
+            log: VecDeque::new(),
+            log_bytes: 0,
+        }
+    }
+
+    fn push(&mut self, text: String) {
+        self.log_bytes += text.len();
+        self.log.push_back(text);
+        while self.log_bytes > LIVE_LOG_BYTES_MAX
+            && let Some(oldest) = self.log.pop_front()
+        {
+            self.log_bytes -= oldest.len();
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The master process: opens the store, starts the core, the policy host and the listeners, and stops them in order.
+
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    clock,
+    core::{self, Event, record::Record},
+    http::{self, App, Token},
+    live::Live,
+    metrics::Metrics,
+    outbox::Outbox,
+    policy::{Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
+    shell::{self, Shell},
+    store::Store,
+};
+
+/// How long open requests may take to finish when the master stops.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// The master's settings.
+#[derive(Debug, Clone)]
+pub struct MasterConfig {
+    /// Where the API and the workers' sessions are served.
+    pub listen: SocketAddr,
+    /// Where `/metrics` is served; none: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where the store is kept.
+    pub data_dir: PathBuf,
+    /// The live folder of policies.
+    pub policies_dir: PathBuf,
+    /// The policy a fresh store starts with.
+    pub policy: String,
+    /// The token callers and workers must show. Needed to listen beyond loopback.
+    pub token: Option<String>,
+    /// How long a silent worker keeps what it holds.
+    pub lease: Duration,
+    /// How often workers send a heartbeat. Must be well below `lease`.
+    pub heartbeat: Duration,
+}
+
+impl MasterConfig {
+    /// Whether these settings can work together.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if !is_loopback(self.listen.ip()) && self.token.is_none() {
+            bail!(
+                "listening on {} lets anyone who reaches it submit jobs and read files; set a token first: \
+                 `export FFRTMP_TOKEN=$(ffrtmp token)`, and give workers and clients the same one. \
+                 Or listen on 127.0.0.1",
+                self.listen
+            );
+        }
+        if self.token.as_ref().is_some_and(|token| token.len() < 16) {
+            bail!("the token has fewer than 16 characters and could be guessed; `ffrtmp token` makes a good one");
+        }
+        if self.heartbeat.is_zero() || self.lease < self.heartbeat * 3 {
+            bail!("the lease ({:?}) must be at least three heartbeats ({:?} each), or one lost frame loses a job", self.lease, self.heartbeat);
+        }
+        Ok(())
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+/// Runs the master until `shutdown` resolves; then stops taking requests, commits what was accepted and returns.
+///
+/// # Errors
+/// When it cannot start: bad settings, a port in use, a data directory that is locked, newer or not writable.
+pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    config.check()?;
+    let listener = bind(config.listen, "--listen").await?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(bind(address, "--metrics-listen").await?),
+        None => None,
+    };
+    let store = Store::open(&config.data_dir)?;
+    let saved = store.last_choice()?.map(|(name, digest)| Choice { name, digest });
+    let live = Arc::new(Live::default());
+    let metrics = Arc::new(Metrics::new()?);
+    let (shell, inbox) = Shell::new(Arc::new(Outbox::new(live.clone())));
+    let policies = Arc::new(start_policies(&config, saved, &shell)?);
+    let reader = store.reader();
+    let core_config = core::Config {
+        heartbeat_ms: config.heartbeat.as_millis() as u64,
+        lease_ms: config.lease.as_millis() as u64,
+        ..core::Config::default()
+    };
+    let asked = policies.clone();
+    let mut core = shell::run(&shell, inbox, store, core_config, live.clone(), metrics.clone(), move |round| asked.submit(round))?;
+    let app = Arc::new(App { shell, reader, live, policies, metrics, token: config.token.as_deref().map(Token::new) });
+
+    tracing::info!(listen = %listener.local_addr()?, data_dir = %config.data_dir.display(), policies = %config.policies_dir.display(), "the master is ready");
+    let (stop, stopped) = watch::channel(false);
+    let mut servers = vec![tokio::spawn(serve(listener, http::api(app.clone()), stopped.clone()))];
+    if let Some(listener) = metrics_listener {
+        tracing::info!(listen = %listener.local_addr()?, "metrics");
+        servers.push(tokio::spawn(serve(listener, http::metrics_routes(app.clone()), stopped)));
+    }
+    shutdown.await;
+    tracing::info!("stopping: what was accepted is committed, workers keep encoding");
+    let _ = stop.send(true);
+    for server in servers {
+        // Workers' sessions never end by themselves: they are cut when the grace time is over, and come back.
+        match tokio::time::timeout(STOP_GRACE, server).await {
+            Ok(joined) => joined??,
+            Err(_) => tracing::debug!("open connections were cut"),
+        }
+    }
+    tokio::task::spawn_blocking(move || core.stop()).await?;
+    Ok(())
+}
+
+fn start_policies(config: &MasterConfig, saved: Option<Choice>, shell: &Shell) -> anyhow::Result<PolicyHost> {
+    let shell = shell.clone();
+    PolicyHost::start(
+        PolicyHostConfig { dir: config.policies_dir.clone(), initial: config.policy.clone(), limits: Limits::default() },
+        saved,
+        config.data_dir.join("policies"),
+        move |event| match event {
+            PolicyEvent::RoundEnded(ended) => shell.tell(Event::RoundEnded(ended)),
+            PolicyEvent::Chosen(Choice { name, digest }) => {
+                shell.record(Record::PolicyChosen { name, digest, at_ms: clock::wall_ms() });
+            }
+        },
+    )
+    .context("the policy host cannot start")
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: is another master running? Choose another address with {flag}"))
+}
+
+async fn serve(listener: TcpListener, routes: axum::Router, mut stopped: watch::Receiver<bool>) -> std::io::Result<()> {
+    use axum::serve::ListenerExt;
+    // Small frames must not wait for each other: Nagle's algorithm costs up to 40 ms.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was refused; frames may be late");
+        }
+    });
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        })
+        .await
+}

@@ -1,0 +1,331 @@
+//! The thin shell around the core: one thread that feeds it events and hands its effects to the store, the policy thread
+//! and the outbox.
+//!
+//! **Invariant: an outward effect leaves only after everything the core recorded up to then is on disk.** All effects go
+//! through the store's writer, in order, even when they record nothing. When a commit fails, the core's memory is ahead of
+//! the disk, so it is dropped and built again from the store, by the same code as at start-up; until that works the master
+//! is read-only. Sessions stay open, and workers keep encoding.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    clock::Clock,
+    core::{Config, Core, Effect, Event, Reply, ReplyTo, SessionId, record::Record, round::Round},
+    live::Live,
+    metrics::Metrics,
+    outbox::Outbox,
+    store::{Commit, Durable, Store, StoreError, Writer},
+};
+
+/// Events taken in one batch: bounds how long the first waits for the last.
+const BATCH_EVENTS_MAX: usize = 1_024;
+/// Longest sleep without a deadline.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+/// Delay before the first attempt to rebuild the core after a failed commit; doubles.
+const REBUILD_FIRST: Duration = Duration::from_millis(200);
+/// Longest delay between attempts.
+const REBUILD_MAX: Duration = Duration::from_secs(10);
+
+/// What the core thread is told.
+#[derive(Debug)]
+enum Input {
+    Event(Event),
+    Record(Record),
+    CommitFailed { generation: u32, error: String },
+    Stop,
+}
+
+/// The handle everyone else has: gives events, takes replies.
+#[derive(Debug, Clone)]
+pub struct Shell {
+    inbox: Sender<Input>,
+    outbox: Arc<Outbox>,
+    read_only: Arc<AtomicBool>,
+}
+
+/// The core cannot take this now: its store cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the master is read-only: its store cannot be written (disk full, or failing). Nothing was recorded; try again when it is back"
+)]
+pub struct ReadOnly;
+
+/// Ends the core thread.
+#[derive(Debug)]
+pub struct ShellThread {
+    inbox: Sender<Input>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Shell {
+    /// Makes the handle, before there is a core, so that the policy host can report to it.
+    pub fn new(outbox: Arc<Outbox>) -> (Shell, Inbox) {
+        let (inbox, receiver) = mpsc::channel();
+        (
+            Shell {
+                inbox,
+                outbox,
+                read_only: Arc::default(),
+            },
+            Inbox(receiver),
+        )
+    }
+
+    /// Gives an event that nobody waits for.
+    pub fn tell(&self, event: Event) {
+        // The core thread ends only with the process.
+        let _ = self.inbox.send(Input::Event(event));
+    }
+
+    /// Makes a record durable that is not the core's.
+    pub fn record(&self, record: Record) {
+        let _ = self.inbox.send(Input::Record(record));
+    }
+
+    /// Gives an event and waits for its reply, which comes when what it depends on is durable.
+    ///
+    /// # Errors
+    /// [`ReadOnly`], when the reply can never come.
+    pub async fn ask(&self, event: impl FnOnce(ReplyTo) -> Event) -> Result<Reply, ReadOnly> {
+        if self.is_read_only() {
+            return Err(ReadOnly);
+        }
+        let (to, reply): (_, oneshot::Receiver<Reply>) = self.outbox.expect_reply();
+        self.tell(event(to));
+        reply.await.map_err(|_| ReadOnly)
+    }
+
+    /// The outward side.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Whether the store cannot be written at present.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Acquire)
+    }
+
+    /// A session's connection is gone.
+    pub fn session_closed(&self, session: SessionId) {
+        self.outbox.close_session(session);
+        self.tell(Event::SessionClosed { session });
+    }
+}
+
+/// The receiving end, for [`run`].
+#[derive(Debug)]
+pub struct Inbox(Receiver<Input>);
+
+/// Loads the core from the store and starts its thread. `ask_policy` must not block.
+///
+/// # Errors
+/// When the store cannot be read or written, or a thread cannot be started.
+pub fn run(
+    shell: &Shell,
+    inbox: Inbox,
+    store: Store,
+    config: Config,
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    ask_policy: impl Fn(Round) + Send + 'static,
+) -> Result<ShellThread, StoreError> {
+    let mut clock = Clock::start();
+    let now = clock.now(Duration::ZERO);
+    let core = Core::load(config.clone(), store.load(now.wall_ms)?, now, 1);
+    let writer = Writer::spawn(&store, {
+        let (outbox, inbox) = (shell.outbox.clone(), shell.inbox.clone());
+        move |report| match report {
+            Durable::Yes(effects) => outbox.release(effects),
+            Durable::No(effects) => outbox.discard(effects),
+            Durable::Failed { generation, error } => {
+                drop(inbox.send(Input::CommitFailed { generation, error }))
+            }
+        }
+    })?;
+    let dir = store.dir().to_owned();
+    let mut driver = Driver {
+        inbox: inbox.0,
+        shell: shell.clone(),
+        store,
+        writer,
+        config,
+        live,
+        metrics,
+        ask_policy: Box::new(ask_policy),
+        clock,
+        generation: 1,
+        core: Some(core),
+        rebuild_in: REBUILD_FIRST,
+    };
+    let thread = std::thread::Builder::new()
+        .name("core".into())
+        .spawn(move || driver.run())
+        .map_err(|source| StoreError::Directory { dir, source })?;
+    Ok(ShellThread {
+        inbox: shell.inbox.clone(),
+        thread: Some(thread),
+    })
+}
+
+impl ShellThread {
+    /// Handles what has arrived, commits it, and ends the thread.
+    pub fn stop(&mut self) {
+        let _ = self.inbox.send(Input::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the core thread panicked");
+        }
+    }
+}
+
+/// The core thread's belongings.
+struct Driver {
+    inbox: Receiver<Input>,
+    shell: Shell,
+    store: Store,
+    writer: Writer<Vec<Effect>>,
+    config: Config,
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    ask_policy: Box<dyn Fn(Round) + Send>,
+    clock: Clock,
+    generation: u32,
+    /// None while the master is read-only.
+    core: Option<Core>,
+    rebuild_in: Duration,
+}
+
+impl Driver {
+    fn run(&mut self) {
+        let mut now = self.clock.now(Duration::ZERO);
+        loop {
+            let wait = match &self.core {
+                Some(core) => core.next_deadline_ms().map_or(IDLE_MAX, |at_ms| {
+                    Duration::from_millis(at_ms.saturating_sub(now.mono_ms)).min(IDLE_MAX)
+                }),
+                None => self.rebuild_in,
+            };
+            let mut inputs = Vec::new();
+            match self.inbox.recv_timeout(wait) {
+                Ok(first) => inputs.push(first),
+                Err(RecvTimeoutError::Timeout) => inputs.push(Input::Event(Event::Timer)),
+                Err(RecvTimeoutError::Disconnected) => inputs.push(Input::Stop),
+            }
+            inputs.extend(self.inbox.try_iter().take(BATCH_EVENTS_MAX));
+            now = self.clock.now(wait);
+            let mut events = Vec::with_capacity(inputs.len());
+            let mut records = Vec::new();
+            let mut stop = false;
+            for input in inputs {
+                match input {
+                    Input::Event(event) => events.push(event),
+                    Input::Record(record) => records.push(record),
+                    Input::CommitFailed { generation, error } => {
+                        self.commit_failed(generation, &error)
+                    }
+                    Input::Stop => stop = true,
+                }
+            }
+            match self.core.take() {
+                Some(mut core) => {
+                    self.handle(&mut core, events, records, now);
+                    self.metrics.update(core.stats_mut());
+                    self.core = Some(core);
+                }
+                None => self.refuse(events, now),
+            }
+            if stop {
+                self.writer.close();
+                return;
+            }
+        }
+    }
+
+    fn handle(
+        &mut self,
+        core: &mut Core,
+        events: Vec<Event>,
+        mut records: Vec<Record>,
+        now: crate::core::Now,
+    ) {
+        let mut outward = Vec::new();
+        for effect in core.handle(events, now) {
+            match effect {
+                Effect::Persist(record) => records.push(record),
+                Effect::Ask(round) => (self.ask_policy)(round),
+                effect => outward.push(effect),
+            }
+        }
+        if !records.is_empty() || !outward.is_empty() {
+            self.writer.commit(Commit {
+                generation: self.generation,
+                records,
+                then: outward,
+            });
+        }
+    }
+
+    fn commit_failed(&mut self, generation: u32, error: &str) {
+        if generation != self.generation || self.core.is_none() {
+            return;
+        }
+        tracing::error!(
+            error,
+            "a commit failed: the master is read-only until the store can be written again; workers keep encoding"
+        );
+        self.shell.read_only.store(true, Ordering::Release);
+        self.metrics.read_only(true);
+        self.core = None;
+        self.rebuild_in = REBUILD_FIRST;
+    }
+
+    /// While there is no core: callers are refused, workers will say it again, and the store is tried now and then.
+    fn refuse(&mut self, events: Vec<Event>, now: crate::core::Now) {
+        let mut due = false;
+        for event in events {
+            match event {
+                Event::Submit { reply, .. }
+                | Event::Control { reply, .. }
+                | Event::ListNodes { reply }
+                | Event::ExplainWaiting { reply, .. } => self.shell.outbox.discard_reply(reply),
+                Event::Timer => due = true,
+                Event::Frame { .. } | Event::SessionClosed { .. } | Event::RoundEnded(_) => {}
+            }
+        }
+        if !due {
+            return;
+        }
+        match self.store.load(now.wall_ms) {
+            Ok(snapshot) => {
+                self.generation += 1;
+                self.core = Some(Core::load(
+                    self.config.clone(),
+                    snapshot,
+                    now,
+                    self.generation,
+                ));
+                self.live.forget_all();
+                self.metrics.rebuilt();
+                self.metrics.read_only(false);
+                self.shell.read_only.store(false, Ordering::Release);
+                self.shell.outbox.resync_all();
+                tracing::info!("the store can be written again; the core was rebuilt from it");
+            }
+            Err(error) => {
+                tracing::error!(%error, retry_in = ?self.rebuild_in, "the store still cannot be written");
+                self.rebuild_in = (self.rebuild_in * 2).min(REBUILD_MAX);
+            }
+        }
+    }
+}

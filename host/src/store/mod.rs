@@ -1,0 +1,143 @@
+//! The durable state: one SQLite database in the data directory. Nothing outside this folder knows that it is SQLite.
+//!
+//! One [`Writer`] thread commits records in groups; [`Reader`] answers questions about jobs from connections of its own, so
+//! that a slow list never delays a commit. WAL with `synchronous=FULL`: what is reported durable survives a power cut.
+
+mod reader;
+mod rows;
+mod schema;
+mod writer;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{FlockOperation, flock};
+
+pub use reader::{JobFilter, JobPage, Reader};
+pub use writer::{Commit, Durable, Writer};
+
+use crate::core::record::Snapshot;
+
+/// What can be wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory cannot be made or written.
+    #[error(
+        "the data directory {dir} cannot be used: {source}; choose another with --data-dir or change its permissions"
+    )]
+    Directory {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another master holds it.
+    #[error(
+        "the data directory {dir} is in use by another master; stop that one or choose another with --data-dir"
+    )]
+    Locked {
+        /// Which.
+        dir: PathBuf,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the data in {dir} has schema version {found}, this software knows up to {known}; install the newer version again"
+    )]
+    Newer {
+        /// Which.
+        dir: PathBuf,
+        /// Version found.
+        found: i64,
+        /// Newest version known.
+        known: i64,
+    },
+    /// A row does not make sense.
+    #[error("the store holds a row that does not make sense ({what}); restore it from a backup")]
+    Corrupt {
+        /// Which and why.
+        what: String,
+    },
+    /// The database itself failed.
+    #[error("the store failed: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// The open store. Holds the lock on its directory for as long as it lives.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    file: PathBuf,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store in `dir`, making both if they are not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; each says what to do.
+    pub fn open(dir: &Path) -> Result<Store, StoreError> {
+        let directory = |source| StoreError::Directory {
+            dir: dir.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(dir).map_err(directory)?;
+        let lock = File::create(dir.join("master.lock")).map_err(directory)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::Locked {
+            dir: dir.to_owned(),
+        })?;
+        let store = Store {
+            dir: dir.to_owned(),
+            file: dir.join("ffrtmp.sqlite"),
+            _lock: lock,
+        };
+        let mut connection = store.connect_writer()?;
+        schema::migrate(&mut connection, dir)?;
+        Ok(store)
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Reads everything a core needs to start, and proves that the store can be written.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn load(&self, now_ms: i64) -> Result<Snapshot, StoreError> {
+        let mut connection = self.connect_writer()?;
+        schema::prove_writable(&mut connection, now_ms)?;
+        rows::snapshot(&connection, now_ms)
+    }
+
+    /// The last policy chosen: name and digest.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn last_choice(&self) -> Result<Option<(String, String)>, StoreError> {
+        rows::last_choice(&self.connect_writer()?)
+    }
+
+    /// Questions about jobs.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.file.clone())
+    }
+
+    fn connect_writer(&self) -> Result<Connection, StoreError> {
+        let connection = Connection::open(&self.file)?;
+        schema::configure(&connection)?;
+        Ok(connection)
+    }
+}
+
+fn connect_reader(file: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(
+        file,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}

@@ -1,0 +1,111 @@
+//! The tables, and how an older database becomes a current one.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+/// Each entry takes the schema one version on; its position is the version it starts from. Released entries are never edited.
+const MIGRATIONS: [&str; 1] = [
+    // 0 -> 1
+    "CREATE TABLE jobs (
+        seq INTEGER PRIMARY KEY,
+        uuid BLOB NOT NULL UNIQUE,
+        spec TEXT NOT NULL,
+        queue TEXT NOT NULL,
+        priority TEXT NOT NULL,
+        submitted_ms INTEGER NOT NULL,
+        idempotency_key TEXT,
+        state TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        failures INTEGER NOT NULL,
+        started_ms INTEGER,
+        finished_ms INTEGER,
+        worker TEXT,
+        placement TEXT,
+        publishing TEXT,
+        failure_reason TEXT,
+        failure_message TEXT,
+        result TEXT,
+        cancel_requested INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX jobs_by_state ON jobs (state, seq);
+    CREATE TABLE job_events (
+        id INTEGER PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        from_state TEXT NOT NULL,
+        to_state TEXT NOT NULL,
+        worker TEXT,
+        detail TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX job_events_by_job ON job_events (seq, id);
+    CREATE TABLE job_logs (
+        seq INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (seq, attempt)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE workers (
+        name TEXT PRIMARY KEY,
+        install_id BLOB NOT NULL,
+        seen_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE policy_choices (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE starts (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        count INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT;",
+];
+
+/// What every connection that writes is set to.
+pub fn configure(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // FULL syncs the WAL at every commit: NORMAL may lose acknowledged commits in a power cut.
+    connection.execute_batch(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+    )?;
+    // A hot table's pages stay in memory: 64 MiB.
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    // The log is folded back every 4,000 pages (16 MiB): rare enough not to be in every group, small enough to be short.
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+/// Brings the schema up to date, in one transaction.
+pub fn migrate(connection: &mut Connection, dir: &Path) -> Result<(), StoreError> {
+    let known = MIGRATIONS.len() as i64;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::Newer {
+            dir: dir.to_owned(),
+            found,
+            known,
+        });
+    }
+    for migration in MIGRATIONS.iter().skip(found as usize) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Writes and commits a row, so that a store that is full or broken is found before anyone relies on it.
+pub fn prove_writable(connection: &mut Connection, now_ms: i64) -> Result<(), StoreError> {
+    connection.execute(
+        "INSERT INTO starts (id, count, at_ms) VALUES (1, 1, ?1) ON CONFLICT (id) DO UPDATE SET count = count + 1, at_ms = ?1",
+        [now_ms],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! End-to-end tests: the real `ffrtmp` binary, real ffmpeg, real SQLite, real wasm policies, on loopback.
+//!
+//! Each test has a cluster of its own (see `cluster`) in a temporary folder on free ports; dropping it ends every process,
+//! and [`cluster::Cluster::finish`] checks what must hold at the end of every test: the metrics equal a recount of the
+//! store. Waiting is always for a condition, with a deadline that fails the test; never for a length of time.
+
+mod cluster;
+
+mod encode;
+mod faults;
+mod master_crash;
+mod metrics;
+mod policies;
+mod seed_loop;
+mod sessions;
+mod tokens;

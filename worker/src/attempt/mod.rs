@@ -1,0 +1,11 @@
+//! One run of one job: prepared, encoded, verified, published. And the table of all that this worker holds.
+//!
+//! The fence stands here: an encode only ever writes its temporary file. Nothing gets its final name but by
+//! [`publish`], and nothing calls that but the master's order.
+
+pub(crate) mod control;
+pub(crate) mod encode;
+pub(crate) mod held;
+pub(crate) mod prepare;
+pub(crate) mod publish;
+pub(crate) mod watch;

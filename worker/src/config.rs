@@ -1,0 +1,183 @@
+//! What an operator can set on a worker, and the checks that turn a wrong value into a sentence.
+//!
+//! Separate so that the command line, tests and embedders build the same thing. It reads nothing itself: no
+//! environment, no files.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+use ffrtmp_api::{limits, protocol};
+
+/// Everything a worker is told at start. [`WorkerConfig::new`] fills in the defaults.
+#[derive(Clone)]
+pub struct WorkerConfig {
+    /// The master's API address: `http://host:port`.
+    pub master: String,
+    /// The worker's name, unique in the cluster and `node_id` in metrics. Default: the host name.
+    pub name: Option<String>,
+    /// Directory for the install id, the records of attempts and the cache of trial encodes. One worker at a time.
+    pub state_dir: PathBuf,
+    /// Where outputs nobody asked to keep are written. A subdirectory of its own is made there. Default:
+    /// `scratch` in the state directory.
+    pub scratch_dir: Option<PathBuf>,
+    /// Most attempts at once. Default: the number of CPUs this process may use.
+    pub slots: Option<u32>,
+    /// Free labels, matched by a job's `require`.
+    pub labels: BTreeMap<String, String>,
+    /// The cluster's bearer token, if it has one.
+    pub token: Option<String>,
+    /// Where to serve `/metrics`, `/healthz` and `/readyz`; `None` serves nothing. A taken port is replaced by a free one.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How long running attempts may go on after a shutdown was asked for, before they are handed back.
+    pub grace: Duration,
+    /// The ffmpeg to run: a path, or a name looked up in `PATH`.
+    pub ffmpeg: PathBuf,
+    /// The ffprobe to run: a path, or a name looked up in `PATH`.
+    pub ffprobe: PathBuf,
+    /// How long an encode may show no progress before it is stopped as hung.
+    pub stall_timeout: Duration,
+    /// How long a process group may take to end after SIGTERM before it gets SIGKILL.
+    pub kill_grace: Duration,
+    /// How long one ffprobe may take. Counting the packets of a long output reads the whole file.
+    pub probe_timeout: Duration,
+}
+
+impl WorkerConfig {
+    /// A worker of the cluster at `master` that keeps its state in `state_dir`, with every default.
+    pub fn new(master: impl Into<String>, state_dir: impl Into<PathBuf>) -> Self {
+        WorkerConfig {
+            master: master.into(),
+            name: None,
+            state_dir: state_dir.into(),
+            scratch_dir: None,
+            slots: None,
+            labels: BTreeMap::new(),
+            token: None,
+            metrics_listen: None,
+            grace: Duration::from_secs(30),
+            ffmpeg: "ffmpeg".into(),
+            ffprobe: "ffprobe".into(),
+            // Two minutes: slower than the slowest honest start seen (a cold network file system), fast enough that a
+            // hung encode does not hold a slot for a shift.
+            stall_timeout: Duration::from_secs(120),
+            kill_grace: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(600),
+        }
+    }
+
+    /// The name given, or the host's.
+    pub(crate) fn resolve_name(&self) -> anyhow::Result<String> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => sysinfo::System::host_name()
+                .context("this host has no name; give the worker one with --name")?,
+        };
+        if name.is_empty()
+            || name.len() > limits::NAME_BYTES_MAX
+            || name.chars().any(char::is_control)
+        {
+            bail!(
+                "name: {:?} must be 1 to {} bytes without control characters",
+                name.chars().take(64).collect::<String>(),
+                limits::NAME_BYTES_MAX
+            );
+        }
+        Ok(name)
+    }
+
+    /// The slots given, or one for each CPU.
+    pub(crate) fn resolve_slots(&self, cpus: u32) -> anyhow::Result<u32> {
+        match self.slots {
+            Some(0) => bail!("slots: 0 would never run anything; give at least 1"),
+            Some(slots) if slots > 4096 => {
+                bail!("slots: {slots} is more than the 4096 one worker may have")
+            }
+            Some(slots) => Ok(slots),
+            None => Ok(cpus.max(1)),
+        }
+    }
+
+    /// The labels, if they are within the bounds the master accepts.
+    pub(crate) fn check_labels(&self) -> anyhow::Result<()> {
+        if self.labels.len() > limits::LABELS_MAX {
+            bail!(
+                "labels: {} given; at most {} are accepted",
+                self.labels.len(),
+                limits::LABELS_MAX
+            );
+        }
+        for (key, value) in &self.labels {
+            if key.is_empty()
+                || key.len() > limits::NAME_BYTES_MAX
+                || value.len() > limits::NAME_BYTES_MAX
+            {
+                bail!(
+                    "labels: {key:?} must be 1 to {0} bytes, its value at most {0}",
+                    limits::NAME_BYTES_MAX
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The WebSocket address of the master's session endpoint.
+    pub(crate) fn session_url(&self) -> anyhow::Result<String> {
+        let given = self.master.trim_end_matches('/');
+        let Some(host) = given.strip_prefix("http://") else {
+            if given.starts_with("https://") {
+                bail!(
+                    "master: {given:?}: this build speaks no TLS; give http:// and put the connection inside a tunnel \
+                     or behind a local TLS proxy"
+                );
+            }
+            bail!("master: {given:?} is not of the form http://HOST:PORT");
+        };
+        if host.is_empty() || host.contains(['/', ' ', '@', '?', '#']) {
+            bail!("master: {given:?} is not of the form http://HOST:PORT");
+        }
+        Ok(format!("ws://{host}{}", protocol::SESSION_PATH))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(master: &str) -> anyhow::Result<String> {
+        WorkerConfig::new(master, "/nowhere").session_url()
+    }
+
+    #[test]
+    fn the_master_address_becomes_the_session_endpoint() {
+        assert_eq!(
+            url("http://10.0.0.1:8080").unwrap(),
+            "ws://10.0.0.1:8080/v1/worker/session"
+        );
+        assert_eq!(
+            url("http://[::1]:8080/").unwrap(),
+            "ws://[::1]:8080/v1/worker/session"
+        );
+    }
+
+    #[test]
+    fn a_wrong_master_address_is_refused_with_the_right_form() {
+        for bad in ["10.0.0.1:8080", "http://", "ftp://x", "http://a/b"] {
+            assert!(
+                url(bad)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("http://HOST:PORT"),
+                "{bad}"
+            );
+        }
+        assert!(url("https://x:1").unwrap_err().to_string().contains("TLS"));
+    }
+
+    #[test]
+    fn no_slots_at_all_is_refused() {
+        let mut config = WorkerConfig::new("http://x:1", "/nowhere");
+        assert_eq!(config.resolve_slots(3).unwrap(), 3);
+        config.slots = Some(0);
+        assert!(config.resolve_slots(3).is_err());
+    }
+}

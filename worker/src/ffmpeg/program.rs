@@ -1,0 +1,79 @@
+//! Where ffmpeg and ffprobe are, and which version speaks.
+
+use std::{
+    env,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+
+use super::{capture::capture, spawner::Spawner};
+
+/// The two programs a worker runs, as absolute paths, so that a child's working directory changes nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    /// ffmpeg.
+    pub(crate) ffmpeg: PathBuf,
+    /// ffprobe.
+    pub(crate) ffprobe: PathBuf,
+}
+
+impl Programs {
+    /// Finds both.
+    pub(crate) fn find(ffmpeg: &Path, ffprobe: &Path) -> anyhow::Result<Programs> {
+        Ok(Programs {
+            ffmpeg: find(ffmpeg, "--ffmpeg")?,
+            ffprobe: find(ffprobe, "--ffprobe")?,
+        })
+    }
+}
+
+fn find(program: &Path, flag: &str) -> anyhow::Result<PathBuf> {
+    let runnable = |path: &Path| {
+        path.metadata()
+            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    if program.components().count() > 1 {
+        let path = std::path::absolute(program)?;
+        if runnable(&path) {
+            return Ok(path);
+        }
+        bail!(
+            "{} is not an executable file; install it or name another with {flag}",
+            path.display()
+        );
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(program))
+        .find(|p| runnable(p))
+        .with_context(|| {
+            format!(
+                "{} was not found in PATH; install it or name it with {flag}",
+                program.display()
+            )
+        })
+}
+
+/// All that `ffmpeg -version` prints: it names the versions of the libraries too, so a library replaced under the same
+/// program shows.
+pub(crate) async fn version(spawner: &Spawner, program: &Path) -> anyhow::Result<String> {
+    let mut command = Command::new(program);
+    command.args(["-hide_banner", "-version"]);
+    let answer = capture(spawner, command, Duration::from_secs(20))
+        .await
+        .with_context(|| format!("{} cannot be run", program.display()))?;
+    if !answer.exit.status.success() {
+        bail!(
+            "{} -version failed ({}): {}",
+            program.display(),
+            answer.exit.status,
+            answer.last_words()
+        );
+    }
+    Ok(answer.stdout)
+}

@@ -1,0 +1,89 @@
+//! The one thread that gives birth to every child process.
+//!
+//! A thread of its own because Linux sends a child its parent-death signal when the *thread* that forked it ends, not
+//! the process. The threads of an async runtime come and go (an idle one is retired after seconds), and a child forked
+//! from one would be killed in the middle of an encode. This thread lives as long as the worker.
+//!
+//! It must never do anything slow: it forks, execs, opens a pidfd, and waits for the next request.
+
+use std::{
+    io,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+    sync::mpsc,
+};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::process::Process;
+
+/// The environment variable every child carries, with the install id of its worker. What a crashed worker left behind
+/// is found by it, even a grandchild that moved to a process group of its own.
+pub(crate) const MARK: &str = "FFRTMP_INSTALL_ID";
+
+/// How much nicer than the worker its children are: media work must not starve heartbeats.
+const NICE: i32 = 10;
+
+struct Request {
+    command: Command,
+    reply: oneshot::Sender<io::Result<Process>>,
+}
+
+/// A handle to the spawning thread. The thread ends when the last handle is dropped; children still alive then are
+/// killed by the kernel.
+#[derive(Clone)]
+pub(crate) struct Spawner {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Spawner {
+    /// Starts the thread. Its children carry `install_id` in [`MARK`].
+    pub(crate) fn start(install_id: Uuid) -> io::Result<Spawner> {
+        let (requests, inbox) = mpsc::channel::<Request>();
+        std::thread::Builder::new()
+            .name("spawner".into())
+            .spawn(move || {
+                let worker = rustix::process::getpid();
+                let mark = install_id.to_string();
+                for Request { mut command, reply } in inbox {
+                    command.env(MARK, &mark);
+                    // When nobody waits for the answer any more, dropping the process kills and reaps it.
+                    let _ = reply.send(spawn(&mut command, worker));
+                }
+            })?;
+        Ok(Spawner { requests })
+    }
+
+    /// Runs `command` as the leader of a new process group, its stdin empty, stdout and stderr piped.
+    pub(crate) async fn spawn(&self, command: Command) -> io::Result<Process> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || io::Error::other("the spawning thread has ended");
+        self.requests
+            .send(Request { command, reply })
+            .map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+fn spawn(command: &mut Command, worker: rustix::process::Pid) -> io::Result<Process> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    // SAFETY: between fork and exec only async-signal-safe work is allowed. The closure makes plain system calls through
+    // rustix's raw backend: it allocates nothing, takes no lock and reads one captured integer.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+            // The worker may have died between the fork and the line above; then nobody would ever signal us.
+            if rustix::process::getppid() != Some(worker) {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            let _ = rustix::process::nice(NICE);
+            Ok(())
+        });
+    }
+    Process::adopt(command.spawn()?)
+}

@@ -1,0 +1,6 @@
+//! The worker's place on its machine: the state directory, the records of attempts in it, and what is done at start
+//! about an earlier life that ended badly.
+
+pub(crate) mod reap;
+pub(crate) mod records;
+pub(crate) mod state_dir;

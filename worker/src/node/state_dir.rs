@@ -1,0 +1,141 @@
+//! The state directory: who this worker is, and that it is the only one here.
+//!
+//! Holding a [`StateDir`] is holding its lock; the kernel releases it when the process ends, however it ends.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use uuid::Uuid;
+
+/// A locked state directory.
+pub(crate) struct StateDir {
+    /// Where it is.
+    path: PathBuf,
+    /// Made once, kept for ever.
+    pub(crate) install_id: Uuid,
+    /// Where outputs nobody asked to keep are written; nothing else lives there.
+    pub(crate) scratch: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the directory if needed, locks it and reads or makes the install id.
+    pub(crate) fn open(path: &Path, scratch: Option<&Path>) -> anyhow::Result<StateDir> {
+        let path = std::path::absolute(path)?;
+        fs::create_dir_all(path.join("attempts"))
+            .with_context(|| format!("the state directory {} cannot be made", path.display()))?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .with_context(|| format!("{} cannot be opened", lock_path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "another worker uses the state directory {}; stop it, or give this one a directory of its own with --state-dir",
+                path.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                return Err(error)
+                    .with_context(|| format!("{} cannot be locked", lock_path.display()));
+            }
+        }
+        let install_id = install_id(&path.join("install_id"))?;
+        // A subdirectory by our own name: what is in it is ours to delete, even if an operator points us at /tmp.
+        let scratch = match scratch {
+            Some(given) => std::path::absolute(given)?.join(format!("ffrtmp-{install_id}")),
+            None => path.join("scratch"),
+        };
+        fs::create_dir_all(&scratch).with_context(|| {
+            format!("the scratch directory {} cannot be made", scratch.display())
+        })?;
+        Ok(StateDir {
+            path,
+            install_id,
+            scratch,
+            _lock: lock,
+        })
+    }
+
+    /// Where the records of attempts are.
+    pub(crate) fn attempts(&self) -> PathBuf {
+        self.path.join("attempts")
+    }
+
+    /// Where the outcome of trial encodes is kept.
+    pub(crate) fn trials(&self) -> PathBuf {
+        self.path.join("trials.json")
+    }
+}
+
+fn install_id(path: &Path) -> anyhow::Result<Uuid> {
+    match fs::read_to_string(path) {
+        Ok(text) => Uuid::try_parse(text.trim()).with_context(|| {
+            format!(
+                "{} does not hold a UUID; delete it to become a new worker",
+                path.display()
+            )
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = Uuid::new_v4();
+            write_whole(path, format!("{id}\n").as_bytes(), true)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            Ok(id)
+        }
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+/// Writes a file so that a reader (or a crash) sees the old content or the new, never half. `durable` also survives a
+/// power cut.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+    let mut temp = path.as_os_str().to_owned();
+    temp.push(".new");
+    let mut file = File::create(&temp)?;
+    file.write_all(bytes)?;
+    if durable {
+        file.sync_all()?;
+    }
+    fs::rename(&temp, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_install_id_stays_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateDir::open(dir.path(), None).unwrap().install_id;
+        assert_eq!(StateDir::open(dir.path(), None).unwrap().install_id, first);
+    }
+
+    #[test]
+    fn two_workers_cannot_share_a_state_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = StateDir::open(dir.path(), None).unwrap();
+        let error = StateDir::open(dir.path(), None).err().unwrap();
+        assert!(
+            error
+                .to_string()
+                .contains("another worker uses the state directory"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_shared_scratch_directory_gets_a_room_of_our_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&dir.path().join("state"), Some(dir.path())).unwrap();
+        assert_eq!(
+            state.scratch,
+            dir.path().join(format!("ffrtmp-{}", state.install_id))
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! Puts a worker together, runs it, and takes it down.
+//!
+//! The order at start matters: lock, clean up after an earlier life, find out what the machine can do, then connect.
+//! The order at the end too: take nothing new, let work finish within the grace, hand back the rest, say so, go.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use ffrtmp_api::protocol::Capabilities;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    WorkerConfig,
+    attempt::{encode::Bench, held::Attempts},
+    capabilities::{gpu::Gpus, host, trial},
+    ffmpeg::{
+        program::{Programs, version},
+        spawner::Spawner,
+    },
+    http,
+    metrics::Metrics,
+    node::{reap::reap, records::Records, state_dir::StateDir},
+    sampler::Sampler,
+    session::{
+        connection::{Session, introduction, keep},
+        outbox::Outbox,
+    },
+};
+
+/// How long the last outcomes may take to be acknowledged at the end. What is not is in the state directory.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Runs a worker until `shutdown` completes and it has drained, or until the master refuses it for good.
+///
+/// # Errors
+/// What cannot be used is named: the state directory (or who holds it), ffmpeg, the master's address, a refusal.
+pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<()> {
+    let url = config.session_url()?;
+    let name = config.resolve_name()?;
+    config.check_labels()?;
+    let slots = config.resolve_slots(host::cpus())?;
+    let programs = Programs::find(&config.ffmpeg, &config.ffprobe)?;
+    let state = StateDir::open(&config.state_dir, config.scratch_dir.as_deref())?;
+    let records = Records::new(state.attempts());
+    let kept =
+        reap(&state, &records).context("what an earlier run left behind cannot be cleaned up")?;
+    let metrics = Metrics::new(&name)?;
+    metrics.slots(slots);
+    let spawner = Spawner::start(state.install_id)?;
+    let gpus = Gpus::find();
+
+    tokio::pin!(shutdown);
+    let known = tokio::select! {
+        _ = &mut shutdown => return Ok(()),
+        known = find_out(&spawner, &programs, &gpus, &state) => known?,
+    };
+    let mut hello = introduction(name.clone(), state.install_id);
+    hello.labels = config.labels.clone();
+    hello.capabilities = Capabilities {
+        slots,
+        cpu_millicores: host::cpus().saturating_mul(1000),
+        memory_mib: host::memory_mib()?,
+        gpus: gpus.list.clone(),
+        ..known
+    };
+    let (connected, is_connected) = watch::channel(false);
+    let listener = match config.metrics_listen {
+        Some(asked) => Some(http::bind(asked).await?),
+        None => None,
+    };
+    hello.metrics_address = listener
+        .as_ref()
+        .and_then(|l| l.local_addr().ok())
+        .map(|address| address.to_string());
+    tracing::info!(name, slots, install_id = %state.install_id, metrics = hello.metrics_address, "worker starts");
+
+    let outbox = Arc::new(Outbox::default());
+    let bench = Bench {
+        spawner,
+        programs,
+        scratch: state.scratch.clone(),
+        records,
+        stall_timeout: config.stall_timeout,
+        kill_grace: config.kill_grace,
+        probe_timeout: config.probe_timeout,
+    };
+    let attempts = Attempts::new(bench, Arc::clone(&outbox), metrics.clone(), slots, kept);
+    let session = Session {
+        url,
+        token: config.token.clone(),
+        hello,
+        outbox,
+        attempts: Arc::clone(&attempts),
+        sampler: Sampler::start(gpus, metrics.clone())?,
+        metrics: metrics.clone(),
+        connected,
+    };
+    let serve = async {
+        if let Some(listener) = listener {
+            http::serve(listener, metrics, is_connected).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let keeping = keep(&session);
+    tokio::pin!(serve, keeping);
+    let refusal = tokio::select! {
+        _ = &mut shutdown => None,
+        refusal = &mut keeping => Some(refusal),
+        () = &mut serve => None,
+    };
+    if let Some(refusal) = refusal {
+        // Nobody listens any more; the encodes are stopped all the same.
+        tracing::error!(error = %refusal, "giving up");
+        drain(&attempts, Duration::ZERO, config.kill_grace).await;
+        return Err(refusal);
+    }
+    // The session goes on while the worker drains.
+    tokio::select! {
+        () = drain(&attempts, config.grace, config.kill_grace) => {}
+        refusal = &mut keeping => {
+            tracing::warn!(error = %refusal, "refused while draining");
+            drain(&attempts, Duration::ZERO, config.kill_grace).await;
+        }
+        () = &mut serve => {}
+    }
+    tracing::info!("worker ends");
+    Ok(())
+}
+
+/// What the machine can do, as far as programs have to be run for it.
+async fn find_out(
+    spawner: &Spawner,
+    programs: &Programs,
+    gpus: &Gpus,
+    state: &StateDir,
+) -> anyhow::Result<Capabilities> {
+    let version = version(spawner, &programs.ffmpeg).await?;
+    // The other program is checked too: without it every attempt would fail.
+    crate::ffmpeg::program::version(spawner, &programs.ffprobe).await?;
+    let encoders = trial::encoders(
+        spawner,
+        &programs.ffmpeg,
+        &version,
+        gpus.list.len(),
+        &state.trials(),
+    )
+    .await;
+    let ffmpeg = version.lines().next().unwrap_or_default().to_owned();
+    Ok(Capabilities {
+        encoders,
+        ffmpeg,
+        ..Capabilities::default()
+    })
+}
+
+async fn drain(attempts: &Attempts, grace: Duration, kill_grace: Duration) {
+    attempts.drain();
+    let mut count = attempts.watch_count();
+    let none_left = |count: &usize| *count == 0;
+    let deadline = Instant::now() + grace;
+    tracing::info!(
+        attempts = *count.borrow(),
+        grace_seconds = grace.as_secs_f64(),
+        "draining"
+    );
+    if timeout_at(deadline, count.wait_for(none_left))
+        .await
+        .is_ok()
+    {
+        return;
+    }
+    tracing::info!("the grace is over; what still runs is handed back");
+    attempts.hand_back();
+    let deadline = Instant::now() + kill_grace + FAREWELL;
+    if timeout_at(deadline, count.wait_for(none_left))
+        .await
+        .is_err()
+    {
+        tracing::warn!("not every outcome was acknowledged; the next start delivers them");
+    }
+}

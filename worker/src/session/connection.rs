@@ -1,0 +1,315 @@
+//! The WebSocket to the master: connects, introduces the worker, then says what waits in the outbox and hears orders,
+//! for ever.
+//!
+//! Order of what is said: heartbeats, then facts and results, then progress and logs, looked at anew before each frame.
+//! A peer that is silent past the cut-off the master named is considered gone: the connection is dropped and made anew.
+//! Losing it never touches an encode.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ffrtmp_api::{
+    limits,
+    protocol::{self, Hello, ToMaster, ToWorker},
+};
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    connect_async_with_config,
+    tungstenite::{
+        Error as WsError, Message,
+        client::IntoClientRequest,
+        http::{HeaderValue, StatusCode, header::AUTHORIZATION},
+        protocol::WebSocketConfig,
+    },
+};
+
+use super::{backoff::Backoff, outbox::Outbox};
+use crate::{attempt::held::Attempts, metrics::Metrics, sampler::Sampler};
+
+/// Longest TCP and WebSocket handshake, and longest wait for the welcome.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How often progress and log text are sent: fast enough to watch, slow enough to coalesce.
+const BULK_EVERY: Duration = Duration::from_millis(400);
+/// Bounds on what a master may ask for, so that a wrong number neither floods it nor loses the worker.
+const HEARTBEAT_MS: (u64, u64) = (50, 60_000);
+
+/// What a session needs.
+pub(crate) struct Session {
+    /// `ws://…`
+    pub(crate) url: String,
+    /// The cluster's token.
+    pub(crate) token: Option<String>,
+    /// The hello, but for the attempts, which are listed anew each time.
+    pub(crate) hello: Hello,
+    /// What waits to be said.
+    pub(crate) outbox: Arc<Outbox>,
+    /// Where orders go.
+    pub(crate) attempts: Arc<Attempts>,
+    /// How loaded the machine is.
+    pub(crate) sampler: Sampler,
+    /// Heartbeats are counted.
+    pub(crate) metrics: Metrics,
+    /// Whether the master has welcomed us.
+    pub(crate) connected: watch::Sender<bool>,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+enum SessionEnd {
+    #[error("the master refused this worker: {message}")]
+    Refused { message: String, retry: bool },
+    #[error(
+        "the master at {0} does not accept this worker's token; give the cluster's token with --token"
+    )]
+    Unauthorized(String),
+    #[error("{0}")]
+    Transport(#[from] WsError),
+    #[error("no answer within {} s", HANDSHAKE.as_secs())]
+    Handshake,
+    #[error("nothing heard from the master for {} ms", .0.as_millis())]
+    CutOff(Duration),
+    #[error("the master closed the connection")]
+    Closed,
+}
+
+/// What the reading half tells the writing half.
+enum Heard {
+    Welcome {
+        heartbeat: Duration,
+        cutoff: Duration,
+    },
+    Resync,
+}
+
+/// The reader's news for the writer, and when anything was last heard.
+struct Wire {
+    heard_at: Mutex<Instant>,
+    news: mpsc::UnboundedSender<Heard>,
+}
+
+/// Keeps a session, one after the other. Returns only when the master refuses this worker for good.
+pub(crate) async fn keep(session: &Session) -> anyhow::Error {
+    let mut backoff = Backoff::default();
+    let mut ever_welcomed = false;
+    loop {
+        let end = match run(session).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        let welcomed = session.connected.send_replace(false);
+        ever_welcomed |= welcomed;
+        if welcomed {
+            backoff.reset();
+        }
+        match &end {
+            SessionEnd::Refused { retry: false, .. } => return end.into(),
+            // A wrong token at first start is a mistake to be told; later it is the master's trouble and may pass.
+            SessionEnd::Unauthorized(_) if !ever_welcomed => return end.into(),
+            _ => {}
+        }
+        let pause = backoff.pause();
+        tracing::warn!(master = session.url, error = %end, retry_in_ms = pause.as_millis() as u64, "no session with the master; encodes go on");
+        sleep(pause).await;
+    }
+}
+
+/// One session, from connecting to its end.
+async fn run(session: &Session) -> Result<std::convert::Infallible, SessionEnd> {
+    let mut request = session.url.as_str().into_client_request()?;
+    if let Some(token) = &session.token {
+        let value = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| SessionEnd::Unauthorized(session.url.clone()))?;
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(limits::FRAME_BYTES_MAX))
+        .max_frame_size(Some(limits::FRAME_BYTES_MAX));
+    let (socket, _) = match timeout(
+        HANDSHAKE,
+        connect_async_with_config(request, Some(config), true),
+    )
+    .await
+    {
+        Err(_) => return Err(SessionEnd::Handshake),
+        Ok(Err(WsError::Http(answer))) if answer.status() == StatusCode::UNAUTHORIZED => {
+            return Err(SessionEnd::Unauthorized(session.url.clone()));
+        }
+        Ok(connected) => connected?,
+    };
+    let (sink, stream) = socket.split();
+    let (news, heard) = mpsc::unbounded_channel();
+    let wire = Wire {
+        heard_at: Mutex::new(Instant::now()),
+        news,
+    };
+    // Both halves are driven by one task, but neither waits for the other: a slow send does not stop the hearing.
+    tokio::select! {
+        end = hear(session, &wire, stream) => Err(end),
+        end = say(session, &wire, sink, heard) => end,
+    }
+}
+
+async fn hear(
+    session: &Session,
+    wire: &Wire,
+    mut stream: impl Stream<Item = Result<Message, WsError>> + Unpin,
+) -> SessionEnd {
+    loop {
+        let message = match stream.next().await {
+            None => return SessionEnd::Closed,
+            Some(Err(error)) => return error.into(),
+            Some(Ok(message)) => message,
+        };
+        *wire.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Close(_) => return SessionEnd::Closed,
+            _ => continue,
+        };
+        match serde_json::from_str::<ToWorker>(&text) {
+            Ok(ToWorker::Welcome {
+                heartbeat_ms,
+                cutoff_ms,
+                ..
+            }) => {
+                let heartbeat_ms = heartbeat_ms.clamp(HEARTBEAT_MS.0, HEARTBEAT_MS.1);
+                let heartbeat = Duration::from_millis(heartbeat_ms);
+                // Never cut off between two heartbeats: the answers to them are what is heard.
+                let cutoff = Duration::from_millis(cutoff_ms.max(heartbeat_ms * 2));
+                let _ = wire.news.send(Heard::Welcome { heartbeat, cutoff });
+            }
+            Ok(ToWorker::Refused { message, retry }) => {
+                return SessionEnd::Refused { message, retry };
+            }
+            Ok(ToWorker::Resync) => {
+                let _ = wire.news.send(Heard::Resync);
+            }
+            Ok(order) => session.attempts.handle(order),
+            Err(error) => {
+                let start: String = text.chars().take(200).collect();
+                tracing::warn!(%error, frame = start, "a frame from the master is not understood and ignored");
+            }
+        }
+    }
+}
+
+async fn say(
+    session: &Session,
+    wire: &Wire,
+    mut sink: impl Sink<Message, Error = WsError> + Unpin,
+    mut heard: mpsc::UnboundedReceiver<Heard>,
+) -> Result<std::convert::Infallible, SessionEnd> {
+    let mut cutoff = HANDSHAKE;
+    let mut heartbeat = HANDSHAKE;
+    let mut next_heartbeat: Option<Instant> = None;
+    let mut bulk = interval(BULK_EVERY);
+    bulk.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut bulk_due = false;
+    send(&mut sink, hello(session), cutoff).await?;
+    loop {
+        let now = Instant::now();
+        if now.duration_since(*wire.heard_at.lock().unwrap_or_else(PoisonError::into_inner))
+            > cutoff
+        {
+            return Err(if next_heartbeat.is_some() {
+                SessionEnd::CutOff(cutoff)
+            } else {
+                SessionEnd::Handshake
+            });
+        }
+        if next_heartbeat.is_some_and(|at| at <= now) {
+            next_heartbeat = Some(now + heartbeat);
+            send(
+                &mut sink,
+                encode(&ToMaster::Heartbeat(session.sampler.latest())),
+                cutoff,
+            )
+            .await?;
+            // The master's answer to a ping is how a silent master is told from a dead one.
+            send(&mut sink, Some(Message::Ping(Default::default())), cutoff).await?;
+            session.metrics.heartbeat();
+            continue;
+        }
+        if let Some(frame) = session.outbox.next_urgent() {
+            send(&mut sink, Some(Message::text(frame)), cutoff).await?;
+            continue;
+        }
+        if bulk_due {
+            match session.outbox.next_bulk() {
+                Some(frame) => send(&mut sink, Some(Message::text(frame)), cutoff).await?,
+                None => bulk_due = false,
+            }
+            continue;
+        }
+        let look_again = next_heartbeat.unwrap_or(now + HANDSHAKE / 10);
+        tokio::select! {
+            biased;
+            Some(heard) = heard.recv() => match heard {
+                Heard::Welcome { heartbeat: every, cutoff: limit } => {
+                    (heartbeat, cutoff) = (every, limit);
+                    next_heartbeat = Some(Instant::now());
+                    session.outbox.welcomed();
+                    if !session.connected.send_replace(true) {
+                        tracing::info!(master = session.url, "welcomed by the master");
+                    }
+                }
+                Heard::Resync => send(&mut sink, hello(session), cutoff).await?,
+            },
+            () = sleep_until(look_again) => {}
+            () = session.outbox.urgent() => {}
+            _ = bulk.tick() => bulk_due = true,
+        }
+    }
+}
+
+fn hello(session: &Session) -> Option<Message> {
+    // In this order: what happens to an attempt after the list is made waits in the outbox for the welcome.
+    session.outbox.begin_hello();
+    let hello = Hello {
+        attempts: session.attempts.live(),
+        ..session.hello.clone()
+    };
+    encode(&ToMaster::Hello(hello))
+}
+
+fn encode(frame: &ToMaster) -> Option<Message> {
+    serde_json::to_string(frame)
+        .inspect_err(|error| tracing::error!(%error, "a frame cannot be encoded and is dropped; this is a bug"))
+        .ok()
+        .map(Message::text)
+}
+
+async fn send(
+    sink: &mut (impl Sink<Message, Error = WsError> + Unpin),
+    message: Option<Message>,
+    limit: Duration,
+) -> Result<(), SessionEnd> {
+    let Some(message) = message else {
+        return Ok(());
+    };
+    timeout(limit, sink.send(message))
+        .await
+        .map_err(|_| SessionEnd::CutOff(limit))??;
+    Ok(())
+}
+
+/// The part of the hello that stays the same.
+pub(crate) fn introduction(name: String, install_id: uuid::Uuid) -> Hello {
+    Hello {
+        version: protocol::VERSION,
+        version_min: protocol::VERSION_MIN,
+        name,
+        install_id,
+        software: env!("CARGO_PKG_VERSION").into(),
+        capabilities: Default::default(),
+        attempts: Vec::new(),
+        labels: Default::default(),
+        metrics_address: None,
+    }
+}
