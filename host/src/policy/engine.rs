@@ -150,12 +150,16 @@ pub fn thread_cpu() -> Duration {
 }
 
 /// Until when a call may run, by both clocks. Belongs to the thread that made it.
+///
+/// Reading a thread's CPU clock is a system call, and most calls are over before the first tick. So it is first read at
+/// that tick, and what was used before it is taken from the other clock, at most a tick's length of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
     cpu: Duration,
     wall: Duration,
-    cpu_from: Duration,
-    wall_from: Instant,
+    from: Instant,
+    /// The CPU clock at the start, as far as it is known.
+    cpu_from: Option<Duration>,
 }
 
 impl Budget {
@@ -164,17 +168,21 @@ impl Budget {
         Budget {
             cpu,
             wall,
-            cpu_from: thread_cpu(),
-            wall_from: Instant::now(),
+            from: Instant::now(),
+            cpu_from: None,
         }
     }
 
-    /// Whether there is time left.
-    pub(super) fn check(&self) -> Result<(), OverBudget> {
-        if thread_cpu().saturating_sub(self.cpu_from) >= self.cpu {
+    /// Whether there is time left. Called at each tick.
+    pub(super) fn check(&mut self) -> Result<(), OverBudget> {
+        let (elapsed, now) = (self.from.elapsed(), thread_cpu());
+        let from = *self
+            .cpu_from
+            .get_or_insert_with(|| now.saturating_sub(elapsed.min(TICK)));
+        if now.saturating_sub(from) >= self.cpu {
             return Err(OverBudget::Cpu(self.cpu));
         }
-        if self.wall_from.elapsed() >= self.wall {
+        if elapsed >= self.wall {
             return Err(OverBudget::Wall(self.wall));
         }
         Ok(())
@@ -182,7 +190,10 @@ impl Budget {
 
     /// CPU time used since the start.
     pub(super) fn used(&self) -> Duration {
-        thread_cpu().saturating_sub(self.cpu_from)
+        match self.cpu_from {
+            Some(from) => thread_cpu().saturating_sub(from),
+            None => self.from.elapsed(),
+        }
     }
 }
 

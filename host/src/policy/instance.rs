@@ -161,7 +161,7 @@ impl Instance {
         store.set_hostcall_fuel(limits.hostcall_bytes);
         // No contract type is a resource; a guest that makes handles is up to something.
         store.set_max_component_handles(1_000);
-        store.epoch_deadline_callback(|store| match store.data().budget.check() {
+        store.epoch_deadline_callback(|mut store| match store.data_mut().budget.check() {
             Ok(()) => Ok(UpdateDeadline::Continue(1)),
             Err(over) => Err(over.into()),
         });
@@ -297,7 +297,7 @@ impl Instance {
         guest.log.last_error = None;
         self.store.set_epoch_deadline(1);
         let result = f(&self.calls, &mut self.store, &self.ask);
-        self.guest_time += budget.used();
+        self.guest_time += self.store.data().budget.used();
         result.map_err(|error| fault(stage, &error, self.store.data()))
     }
 }

@@ -11,10 +11,11 @@ pub struct Cluster {
     /// Sorted by id.
     workers: Vec<Worker>,
     taken: Vec<JobOn>,
-    /// Workers whose figures changed, oldest first. Forgotten when workers come or go, or when it grows long.
+    /// Workers whose figures changed, oldest first. Forgotten when it grows long.
     changed: Vec<WorkerId>,
     /// How many changes had been forgotten before `changed` begins.
     forgotten: u64,
+    shape: u64,
 }
 
 impl Cluster {
@@ -42,23 +43,22 @@ impl Cluster {
         self.forgotten + self.changed.len() as u64
     }
 
-    /// The workers whose figures changed since a mark, and the new mark. `None` if that is no longer known, or if workers
-    /// came or went: look at all of them.
-    pub fn changed_since(&self, mark: u64) -> Option<(&[WorkerId], u64)> {
+    /// The workers whose figures changed since a mark. `None` if that is no longer known: look at all of them.
+    pub fn changed_since(&self, mark: u64) -> Option<&[WorkerId]> {
         let from = mark.checked_sub(self.forgotten)?;
-        Some((self.changed.get(from as usize..)?, self.changes_seen()))
+        self.changed.get(from as usize..)
+    }
+
+    /// A number that is another when workers came or went, or what one has (not what is free of it) became another.
+    pub fn shape(&self) -> u64 {
+        self.shape
     }
 
     /// Forgets everything: a full snapshot follows.
     pub fn clear(&mut self) {
         self.workers.clear();
         self.taken.clear();
-        self.forget_changes();
-    }
-
-    fn forget_changes(&mut self) {
-        self.forgotten = self.changes_seen() + 1;
-        self.changed.clear();
+        self.shape += 1;
     }
 
     /// Applies one change.
@@ -66,23 +66,22 @@ impl Cluster {
         match change {
             Change::WorkerUp(worker) => {
                 match self.workers.binary_search_by_key(&worker.id, |w| w.id) {
-                    Ok(i) if self.workers[i].gpus.len() == worker.gpus.len() => {
-                        self.workers[i] = worker.clone();
-                        self.note(worker.id);
-                    }
                     Ok(i) => {
+                        if !same_shape(&self.workers[i], worker) {
+                            self.shape += 1;
+                        }
                         self.workers[i] = worker.clone();
-                        self.forget_changes();
                     }
                     Err(i) => {
                         self.workers.insert(i, worker.clone());
-                        self.forget_changes();
+                        self.shape += 1;
                     }
                 }
+                self.note(worker.id);
             }
             Change::WorkerGone(id) => {
                 self.workers.retain(|w| w.id != *id);
-                self.forget_changes();
+                self.shape += 1;
             }
             Change::WorkerAccepting { worker, accepting } => {
                 self.with(*worker, |w| w.accepting = *accepting)
@@ -152,15 +151,19 @@ impl Cluster {
 
     /// Takes a candidate's capacity on a worker for the rest of this plan.
     pub fn place(&mut self, candidate: &Candidate, worker: WorkerId, gpu: Option<u32>) {
+        let (job, group, cost) = (candidate.job, candidate.group, candidate.cost);
         let on = JobOn {
-            job: candidate.job,
+            job,
             worker,
             gpu,
-            group: candidate.group,
-            cost: candidate.cost,
+            group,
+            cost,
         };
-        self.with(worker, |w| take(w, &on));
-        self.taken.push(on);
+        // Not noted as a change: whoever places knows, and afterwards it is undone.
+        if let Some(i) = self.index_of(worker) {
+            take(&mut self.workers[i], &on);
+            self.taken.push(on);
+        }
     }
 
     /// Gives back what [`Cluster::place`] took. The SDK calls it after every plan.
@@ -180,10 +183,19 @@ impl Cluster {
     fn note(&mut self, id: WorkerId) {
         // Past that, looking at all workers is no dearer than looking at the changed ones.
         if self.changed.len() > self.workers.len() {
-            self.forget_changes();
+            self.forgotten = self.changes_seen();
+            self.changed.clear();
         }
         self.changed.push(id);
     }
+}
+
+/// Whether two states of a worker differ only in what is free, allowed or measured.
+fn same_shape(a: &Worker, b: &Worker) -> bool {
+    let gpu = |g: &Gpu| (g.sessions_max, g.memory_mib);
+    a.slots == b.slots
+        && a.capacity == b.capacity
+        && a.gpus.iter().map(gpu).eq(b.gpus.iter().map(gpu))
 }
 
 fn take(worker: &mut Worker, on: &JobOn) {

@@ -43,9 +43,11 @@ impl Gpu {
     }
 }
 
-/// `part` of `whole`, of [`WHOLE`], at most all of it. Nothing of nothing.
+/// `part` of `whole`, of [`WHOLE`], at most all of it. Nothing of nothing. In floating point because that divides several
+/// times faster than 64-bit integers do, and exact: the product is below 2^53.
 fn share(part: u32, whole: u32) -> i32 {
-    (u64::from(part.min(whole)) * WHOLE as u64)
-        .checked_div(u64::from(whole))
-        .unwrap_or(0) as i32
+    if whole == 0 {
+        return 0;
+    }
+    (f64::from(part.min(whole)) * f64::from(WHOLE) / f64::from(whole)) as i32
 }
