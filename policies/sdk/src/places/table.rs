@@ -315,29 +315,22 @@ impl Block {
         self.tags[1][lane] = free.tags[1];
     }
 
-    /// The lane of the best score that fits; the lowest of equals. Written so that it vectorises: no branch on a row, no
-    /// early end.
+    /// The lane of the best score that fits; the lowest of equals. Written so that it vectorises: every column is read for
+    /// every row, and what does not count is masked away.
     fn best(&self, need: &Need) -> Option<(usize, i32)> {
         let mut scores = [CLOSED; LANES];
         let [slot, cpu, memory, session] = &self.shares;
+        let counts = mask(need.shares);
         for (i, out) in scores.iter_mut().enumerate() {
-            let fits = (self.cpu[i] >= need.cpu)
-                & (self.memory[i] >= need.memory)
-                & (self.sessions[i] >= need.sessions)
-                & (self.gpu_memory[i] >= need.gpu_memory)
-                & (self.encoders[i] & need.encoders == need.encoders)
-                & (self.tags[0][i] & need.tags[0] == need.tags[0])
-                & (self.tags[1][i] & need.tags[1] == need.tags[1]);
-            let share = if need.shares {
-                need.share(slot[i], cpu[i], memory[i], session[i])
-            } else {
-                0
-            };
-            *out = if fits {
-                self.score[i].wrapping_sub(share)
-            } else {
-                CLOSED
-            };
+            let fits = mask(self.cpu[i] >= need.cpu)
+                & mask(self.memory[i] >= need.memory)
+                & mask(self.sessions[i] >= need.sessions)
+                & mask(self.gpu_memory[i] >= need.gpu_memory)
+                & mask(self.encoders[i] & need.encoders == need.encoders)
+                & mask(self.tags[0][i] & need.tags[0] == need.tags[0])
+                & mask(self.tags[1][i] & need.tags[1] == need.tags[1]);
+            let share = need.share(slot[i], cpu[i], memory[i], session[i]) & counts;
+            *out = (self.score[i].wrapping_sub(share) & fits) | (CLOSED & !fits);
         }
         let best = most(&scores);
         if best == CLOSED {
@@ -348,6 +341,12 @@ impl Block {
             .position(|score| *score == best)
             .map(|lane| (lane, best))
     }
+}
+
+/// All bits, or none.
+#[inline(always)]
+fn mask(yes: bool) -> i32 {
+    -i32::from(yes)
 }
 
 fn most(scores: &[i32; LANES]) -> i32 {
