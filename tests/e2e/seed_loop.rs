@@ -87,6 +87,7 @@ fn up_restarts_a_child_that_dies_and_ctrl_c_drains_both() {
         let now = children(pid);
         (now.len() == 2 && now.iter().all(|child| !first.contains(child))).then_some(())
     });
+    cluster.until_ready();
     let id = cluster.submit(crate::cluster::tiny(0.2));
     cluster.until_completed(id);
     let second = children(pid);

@@ -49,7 +49,7 @@ pub async fn require_token(State(app): State<Arc<App>>, request: Request, next: 
     match given {
         Some(given) if token.matches(given) => next.run(request).await,
         Some(_) => ApiError::unauthorized("the bearer token is not this master's").into_response(),
-        None => ApiError::unauthorized("this master wants `Authorization: Bearer TOKEN`; set FFRTMP_TOKEN").into_response(),
+        None => ApiError::unauthorized("this master wants a token: set FFRTMP_TOKEN, or send `Authorization: Bearer TOKEN`").into_response(),
     }
 }
 
