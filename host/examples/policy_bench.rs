@@ -18,16 +18,33 @@ fn main() -> anyhow::Result<()> {
     let good = std::fs::read("tests/hostile/well_behaved.wasm")?;
     let hung = std::fs::read("tests/hostile/loops_in_plan.wasm")?;
 
-    let compile = measure(20, || load(&engine, "balanced", &balanced, &limits).map(|_| ()));
-    println!("check a file of {} KiB, from bytes to ready        {compile}", balanced.len() / 1024);
+    let compile = measure(20, || {
+        load(&engine, "balanced", &balanced, &limits).map(|_| ())
+    });
+    println!(
+        "check a file of {} KiB, from bytes to ready        {compile}",
+        balanced.len() / 1024
+    );
     let (_, mut empty) = load(&engine, "empty", &good, &limits)?;
-    println!("an empty plan                                      {}", measure(20_000, || empty.plan(&Ask::default())));
-    println!("an empty sync and an empty plan                    {}", measure(20_000, || {
-        empty.sync(true, Vec::new())?;
-        empty.plan(&Ask::default())
-    }));
+    println!(
+        "an empty plan                                      {}",
+        measure(20_000, || empty.plan(&Ask::default()))
+    );
+    println!(
+        "an empty sync and an empty plan                    {}",
+        measure(20_000, || {
+            empty.sync(true, Vec::new())?;
+            empty.plan(&Ask::default())
+        })
+    );
 
-    for (workers, candidates) in [(10, 10), (100, 100), (1_000, 100), (1_000, 1_000), (10_000, 1_000)] {
+    for (workers, candidates) in [
+        (10, 10),
+        (100, 100),
+        (1_000, 100),
+        (1_000, 1_000),
+        (10_000, 1_000),
+    ] {
         for roomy in [true, false] {
             let mut sample = Sample::new(1);
             let mut snapshot = sample.snapshot(workers);
@@ -74,7 +91,11 @@ fn main() -> anyhow::Result<()> {
     });
     let mut hung = HUNG.take();
     hung.sort();
-    println!("a hung call, from call to fault: p50 {:?}, worst {:?} (with loading {stopped})", hung[hung.len() / 2], hung[hung.len() - 1]);
+    println!(
+        "a hung call, from call to fault: p50 {:?}, worst {:?} (with loading {stopped})",
+        hung[hung.len() / 2],
+        hung[hung.len() - 1]
+    );
     Ok(())
 }
 
@@ -105,5 +126,8 @@ fn measure<R, E: std::fmt::Display>(times: usize, mut f: impl FnMut() -> Result<
         })
         .collect();
     took.sort();
-    Times { median: took[times / 2], p99: took[times * 99 / 100] }
+    Times {
+        median: took[times / 2],
+        p99: took[times * 99 / 100],
+    }
 }

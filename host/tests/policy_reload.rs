@@ -1,5 +1,7 @@
 //! Files come, change and go while rounds run: the right policy rules, and every round gets its one outcome.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in a test that is how one fails
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -27,7 +29,9 @@ struct Bench {
 }
 
 fn repository(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(path)
 }
 
 impl Bench {
@@ -45,7 +49,11 @@ impl Bench {
         let config = PolicyHostConfig {
             dir: dirs.path().join("policies"),
             initial: "balanced".into(),
-            limits: Limits { call_cpu: Duration::from_millis(50), call_wall: Duration::from_secs(2), ..Limits::default() },
+            limits: Limits {
+                call_cpu: Duration::from_millis(50),
+                call_wall: Duration::from_secs(2),
+                ..Limits::default()
+            },
         };
         let host = PolicyHost::start(config, saved, dirs.path().join("accepted"), move |event| {
             // A test that has ended listens no more.
@@ -56,7 +64,17 @@ impl Bench {
         let snapshot = sample.snapshot(50);
         let mut cluster = Cluster::default();
         snapshot.iter().for_each(|change| cluster.apply(change));
-        Bench { dirs, host, events, sample, snapshot, cluster, next: 1, chosen: Vec::new(), needs_reset: true }
+        Bench {
+            dirs,
+            host,
+            events,
+            sample,
+            snapshot,
+            cluster,
+            next: 1,
+            chosen: Vec::new(),
+            needs_reset: true,
+        }
     }
 
     /// Stops, lets something happen to the folder, and starts again.
@@ -87,10 +105,19 @@ impl Bench {
         // Tests run side by side; one that asks as fast as it can starves the others' librarians.
         std::thread::sleep(Duration::from_micros(500));
         let reset = std::mem::take(&mut self.needs_reset);
-        let changes = if reset { self.snapshot.clone() } else { Vec::new() };
+        let changes = if reset {
+            self.snapshot.clone()
+        } else {
+            Vec::new()
+        };
         let (id, ask) = (self.next, self.sample.ask(20, &self.cluster));
         self.next += 1;
-        self.host.submit(Round { id, reset, changes, work: Work::Plan(ask) });
+        self.host.submit(Round {
+            id,
+            reset,
+            changes,
+            work: Work::Plan(ask),
+        });
         let ended = loop {
             match self.events.recv_timeout(SOON).expect("the round was lost") {
                 PolicyEvent::RoundEnded(ended) => break ended,
@@ -108,7 +135,9 @@ impl Bench {
             let ended = self.round();
             match ended.outcome {
                 Outcome::NeedsReset => continue,
-                Outcome::Answer(_) => return format!("{}@{}", ended.policy.name, ended.policy.digest),
+                Outcome::Answer(_) => {
+                    return format!("{}@{}", ended.policy.name, ended.policy.digest);
+                }
                 other => panic!("{} answered {other:?}", ended.policy.name),
             }
         }
@@ -118,13 +147,21 @@ impl Bench {
     fn until(&mut self, name: &str) -> Duration {
         let from = Instant::now();
         while !self.answered_by().starts_with(name) {
-            assert!(from.elapsed() < SOON, "{name} does not rule: {:#?}", self.host.status().policies);
+            assert!(
+                from.elapsed() < SOON,
+                "{name} does not rule: {:#?}",
+                self.host.status().policies
+            );
         }
         from.elapsed()
     }
 
     fn status(&self, name: &str) -> Option<PolicyStatus> {
-        self.host.status().policies.into_iter().find(|p| p.name == name && p.digest != "native")
+        self.host
+            .status()
+            .policies
+            .into_iter()
+            .find(|p| p.name == name && p.digest != "native")
     }
 
     fn until_state(&mut self, name: &str, state: &str) -> PolicyStatus {
@@ -133,7 +170,11 @@ impl Bench {
             if let Some(status) = self.status(name).filter(|s| s.state == state) {
                 return status;
             }
-            assert!(from.elapsed() < SOON, "{name} is not {state}: {:#?}", self.host.status().policies);
+            assert!(
+                from.elapsed() < SOON,
+                "{name} is not {state}: {:#?}",
+                self.host.status().policies
+            );
             self.round();
         }
     }
@@ -161,7 +202,10 @@ fn a_dropped_in_file_rules_within_a_second_and_no_round_is_lost() {
     bench.drop_in(BINPACK, "binpack.wasm");
     let took = bench.until("binpack");
     assert!(took < Duration::from_secs(2), "{took:?}");
-    println!("from the file's appearance to the first round it decided: {took:?}, {} rounds meanwhile", bench.next);
+    println!(
+        "from the file's appearance to the first round it decided: {took:?}, {} rounds meanwhile",
+        bench.next
+    );
     assert_eq!(bench.chosen.last().unwrap().name, "binpack");
     assert_eq!(bench.host.status().policies[0].name, "binpack");
     assert_eq!(bench.host.counters().swaps, 1);
@@ -184,9 +228,18 @@ fn removing_the_file_goes_back_to_the_earlier_policy() {
 #[test]
 fn a_bad_file_is_refused_and_the_old_policy_rules_on() {
     let mut bench = Bench::new(&[BALANCED]);
-    std::fs::write(bench.file("broken.wasm"), b"\0asm\x0d\0\x01\0 and then nothing").unwrap();
+    std::fs::write(
+        bench.file("broken.wasm"),
+        b"\0asm\x0d\0\x01\0 and then nothing",
+    )
+    .unwrap();
     let status = bench.until_state("broken", "refused");
-    assert!(status.last_error.unwrap().contains("is not a WebAssembly component"));
+    assert!(
+        status
+            .last_error
+            .unwrap()
+            .contains("is not a WebAssembly component")
+    );
     bench.drop_in("tests/hostile/imports_wasi.wasm", "greedy.wasm");
     let status = bench.until_state("greedy", "refused");
     assert!(status.last_error.unwrap().contains("wasi:cli/environment"));
@@ -204,7 +257,11 @@ fn a_slowly_written_file_is_taken_when_it_is_whole() {
     let mut file = std::fs::File::create(bench.file("binpack.wasm")).unwrap();
     for part in bytes.chunks(bytes.len() / 10) {
         file.write_all(part).unwrap();
-        assert!(bench.rounds_for(Duration::from_millis(60)).starts_with("balanced"));
+        assert!(
+            bench
+                .rounds_for(Duration::from_millis(60))
+                .starts_with("balanced")
+        );
     }
     drop(file);
     bench.until("binpack");
@@ -224,7 +281,11 @@ fn a_policy_that_keeps_failing_loses_its_place_for_good() {
         assert!(from.elapsed() < SOON, "{:#?}", bench.host.status().policies);
     }
     assert_eq!(faults, 3);
-    assert!(!bench.rounds_for(Duration::from_millis(100)).ends_with("native"));
+    assert!(
+        !bench
+            .rounds_for(Duration::from_millis(100))
+            .ends_with("native")
+    );
     // The same bytes under another name are the same bytes; so is the file after a restart.
     bench.drop_in("tests/hostile/traps_in_plan.wasm", "again.wasm");
     bench.until_state("again", "faulted");
@@ -253,7 +314,11 @@ fn several_files_at_once_choose_nothing() {
     let mut bench = Bench::new(&[BALANCED]);
     bench.drop_in(BINPACK, "one.wasm");
     bench.drop_in("tests/hostile/well_behaved.wasm", "two.wasm");
-    assert!(bench.rounds_for(Duration::from_millis(800)).starts_with("balanced@"));
+    assert!(
+        bench
+            .rounds_for(Duration::from_millis(800))
+            .starts_with("balanced@")
+    );
     assert_eq!(bench.status("one").unwrap().state, "ready");
     assert_eq!(bench.status("two").unwrap().state, "ready");
 }
@@ -265,7 +330,11 @@ fn the_second_of_two_files_a_second_apart_ends_the_first_one_s_reign() {
     bench.until("one");
     bench.drop_in("tests/hostile/well_behaved.wasm", "two.wasm");
     bench.until("balanced");
-    assert!(bench.rounds_for(Duration::from_millis(300)).starts_with("balanced@"));
+    assert!(
+        bench
+            .rounds_for(Duration::from_millis(300))
+            .starts_with("balanced@")
+    );
 }
 
 #[test]
@@ -276,10 +345,18 @@ fn a_restart_keeps_the_choice_and_takes_nothing_new() {
     let digest = bench.chosen.last().unwrap().digest.clone();
     // Overwritten while the master is away: the kept copy rules.
     let mut bench = bench.restart_after(|policies| {
-        std::fs::copy(repository("tests/hostile/well_behaved.wasm"), policies.join("binpack.wasm")).unwrap();
+        std::fs::copy(
+            repository("tests/hostile/well_behaved.wasm"),
+            policies.join("binpack.wasm"),
+        )
+        .unwrap();
     });
     assert_eq!(bench.answered_by(), format!("binpack@{}", &digest[..12]));
-    assert!(bench.rounds_for(Duration::from_millis(800)).ends_with(&digest[..12]));
+    assert!(
+        bench
+            .rounds_for(Duration::from_millis(800))
+            .ends_with(&digest[..12])
+    );
 }
 
 #[test]
@@ -317,7 +394,14 @@ fn whatever_else_lies_in_the_folder_does_no_harm() {
     for name in ["folder", "fifo", "huge"] {
         assert_eq!(bench.until_state(name, "refused").state, "refused");
     }
-    assert!(bench.status("huge").unwrap().last_error.unwrap().contains("at most 67108864"));
+    assert!(
+        bench
+            .status("huge")
+            .unwrap()
+            .last_error
+            .unwrap()
+            .contains("at most 67108864")
+    );
     assert!(bench.status("dangling").is_none());
     assert!(bench.answered_by().starts_with("balanced@"));
 }
@@ -328,7 +412,11 @@ fn a_kubernetes_volume_s_swap_of_links_is_a_change_like_any_other() {
     let volume = dirs.path().join("policies");
     for (version, source) in [("v1", "policies/balanced.wasm"), ("v2", BINPACK)] {
         std::fs::create_dir_all(volume.join(version)).unwrap();
-        std::fs::copy(repository(source), volume.join(version).join("balanced.wasm")).unwrap();
+        std::fs::copy(
+            repository(source),
+            volume.join(version).join("balanced.wasm"),
+        )
+        .unwrap();
     }
     std::os::unix::fs::symlink("v1", volume.join("..data")).unwrap();
     std::os::unix::fs::symlink("..data/balanced.wasm", volume.join("balanced.wasm")).unwrap();

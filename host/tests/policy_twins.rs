@@ -1,5 +1,7 @@
 //! The bundled policies as wasm and as native code are twins: the same questions get the same answers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in a test that is how one fails
+
 use std::path::PathBuf;
 
 use ffrtmp_host::policy::Limits;
@@ -21,7 +23,11 @@ fn balanced_answers_the_same_in_wasm_and_natively() {
     let engine = PolicyEngine::new().unwrap();
     let bytes = std::fs::read(root().join("policies/balanced.wasm")).unwrap();
     // This is about answers, not time: the machine may be busy.
-    let limits = Limits { call_cpu: std::time::Duration::from_secs(5), call_wall: std::time::Duration::from_secs(30), ..Limits::default() };
+    let limits = Limits {
+        call_cpu: std::time::Duration::from_secs(5),
+        call_wall: std::time::Duration::from_secs(30),
+        ..Limits::default()
+    };
     let (loaded, mut wasm) = load(&engine, "balanced", &bytes, &limits).unwrap();
     assert_eq!(loaded.info, Balanced::info());
     for seed in 0..30 {
@@ -39,18 +45,30 @@ fn balanced_answers_the_same_in_wasm_and_natively() {
             assert_eq!(wasm.rank(jobs.clone()).unwrap(), native.rank(&jobs));
             let count = sample.below(200) as u32;
             let ask = sample.ask(count, native.cluster());
-            assert_eq!(wasm.plan(&ask).unwrap(), native.plan(&ask), "seed {seed}, sync {seq}");
+            assert_eq!(
+                wasm.plan(&ask).unwrap(),
+                native.plan(&ask),
+                "seed {seed}, sync {seq}"
+            );
         }
     }
 }
 
 #[test]
 fn committed_policies_were_built_from_the_sources_beside_them() {
-    for (name, path) in [("balanced", "policies/balanced.wasm"), ("binpack", "policies/bundled/binpack.wasm")] {
+    for (name, path) in [
+        ("balanced", "policies/balanced.wasm"),
+        ("binpack", "policies/bundled/binpack.wasm"),
+    ] {
         let wasm = std::fs::read(root().join(path)).unwrap();
         let digest = sources::digest(&root(), name).unwrap();
         // A custom section: its name's length and name, then the digest.
-        let section = [&[sources::SECTION.len() as u8], sources::SECTION.as_bytes(), digest.as_bytes()].concat();
+        let section = [
+            &[sources::SECTION.len() as u8],
+            sources::SECTION.as_bytes(),
+            digest.as_bytes(),
+        ]
+        .concat();
         assert!(
             wasm.windows(section.len()).any(|window| window == section),
             "{path} is older than its sources: run `make policies` and commit what it writes"

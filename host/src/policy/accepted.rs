@@ -26,7 +26,11 @@ impl Accepted {
     /// Keeps a copy. Nothing happens if there is one.
     pub(super) fn keep(&self, digest: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(digest);
-        if path.exists() { Ok(()) } else { write_whole(&path, bytes) }
+        if path.exists() {
+            Ok(())
+        } else {
+            write_whole(&path, bytes)
+        }
     }
 
     /// A copy, if it is there and still what it was.
@@ -35,12 +39,17 @@ impl Accepted {
         if component::digest(&bytes) == digest {
             return Ok(bytes);
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "the kept copy has changed on disk"))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the kept copy has changed on disk",
+        ))
     }
 
     /// Removes copies that nothing leads back to.
     pub(super) fn keep_only(&self, memory: &Memory) {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return;
+        };
         for entry in entries.flatten() {
             let name = entry.file_name();
             let digest = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
@@ -90,5 +99,6 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&part, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    path.parent()
+        .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }

@@ -71,7 +71,12 @@ impl Stats {
     fn percentiles(&self) -> (u64, u64) {
         let mut times = lock(&self.recent).guest_us.clone();
         times.sort_unstable();
-        let at = |percent: usize| times.get(times.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0);
+        let at = |percent: usize| {
+            times
+                .get(times.len().saturating_sub(1) * percent / 100)
+                .copied()
+                .unwrap_or(0)
+        };
         (u64::from(at(50)), u64::from(at(99)))
     }
 }
@@ -123,15 +128,28 @@ pub(super) struct Board {
 
 impl Board {
     /// Notes how a policy stands. `digest` is short; an entry of the same name and digest is changed.
-    pub(super) fn set(&self, name: &str, version: &str, digest: &str, state: State, error: Option<String>) -> Arc<Stats> {
+    pub(super) fn set(
+        &self,
+        name: &str,
+        version: &str,
+        digest: &str,
+        state: State,
+        error: Option<String>,
+    ) -> Arc<Stats> {
         let mut entries = lock(&self.entries);
         if state == State::Active {
             for entry in entries.iter_mut().filter(|e| e.state == State::Active) {
-                entry.state = if entry.digest == NATIVE { State::Fallback } else { State::Ready };
+                entry.state = if entry.digest == NATIVE {
+                    State::Fallback
+                } else {
+                    State::Ready
+                };
                 entry.since_ms = now_ms();
             }
         }
-        let found = entries.iter().position(|e| e.name == name && e.digest == digest);
+        let found = entries
+            .iter()
+            .position(|e| e.name == name && e.digest == digest);
         let mut entry = match found {
             Some(i) => entries.remove(i),
             None => Entry {
@@ -162,14 +180,18 @@ impl Board {
 
     /// Notes what last went wrong with a policy, whatever its state.
     pub(super) fn error(&self, name: &str, digest: &str, error: String) {
-        if let Some(entry) = lock(&self.entries).iter_mut().find(|e| e.name == name && e.digest == digest) {
+        if let Some(entry) = lock(&self.entries)
+            .iter_mut()
+            .find(|e| e.name == name && e.digest == digest)
+        {
             entry.last_error = Some(error);
         }
     }
 
     /// Forgets what is shown of a file: it is gone, or about to be told of anew. The active one stays until another is.
     pub(super) fn forget(&self, name: &str, states: &[State]) {
-        lock(&self.entries).retain(|e| e.name != name || e.digest == NATIVE || !states.contains(&e.state));
+        lock(&self.entries)
+            .retain(|e| e.name != name || e.digest == NATIVE || !states.contains(&e.state));
     }
 
     /// Changes the sums.
@@ -206,7 +228,10 @@ impl Board {
             })
             .collect();
         policies.sort_by_key(|(inactive, _)| *inactive);
-        PolicyList { policies: policies.into_iter().map(|(_, status)| status).collect(), rule: RULE.to_owned() }
+        PolicyList {
+            policies: policies.into_iter().map(|(_, status)| status).collect(),
+            rule: RULE.to_owned(),
+        }
     }
 }
 
@@ -217,5 +242,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The time, for people.
 pub(super) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }

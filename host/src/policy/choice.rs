@@ -25,7 +25,10 @@ pub struct Choice {
 impl Choice {
     /// The built-in policy.
     pub fn native() -> Choice {
-        Choice { name: "balanced".into(), digest: NATIVE.into() }
+        Choice {
+            name: "balanced".into(),
+            digest: NATIVE.into(),
+        }
     }
 
     /// Whether it is the built-in one.
@@ -120,7 +123,8 @@ impl Arrivals {
     /// Says what a new file of that name, first noticed `at`, leads to, while `current` rules.
     pub(super) fn arrived(&mut self, name: &str, at: Instant, current: &Choice) -> Arrival {
         let apart = |other: &Instant| at.max(*other) - at.min(*other);
-        self.recent.retain(|(n, t)| n != name && apart(t) <= TOGETHER);
+        self.recent
+            .retain(|(n, t)| n != name && apart(t) <= TOGETHER);
         if self.recent.is_empty() {
             self.before = Some(current.clone());
         }
@@ -130,7 +134,10 @@ impl Arrivals {
         }
         let mut names: Vec<String> = self.recent.iter().map(|(n, _)| n.clone()).collect();
         names.sort();
-        Arrival::Together { names, before: self.before.clone().unwrap_or_else(|| current.clone()) }
+        Arrival::Together {
+            names,
+            before: self.before.clone().unwrap_or_else(|| current.clone()),
+        }
     }
 }
 
@@ -139,7 +146,10 @@ mod tests {
     use super::*;
 
     fn choice(name: &str, digest: &str) -> Choice {
-        Choice { name: name.into(), digest: digest.into() }
+        Choice {
+            name: name.into(),
+            digest: digest.into(),
+        }
     }
 
     #[test]
@@ -159,7 +169,10 @@ mod tests {
         memory.chose(&choice("a", "1"));
         memory.chose(&choice("a", "2"));
         memory.failed(&choice("a", "2"));
-        assert_eq!(memory.earlier(&choice("a", "2"), |_| true), [choice("a", "1")]);
+        assert_eq!(
+            memory.earlier(&choice("a", "2"), |_| true),
+            [choice("a", "1")]
+        );
     }
 
     #[test]
@@ -175,8 +188,14 @@ mod tests {
         let (now, native) = (Instant::now(), Choice::native());
         let mut arrivals = Arrivals::default();
         assert_eq!(arrivals.arrived("a", now, &native), Arrival::Alone);
-        let together = Arrival::Together { names: vec!["a".into(), "b".into()], before: native.clone() };
-        assert_eq!(arrivals.arrived("b", now + Duration::from_millis(1_999), &choice("a", "1")), together);
+        let together = Arrival::Together {
+            names: vec!["a".into(), "b".into()],
+            before: native.clone(),
+        };
+        assert_eq!(
+            arrivals.arrived("b", now + Duration::from_millis(1_999), &choice("a", "1")),
+            together
+        );
         let later = now + Duration::from_secs(10);
         assert_eq!(arrivals.arrived("c", later, &native), Arrival::Alone);
     }
@@ -186,6 +205,9 @@ mod tests {
         let (now, native) = (Instant::now(), Choice::native());
         let mut arrivals = Arrivals::default();
         assert_eq!(arrivals.arrived("a", now, &native), Arrival::Alone);
-        assert_eq!(arrivals.arrived("a", now + Duration::from_millis(500), &choice("a", "1")), Arrival::Alone);
+        assert_eq!(
+            arrivals.arrived("a", now + Duration::from_millis(500), &choice("a", "1")),
+            Arrival::Alone
+        );
     }
 }

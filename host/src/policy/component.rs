@@ -18,7 +18,10 @@ use super::limits::Limits;
 const PACKAGE: &str = "ffrtmp:scheduler/";
 const VERSION: &str = "0.1.0";
 /// All that a policy may import. The types interface holds no functions.
-const ALLOWED_IMPORTS: [&str; 2] = ["ffrtmp:scheduler/host@0.1.0", "ffrtmp:scheduler/types@0.1.0"];
+const ALLOWED_IMPORTS: [&str; 2] = [
+    "ffrtmp:scheduler/host@0.1.0",
+    "ffrtmp:scheduler/types@0.1.0",
+];
 const EXPORT: &str = "ffrtmp:scheduler/policy@0.1.0";
 
 /// Why a file is not taken.
@@ -67,13 +70,19 @@ pub struct Loaded {
 
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loaded").field("name", &self.name).field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("Loaded")
+            .field("name", &self.name)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 
 /// SHA-256 as 64 hex digits.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// What people see of a digest.
@@ -100,9 +109,15 @@ pub fn load(
         .instantiate_pre(&component)
         .and_then(instance::prepare)
         .map_err(|e| Refusal::Link(format!("{e:#}")))?;
-    let (mut instance, info) = Instance::new(engine, &prepared, name, "", limits).map_err(Refusal::Trial)?;
+    let (mut instance, info) =
+        Instance::new(engine, &prepared, name, "", limits).map_err(Refusal::Trial)?;
     trial(&mut instance).map_err(Refusal::Trial)?;
-    let loaded = Loaded { name: name.to_owned(), digest: digest(bytes), info, prepared };
+    let loaded = Loaded {
+        name: name.to_owned(),
+        digest: digest(bytes),
+        info,
+        prepared,
+    };
     Ok((Arc::new(loaded), instance))
 }
 
@@ -123,7 +138,9 @@ fn check_header(bytes: &[u8]) -> Result<(), Refusal> {
             refuse("it is a core module; make a component of it with `wasm-tools component new`")
         }
         [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
-        [b'\0', b'a', b's', b'm', ..] => refuse("it is cut short, or of a version of WebAssembly unknown here"),
+        [b'\0', b'a', b's', b'm', ..] => {
+            refuse("it is cut short, or of a version of WebAssembly unknown here")
+        }
         _ => refuse("it does not begin as WebAssembly does"),
     }
 }
@@ -131,16 +148,25 @@ fn check_header(bytes: &[u8]) -> Result<(), Refusal> {
 fn compile_error(error: &wasmtime::Error) -> Refusal {
     let text = format!("{error:#}");
     // What the parser and validator say names an offset; what the compiler says does not.
-    if text.contains("at offset") { Refusal::Validate(text) } else { Refusal::Compile(text) }
+    if text.contains("at offset") {
+        Refusal::Validate(text)
+    } else {
+        Refusal::Compile(text)
+    }
 }
 
 /// Names first, so that the message is about names: what is imported beyond the contract, and which version it was made for.
 fn check_world(engine: &PolicyEngine, component: &Component) -> Result<(), Refusal> {
     let ty = component.component_type();
     let other_version = |name: &str| {
-        name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')).filter(|(_, v)| *v != VERSION).map(|(_, v)| {
-            Refusal::Link(format!("it was made for version {v} of the contract; this master speaks {VERSION}"))
-        })
+        name.strip_prefix(PACKAGE)
+            .and_then(|rest| rest.split_once('@'))
+            .filter(|(_, v)| *v != VERSION)
+            .map(|(_, v)| {
+                Refusal::Link(format!(
+                    "it was made for version {v} of the contract; this master speaks {VERSION}"
+                ))
+            })
     };
     for (name, item) in ty.imports(engine.wasmtime()) {
         if let Some(refusal) = other_version(name) {
@@ -148,9 +174,9 @@ fn check_world(engine: &PolicyEngine, component: &Component) -> Result<(), Refus
         }
         // Interfaces of types alone give a guest nothing, so toolchains may leave them.
         let only_types = match item.ty {
-            ComponentItem::ComponentInstance(instance) => {
-                instance.exports(engine.wasmtime()).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_)))
-            }
+            ComponentItem::ComponentInstance(instance) => instance
+                .exports(engine.wasmtime())
+                .all(|(_, item)| matches!(item.ty, ComponentItem::Type(_))),
             _ => false,
         };
         if !ALLOWED_IMPORTS.contains(&name) && !only_types {
@@ -160,7 +186,10 @@ fn check_world(engine: &PolicyEngine, component: &Component) -> Result<(), Refus
             )));
         }
     }
-    let exports: Vec<&str> = ty.exports(engine.wasmtime()).map(|(name, _)| name).collect();
+    let exports: Vec<&str> = ty
+        .exports(engine.wasmtime())
+        .map(|(name, _)| name)
+        .collect();
     if exports.contains(&EXPORT) {
         return Ok(());
     }
@@ -168,7 +197,11 @@ fn check_world(engine: &PolicyEngine, component: &Component) -> Result<(), Refus
         Some(refusal) => Err(refusal),
         None => Err(Refusal::Link(format!(
             "it does not export `{EXPORT}` (it exports {})",
-            if exports.is_empty() { "nothing".into() } else { exports.join(", ") }
+            if exports.is_empty() {
+                "nothing".into()
+            } else {
+                exports.join(", ")
+            }
         ))),
     }
 }

@@ -43,7 +43,13 @@ fn worker(w: sdk::Worker) -> wit::Worker {
 }
 
 fn job_on(j: &sdk::JobOn) -> wit::JobOn {
-    wit::JobOn { job: j.job, worker: j.worker, gpu: j.gpu, group: j.group, cost: resources(&j.cost) }
+    wit::JobOn {
+        job: j.job,
+        worker: j.worker,
+        gpu: j.gpu,
+        group: j.group,
+        cost: resources(&j.cost),
+    }
 }
 
 /// A change, for `sync`.
@@ -55,13 +61,27 @@ pub(super) fn change(change: sdk::Change) -> wit::Change {
         Change::WorkerAccepting { worker, accepting } => {
             wit::Change::WorkerAccepting(wit::WorkerAccepting { worker, accepting })
         }
-        Change::WorkerLoad { worker, cpu_load_permille, memory_used_mib } => {
-            wit::Change::WorkerLoad(wit::WorkerLoad { worker, cpu_load_permille, memory_used_mib })
+        Change::WorkerLoad {
+            worker,
+            cpu_load_permille,
+            memory_used_mib,
+        } => wit::Change::WorkerLoad(wit::WorkerLoad {
+            worker,
+            cpu_load_permille,
+            memory_used_mib,
+        }),
+        Change::WorkerTags { worker, tags } => {
+            wit::Change::WorkerTags(wit::WorkerTags { worker, tags })
         }
-        Change::WorkerTags { worker, tags } => wit::Change::WorkerTags(wit::WorkerTags { worker, tags }),
-        Change::GpuLoad { worker, gpu, load_permille } => {
-            wit::Change::GpuLoad(wit::GpuLoad { worker, gpu, load_permille })
-        }
+        Change::GpuLoad {
+            worker,
+            gpu,
+            load_permille,
+        } => wit::Change::GpuLoad(wit::GpuLoad {
+            worker,
+            gpu,
+            load_permille,
+        }),
         Change::JobStarted(j) => wit::Change::JobStarted(job_on(&j)),
         Change::JobEnded(j) => wit::Change::JobEnded(job_on(&j)),
     }
@@ -82,7 +102,10 @@ pub(super) fn job_info(j: sdk::JobInfo) -> wit::JobInfo {
 
 /// A rank, from `rank`.
 pub(super) fn rank(r: &wit::JobRank) -> sdk::Rank {
-    sdk::Rank { rank: r.rank, group: r.group }
+    sdk::Rank {
+        rank: r.rank,
+        group: r.group,
+    }
 }
 
 /// Writes a question into `to`, for `plan`.
@@ -91,21 +114,31 @@ pub(super) fn ask(a: &sdk::Ask, to: &mut wit::Ask) {
     to.now_ms = a.now_ms;
     to.seed = a.seed;
     to.classes.clear();
-    to.classes.extend(a.classes.iter().map(|c| wit::Class { id: c.id, encoders: c.encoders, tags: c.tags, gpu: c.gpu }));
-    to.candidates.clear();
-    to.candidates.extend(a.candidates.iter().map(|c| wit::Candidate {
-        job: c.job,
-        class: c.class,
-        group: c.group,
-        rank: c.rank,
-        cost: resources(&c.cost),
-        queue: c.queue,
-        priority: c.priority,
-        waited_ms: c.waited_ms,
+    to.classes.extend(a.classes.iter().map(|c| wit::Class {
+        id: c.id,
+        encoders: c.encoders,
+        tags: c.tags,
+        gpu: c.gpu,
     }));
+    to.candidates.clear();
+    to.candidates
+        .extend(a.candidates.iter().map(|c| wit::Candidate {
+            job: c.job,
+            class: c.class,
+            group: c.group,
+            rank: c.rank,
+            cost: resources(&c.cost),
+            queue: c.queue,
+            priority: c.priority,
+            waited_ms: c.waited_ms,
+        }));
     to.exclusions.clear();
     for (i, c) in a.candidates.iter().enumerate() {
-        to.exclusions.extend(c.excluded.iter().map(|w| wit::Exclusion { candidate: i as u32, worker: *w }));
+        to.exclusions
+            .extend(c.excluded.iter().map(|w| wit::Exclusion {
+                candidate: i as u32,
+                worker: *w,
+            }));
     }
 }
 
@@ -125,11 +158,23 @@ pub(super) fn answer(a: wit::Answer) -> sdk::Answer {
             })
             .collect(),
         skips: a.skips,
-        holds: a.holds.iter().map(|h| sdk::Hold { job: h.job, until_ms: h.until_ms, reason: h.reason }).collect(),
+        holds: a
+            .holds
+            .iter()
+            .map(|h| sdk::Hold {
+                job: h.job,
+                until_ms: h.until_ms,
+                reason: h.reason,
+            })
+            .collect(),
     }
 }
 
 /// What a policy says of itself, from `init`.
 pub(super) fn info(i: wit::Info) -> sdk::Info {
-    sdk::Info { name: i.name, version: i.version, reasons: i.reasons }
+    sdk::Info {
+        name: i.name,
+        version: i.version,
+        reasons: i.reasons,
+    }
 }

@@ -49,14 +49,20 @@ impl PolicyEngine {
         config.cranelift_opt_level(OptLevel::Speed);
         config.wasm_simd(true);
         // Answers must be the same on every machine.
-        config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true);
+        config
+            .wasm_relaxed_simd(true)
+            .relaxed_simd_deterministic(true);
         config.cranelift_nan_canonicalization(true);
         config.max_wasm_stack(STACK_BYTES);
         let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         SchedulingPolicy::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
         let ticker = Ticker::start(engine.weak())?;
-        Ok(PolicyEngine { engine, linker: Arc::new(linker), ticker })
+        Ok(PolicyEngine {
+            engine,
+            linker: Arc::new(linker),
+            ticker,
+        })
     }
 
     /// wasmtime's engine.
@@ -91,26 +97,34 @@ impl Ticker {
             thread: std::sync::OnceLock::new(),
         });
         let its = Arc::downgrade(&ticker);
-        let handle = std::thread::Builder::new().name("policy-ticker".into()).spawn(move || {
-            loop {
-                let Some(ticker) = its.upgrade() else { return };
-                let Some(engine) = engine.upgrade() else { return };
-                engine.increment_epoch();
-                drop(engine);
-                if ticker.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+        let handle = std::thread::Builder::new()
+            .name("policy-ticker".into())
+            .spawn(move || {
+                loop {
+                    let Some(ticker) = its.upgrade() else { return };
+                    let Some(engine) = engine.upgrade() else {
+                        return;
+                    };
+                    engine.increment_epoch();
+                    drop(engine);
+                    if ticker
+                        .left
+                        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                        .is_ok()
+                    {
+                        drop(ticker);
+                        std::thread::sleep(TICK);
+                        continue;
+                    }
+                    ticker.asleep.store(true, Ordering::SeqCst);
+                    let idle = ticker.left.load(Ordering::SeqCst) == 0;
                     drop(ticker);
-                    std::thread::sleep(TICK);
-                    continue;
+                    if idle {
+                        // A second at most, so that it notices the engine's end.
+                        std::thread::park_timeout(Duration::from_secs(1));
+                    }
                 }
-                ticker.asleep.store(true, Ordering::SeqCst);
-                let idle = ticker.left.load(Ordering::SeqCst) == 0;
-                drop(ticker);
-                if idle {
-                    // A second at most, so that it notices the engine's end.
-                    std::thread::park_timeout(Duration::from_secs(1));
-                }
-            }
-        })?;
+            })?;
         // The cell is empty: it was made above and nobody else has it.
         let _ = ticker.thread.set(handle.thread().clone());
         Ok(ticker)
@@ -129,7 +143,10 @@ impl Ticker {
 /// CPU time this thread has used.
 pub fn thread_cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        time.tv_nsec.unsigned_abs() as u32,
+    )
 }
 
 /// Until when a call may run, by both clocks. Belongs to the thread that made it.
@@ -144,7 +161,12 @@ pub(super) struct Budget {
 impl Budget {
     /// From now.
     pub(super) fn start(cpu: Duration, wall: Duration) -> Budget {
-        Budget { cpu, wall, cpu_from: thread_cpu(), wall_from: Instant::now() }
+        Budget {
+            cpu,
+            wall,
+            cpu_from: thread_cpu(),
+            wall_from: Instant::now(),
+        }
     }
 
     /// Whether there is time left.

@@ -88,7 +88,14 @@ impl Stamp {
 impl Folder {
     /// Nothing known yet.
     pub(super) fn new(dir: PathBuf, file_bytes_max: u64, files_max: usize) -> Folder {
-        Folder { dir, file_bytes_max, files_max, files: BTreeMap::new(), unreadable: false, too_many: false }
+        Folder {
+            dir,
+            file_bytes_max,
+            files_max,
+            files: BTreeMap::new(),
+            unreadable: false,
+            too_many: false,
+        }
     }
 
     /// The path.
@@ -121,32 +128,60 @@ impl Folder {
                         if known.taken {
                             known.noticed = now;
                         }
-                        *known = Known { stamp: *stamp, changed: now, told: false, taken: false, ..*known };
+                        *known = Known {
+                            stamp: *stamp,
+                            changed: now,
+                            told: false,
+                            taken: false,
+                            ..*known
+                        };
                     }
                 }
                 None => {
-                    let known =
-                        Known { stamp: *stamp, noticed: now, changed: now, told: false, taken: false, away_since: None };
+                    let known = Known {
+                        stamp: *stamp,
+                        noticed: now,
+                        changed: now,
+                        told: false,
+                        taken: false,
+                        away_since: None,
+                    };
                     self.files.insert(name.clone(), known);
                 }
             }
         }
         told.iter().for_each(|name| self.told(name));
         for (name, known) in &mut self.files {
-            let settle = if known.told { SETTLE_TOLD } else { SETTLE_UNTOLD };
+            let settle = if known.told {
+                SETTLE_TOLD
+            } else {
+                SETTLE_UNTOLD
+            };
             let settled = at_once || now.duration_since(known.changed) >= settle;
             if known.taken || known.away_since.is_some() || !settled || !there.contains_key(name) {
                 continue;
             }
-            match read(&self.dir.join(name).with_extension("wasm"), known.stamp, self.file_bytes_max) {
+            match read(
+                &self.dir.join(name).with_extension("wasm"),
+                known.stamp,
+                self.file_bytes_max,
+            ) {
                 Ok(None) => known.changed = now,
                 Ok(Some(bytes)) => {
                     known.taken = true;
-                    found.push(Found::File { name: name.clone(), bytes: Ok(bytes), noticed: known.noticed });
+                    found.push(Found::File {
+                        name: name.clone(),
+                        bytes: Ok(bytes),
+                        noticed: known.noticed,
+                    });
                 }
                 Err(error) => {
                     known.taken = true;
-                    found.push(Found::File { name: name.clone(), bytes: Err(error), noticed: known.noticed });
+                    found.push(Found::File {
+                        name: name.clone(),
+                        bytes: Err(error),
+                        noticed: known.noticed,
+                    });
                 }
             }
         }
@@ -166,7 +201,9 @@ impl Folder {
 
     /// Whether something is under way, so that the next look should be soon.
     pub(super) fn unsettled(&self) -> bool {
-        self.files.values().any(|known| !known.taken || known.away_since.is_some())
+        self.files
+            .values()
+            .any(|known| !known.taken || known.away_since.is_some())
     }
 
     fn list(&mut self) -> BTreeMap<String, Stamp> {
@@ -184,9 +221,13 @@ impl Folder {
         let mut skipped = false;
         for entry in entries.flatten() {
             let file_name = entry.file_name();
-            let Some(name) = file_name.to_str().and_then(policy_name) else { continue };
+            let Some(name) = file_name.to_str().and_then(policy_name) else {
+                continue;
+            };
             // Follows links. A dangling one is no file.
-            let Ok(metadata) = std::fs::metadata(entry.path()) else { continue };
+            let Ok(metadata) = std::fs::metadata(entry.path()) else {
+                continue;
+            };
             if there.len() >= self.files_max && !self.files.contains_key(name) {
                 skipped = true;
                 continue;
@@ -205,7 +246,8 @@ impl Folder {
 pub(super) fn policy_name(file: &str) -> Option<&str> {
     let name = file.strip_suffix(".wasm")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    (!name.is_empty() && !name.starts_with('.') && name.len() <= 64 && name.chars().all(plain)).then_some(name)
+    (!name.is_empty() && !name.starts_with('.') && name.len() <= 64 && name.chars().all(plain))
+        .then_some(name)
 }
 
 /// Reads a file whole. `None` if it changed meanwhile.
@@ -220,12 +262,19 @@ fn read(path: &Path, stamp: Stamp, most: u64) -> Result<Option<Vec<u8>>, String>
     let why = |error: io::Error| error.to_string();
     // Between the look and here a FIFO may have taken its place: opening one for reading would wait for a writer.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file: File = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path).map_err(why)?;
+    let file: File = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path)
+        .map_err(why)?;
     if Stamp::of(&file.metadata().map_err(why)?) != stamp {
         return Ok(None);
     }
     let mut bytes = Vec::with_capacity(stamp.size as usize);
-    (&file).take(most + 1).read_to_end(&mut bytes).map_err(why)?;
+    (&file)
+        .take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(why)?;
     if bytes.len() as u64 > most {
         return Err(too_large(bytes.len() as u64));
     }

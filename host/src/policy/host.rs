@@ -72,15 +72,26 @@ impl PolicyHost {
         accepted_dir: PathBuf,
         events: impl Fn(PolicyEvent) + Send + Sync + 'static,
     ) -> anyhow::Result<PolicyHost> {
-        let engine = PolicyEngine::new().map_err(|e| anyhow::anyhow!("wasmtime cannot run here: {e:#}"))?;
-        let accepted = Accepted::open(accepted_dir.clone())
-            .with_context(|| format!("{} cannot be used for copies of policies", accepted_dir.display()))?;
+        let engine =
+            PolicyEngine::new().map_err(|e| anyhow::anyhow!("wasmtime cannot run here: {e:#}"))?;
+        let accepted = Accepted::open(accepted_dir.clone()).with_context(|| {
+            format!(
+                "{} cannot be used for copies of policies",
+                accepted_dir.display()
+            )
+        })?;
         let events: Arc<dyn Fn(PolicyEvent) + Send + Sync> = Arc::new(events);
         let board = Arc::new(Board::default());
         let (orders, thread_orders) = channel();
         let (notes, librarian_notes) = channel();
         let native = Seat::native();
-        board.set(&native.tag().name, native.version(), NATIVE, State::Fallback, None);
+        board.set(
+            &native.tag().name,
+            native.version(),
+            NATIVE,
+            State::Fallback,
+            None,
+        );
 
         let mut librarian = Librarian {
             engine: engine.clone(),
@@ -118,7 +129,13 @@ impl PolicyHost {
                 .stack_size(THREAD_STACK_BYTES)
                 .spawn(move || librarian.run())?,
         ];
-        Ok(PolicyHost { orders, notes, board, events, threads })
+        Ok(PolicyHost {
+            orders,
+            notes,
+            board,
+            events,
+            threads,
+        })
     }
 
     /// Hands over a round. Never blocks; exactly one [`PolicyEvent::RoundEnded`] comes back for it.
@@ -126,9 +143,21 @@ impl PolicyHost {
         let id = round.id;
         if self.orders.send(Order::Round(round)).is_err() {
             let message = "the policy thread has ended".to_owned();
-            let policy = Arc::new(PolicyTag { name: "none".into(), digest: NATIVE.into(), reasons: Vec::new() });
-            let outcome = Outcome::Fault { stage: FaultStage::Stuck, message };
-            (self.events)(PolicyEvent::RoundEnded(RoundEnded { id, policy, outcome, guest_us: 0 }));
+            let policy = Arc::new(PolicyTag {
+                name: "none".into(),
+                digest: NATIVE.into(),
+                reasons: Vec::new(),
+            });
+            let outcome = Outcome::Fault {
+                stage: FaultStage::Stuck,
+                message,
+            };
+            (self.events)(PolicyEvent::RoundEnded(RoundEnded {
+                id,
+                policy,
+                outcome,
+                guest_us: 0,
+            }));
         }
     }
 

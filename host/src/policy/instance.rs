@@ -56,7 +56,10 @@ impl bindings::host::Host for Guest {
             text.truncate(text.floor_char_boundary(log.line_bytes));
         }
         // Control characters would let a guest forge log lines.
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text: String = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         if level == wit::Level::Error {
             log.last_error = Some(text.clone());
         }
@@ -72,7 +75,11 @@ impl bindings::host::Host for Guest {
         }
         let (policy, dropped) = (&log.policy, std::mem::take(&mut log.dropped));
         if dropped > 0 {
-            tracing::warn!(policy, dropped, "the policy logged more than its limit; lines were dropped");
+            tracing::warn!(
+                policy,
+                dropped,
+                "the policy logged more than its limit; lines were dropped"
+            );
         }
         match level {
             wit::Level::Debug => tracing::debug!(policy, "{text}"),
@@ -100,7 +107,9 @@ pub struct Instance {
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instance").field("policy", &self.store.data().log.policy).finish_non_exhaustive()
+        f.debug_struct("Instance")
+            .field("policy", &self.store.data().log.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -158,7 +167,9 @@ impl Instance {
         });
         store.set_epoch_deadline(1);
         engine.tick_for_a_call();
-        let calls = prepared.instantiate(&mut store).map_err(|e| fault(FaultStage::Init, &e, store.data()))?;
+        let calls = prepared
+            .instantiate(&mut store)
+            .map_err(|e| fault(FaultStage::Init, &e, store.data()))?;
         let mut instance = Instance {
             engine: engine.clone(),
             store,
@@ -178,8 +189,14 @@ impl Instance {
         let answer = instance.call(FaultStage::Init, |calls, store, _| {
             calls.ffrtmp_scheduler_policy().call_init(store, config)
         })?;
-        let refused = |message| Fault { stage: FaultStage::Init, message };
-        let info = convert::info(answer.map_err(|why| refused(format!("it refuses its configuration: {}", cut(&why))))?);
+        let refused = |message| Fault {
+            stage: FaultStage::Init,
+            message,
+        };
+        let info = convert::info(
+            answer
+                .map_err(|why| refused(format!("it refuses its configuration: {}", cut(&why))))?,
+        );
         check_info(&info).map_err(refused)?;
         Ok((instance, info))
     }
@@ -198,7 +215,9 @@ impl Instance {
             Budget::start(self.limits.call_cpu, self.limits.call_wall)
         };
         self.call_within(budget, FaultStage::Sync, |calls, store, _| {
-            calls.ffrtmp_scheduler_policy().call_sync(store, reset, seq, &changes)
+            calls
+                .ffrtmp_scheduler_policy()
+                .call_sync(store, reset, seq, &changes)
         })
     }
 
@@ -208,11 +227,19 @@ impl Instance {
     /// When it fails, or gives another number of answers than there are jobs.
     pub fn rank(&mut self, jobs: Vec<sdk::JobInfo>) -> Result<Vec<sdk::Rank>, Fault> {
         let jobs: Vec<wit::JobInfo> = jobs.into_iter().map(convert::job_info).collect();
-        let ranks =
-            self.call(FaultStage::Rank, |calls, store, _| calls.ffrtmp_scheduler_policy().call_rank(store, &jobs))?;
+        let ranks = self.call(FaultStage::Rank, |calls, store, _| {
+            calls.ffrtmp_scheduler_policy().call_rank(store, &jobs)
+        })?;
         if ranks.len() != jobs.len() {
-            let message = format!("it was asked to rank {} jobs and answered {} ranks", jobs.len(), ranks.len());
-            return Err(Fault { stage: FaultStage::Answer, message });
+            let message = format!(
+                "it was asked to rank {} jobs and answered {} ranks",
+                jobs.len(),
+                ranks.len()
+            );
+            return Err(Fault {
+                stage: FaultStage::Answer,
+                message,
+            });
         }
         Ok(ranks.iter().map(convert::rank).collect())
     }
@@ -223,12 +250,19 @@ impl Instance {
     /// When it fails, or answers more than it was asked.
     pub fn plan(&mut self, ask: &sdk::Ask) -> Result<sdk::Answer, Fault> {
         convert::ask(ask, &mut self.ask);
-        let answer =
-            self.call(FaultStage::Plan, |calls, store, ask| calls.ffrtmp_scheduler_policy().call_plan(store, ask))?;
+        let answer = self.call(FaultStage::Plan, |calls, store, ask| {
+            calls.ffrtmp_scheduler_policy().call_plan(store, ask)
+        })?;
         let entries = answer.placements.len() + answer.skips.len() + answer.holds.len();
         if entries > ask.candidates.len() {
-            let message = format!("it was asked about {} jobs and answered {entries} entries", ask.candidates.len());
-            return Err(Fault { stage: FaultStage::Answer, message });
+            let message = format!(
+                "it was asked about {} jobs and answered {entries} entries",
+                ask.candidates.len()
+            );
+            return Err(Fault {
+                stage: FaultStage::Answer,
+                message,
+            });
         }
         Ok(convert::answer(answer))
     }
@@ -270,7 +304,10 @@ impl Instance {
 
 /// What happened, in a sentence: the reason, the guest's own last words, and where it was.
 fn fault(stage: FaultStage, error: &wasmtime::Error, guest: &Guest) -> Fault {
-    let mut message = match (error.downcast_ref::<OverBudget>(), error.downcast_ref::<Trap>()) {
+    let mut message = match (
+        error.downcast_ref::<OverBudget>(),
+        error.downcast_ref::<Trap>(),
+    ) {
         (Some(over), _) => over.to_string(),
         (None, Some(trap)) => format!("it trapped: {trap}"),
         (None, None) => format!("it failed: {}", error.root_cause()),
@@ -278,8 +315,15 @@ fn fault(stage: FaultStage, error: &wasmtime::Error, guest: &Guest) -> Fault {
     if let Some(said) = &guest.log.last_error {
         message.push_str(&format!(" (it said: {})", cut(said)));
     }
-    let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames).unwrap_or_default();
-    let names: Vec<_> = frames.iter().filter_map(|frame| frame.func_name()).take(3).collect();
+    let frames = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(WasmBacktrace::frames)
+        .unwrap_or_default();
+    let names: Vec<_> = frames
+        .iter()
+        .filter_map(|frame| frame.func_name())
+        .take(3)
+        .collect();
     if !names.is_empty() {
         message.push_str(&format!(", in {}", cut(&names.join(" < "))));
     }
@@ -294,14 +338,26 @@ fn cut(text: &str) -> &str {
 fn check_info(info: &sdk::Info) -> Result<(), String> {
     for (what, text) in [("name", &info.name), ("version", &info.version)] {
         if text.len() > INFO_BYTES_MAX {
-            return Err(format!("its {what} is {} bytes long; at most {INFO_BYTES_MAX} are accepted", text.len()));
+            return Err(format!(
+                "its {what} is {} bytes long; at most {INFO_BYTES_MAX} are accepted",
+                text.len()
+            ));
         }
     }
     if info.reasons.len() > REASONS_MAX {
-        return Err(format!("it states {} reasons; at most {REASONS_MAX} are accepted", info.reasons.len()));
+        return Err(format!(
+            "it states {} reasons; at most {REASONS_MAX} are accepted",
+            info.reasons.len()
+        ));
     }
-    match info.reasons.iter().position(|reason| reason.len() > REASON_BYTES_MAX) {
-        Some(i) => Err(format!("its reason {i} is longer than {REASON_BYTES_MAX} bytes")),
+    match info
+        .reasons
+        .iter()
+        .position(|reason| reason.len() > REASON_BYTES_MAX)
+    {
+        Some(i) => Err(format!(
+            "its reason {i} is longer than {REASON_BYTES_MAX} bytes"
+        )),
         None => Ok(()),
     }
 }

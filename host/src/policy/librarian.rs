@@ -71,10 +71,15 @@ impl Librarian {
         let mut wanted = saved;
         let mut files = HashMap::new();
         for found in self.folder.look(&[], true) {
-            let Found::File { name, bytes, .. } = found else { continue };
+            let Found::File { name, bytes, .. } = found else {
+                continue;
+            };
             match bytes {
                 Ok(bytes) => {
-                    let choice = Choice { name: name.clone(), digest: component::digest(&bytes) };
+                    let choice = Choice {
+                        name: name.clone(),
+                        digest: component::digest(&bytes),
+                    };
                     if fresh && name == initial {
                         wanted = Some(choice.clone());
                     }
@@ -92,7 +97,13 @@ impl Librarian {
             if self.memory.has_failed(&choice) {
                 self.show_failed(&choice);
             } else if let Ok((loaded, _)) = self.check(&name, &bytes) {
-                self.board.set(&name, &loaded.info.version, short(&choice.digest), State::Ready, None);
+                self.board.set(
+                    &name,
+                    &loaded.info.version,
+                    short(&choice.digest),
+                    State::Ready,
+                    None,
+                );
             }
         }
         self.remember();
@@ -108,7 +119,11 @@ impl Librarian {
     ) -> Seat {
         let dir = self.folder.dir().display().to_string();
         let Some(wanted) = wanted else {
-            tracing::warn!(dir, policy = initial, "no such policy in the folder; the built-in one rules");
+            tracing::warn!(
+                dir,
+                policy = initial,
+                "no such policy in the folder; the built-in one rules"
+            );
             return Seat::native();
         };
         if wanted.is_native() {
@@ -120,7 +135,10 @@ impl Librarian {
         } else if self.memory.has_failed(&wanted) {
             tracing::warn!(policy = %wanted.name, "the chosen policy has failed too often");
         } else {
-            let on_disk = files.get(&wanted.name).filter(|(choice, _)| *choice == wanted).map(|(_, bytes)| bytes.clone());
+            let on_disk = files
+                .get(&wanted.name)
+                .filter(|(choice, _)| *choice == wanted)
+                .map(|(_, bytes)| bytes.clone());
             if on_disk.is_none() {
                 tracing::warn!(
                     policy = %wanted.name, digest = short(&wanted.digest),
@@ -142,7 +160,10 @@ impl Librarian {
         let mut next = Instant::now();
         loop {
             let mut told = Vec::new();
-            match self.notes.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            match self
+                .notes
+                .recv_timeout(next.saturating_duration_since(Instant::now()))
+            {
                 Ok(Note::Hint(names)) => {
                     told.extend(names);
                     // Drain what came with it: one look serves all.
@@ -163,7 +184,12 @@ impl Librarian {
             if self.watcher.is_none() {
                 self.watch();
             }
-            next = Instant::now() + if self.folder.unsettled() { LOOK_SOON } else { LOOK_EVERY };
+            next = Instant::now()
+                + if self.folder.unsettled() {
+                    LOOK_SOON
+                } else {
+                    LOOK_EVERY
+                };
         }
     }
 
@@ -175,8 +201,16 @@ impl Librarian {
         for found in found {
             match found {
                 Found::Gone { name } => self.gone(&name),
-                Found::File { name, bytes: Err(why), .. } => self.refuse(&name, "", &Refusal::Read(why)),
-                Found::File { name, bytes: Ok(bytes), noticed } => {
+                Found::File {
+                    name,
+                    bytes: Err(why),
+                    ..
+                } => self.refuse(&name, "", &Refusal::Read(why)),
+                Found::File {
+                    name,
+                    bytes: Ok(bytes),
+                    noticed,
+                } => {
                     if let Some(loaded) = self.consider(&name, &bytes) {
                         arrived.push((loaded, noticed, bytes));
                     }
@@ -194,7 +228,10 @@ impl Librarian {
         match verdict {
             None => {}
             Some((Arrival::Alone, loaded, instance)) => {
-                let choice = Choice { name: loaded.name.clone(), digest: loaded.digest.clone() };
+                let choice = Choice {
+                    name: loaded.name.clone(),
+                    digest: loaded.digest.clone(),
+                };
                 self.install(Seat::wasm(loaded, instance), &choice);
             }
             Some((Arrival::Together { names, before }, ..)) => {
@@ -227,13 +264,20 @@ impl Librarian {
 
     /// A file is complete. If it is new and passes every check, it may become the choice.
     fn consider(&mut self, name: &str, bytes: &[u8]) -> Option<(Arc<Loaded>, Instance)> {
-        let choice = Choice { name: name.to_owned(), digest: component::digest(bytes) };
+        let choice = Choice {
+            name: name.to_owned(),
+            digest: component::digest(bytes),
+        };
         if choice == self.current {
             return None;
         }
         self.board.forget(name, &[State::Refused, State::Ready]);
         if self.memory.has_failed(&choice) {
-            tracing::warn!(policy = name, digest = short(&choice.digest), "this policy has failed too often and is not chosen again");
+            tracing::warn!(
+                policy = name,
+                digest = short(&choice.digest),
+                "this policy has failed too often and is not chosen again"
+            );
             self.show_failed(&choice);
             return None;
         }
@@ -245,10 +289,20 @@ impl Librarian {
                 return None;
             }
         };
-        self.board.set(name, &loaded.info.version, short(&choice.digest), State::Ready, None);
+        self.board.set(
+            name,
+            &loaded.info.version,
+            short(&choice.digest),
+            State::Ready,
+            None,
+        );
         self.memory.saw(&choice);
         if known {
-            tracing::info!(policy = name, digest = short(&choice.digest), "this policy was here before and is not chosen by itself");
+            tracing::info!(
+                policy = name,
+                digest = short(&choice.digest),
+                "this policy was here before and is not chosen by itself"
+            );
             return None;
         }
         Some((loaded, instance))
@@ -258,11 +312,14 @@ impl Librarian {
         let from = Instant::now();
         let (loaded, instance) = component::load(&self.engine, name, bytes, &self.limits)?;
         tracing::info!(
-            policy = name, digest = short(&loaded.digest), ms = from.elapsed().as_millis() as u64,
+            policy = name,
+            digest = short(&loaded.digest),
+            ms = from.elapsed().as_millis() as u64,
             "the policy passed every check"
         );
         if self.compiled.len() >= COMPILED_MAX {
-            self.compiled.retain(|digest, _| *digest == self.current.digest);
+            self.compiled
+                .retain(|digest, _| *digest == self.current.digest);
         }
         self.compiled.insert(loaded.digest.clone(), loaded.clone());
         Ok((loaded, instance))
@@ -270,9 +327,20 @@ impl Librarian {
 
     fn refuse(&mut self, name: &str, digest: &str, refusal: &Refusal) {
         self.board.forget(name, &[State::Refused]);
-        self.board.set(name, "", short(digest), State::Refused, Some(refusal.to_string()));
+        self.board.set(
+            name,
+            "",
+            short(digest),
+            State::Refused,
+            Some(refusal.to_string()),
+        );
         self.board.count(|c| c.refused_files += 1);
-        tracing::warn!(policy = name, stage = refusal.stage(), "the file {refusal}; {} goes on ruling", self.current.name);
+        tracing::warn!(
+            policy = name,
+            stage = refusal.stage(),
+            "the file {refusal}; {} goes on ruling",
+            self.current.name
+        );
     }
 
     fn gone(&mut self, name: &str) {
@@ -283,13 +351,21 @@ impl Librarian {
             let seat = self.earlier_seat();
             self.send(seat);
         }
-        self.board.forget(name, &[State::Refused, State::Ready, State::Faulted]);
+        self.board
+            .forget(name, &[State::Refused, State::Ready, State::Faulted]);
     }
 
     fn failed(&mut self, choice: &Choice, message: &str) {
         self.memory.failed(choice);
-        let error = format!("it failed too often and is not chosen again; the last time: {message}");
-        self.board.set(&choice.name, "", short(&choice.digest), State::Faulted, Some(error));
+        let error =
+            format!("it failed too often and is not chosen again; the last time: {message}");
+        self.board.set(
+            &choice.name,
+            "",
+            short(&choice.digest),
+            State::Faulted,
+            Some(error),
+        );
         // Another may have been chosen while this note was on its way.
         if self.current == *choice {
             let seat = self.earlier_seat();
@@ -300,7 +376,13 @@ impl Librarian {
 
     fn show_failed(&self, choice: &Choice) {
         let error = Some("it failed too often and is not chosen again".to_owned());
-        self.board.set(&choice.name, "", short(&choice.digest), State::Faulted, error);
+        self.board.set(
+            &choice.name,
+            "",
+            short(&choice.digest),
+            State::Faulted,
+            error,
+        );
     }
 
     fn go_back_to(&mut self, choice: Choice) {
@@ -335,8 +417,18 @@ impl Librarian {
 
     /// A seat for a known policy: from what is compiled, else from the bytes at hand, else from the kept copy.
     fn seat_of(&mut self, choice: &Choice, bytes: Option<Vec<u8>>) -> Option<Seat> {
-        if let Some(loaded) = self.compiled.get(&choice.digest).filter(|l| l.name == choice.name) {
-            match Instance::new(&self.engine, &loaded.prepared, &loaded.name, "", &self.limits) {
+        if let Some(loaded) = self
+            .compiled
+            .get(&choice.digest)
+            .filter(|l| l.name == choice.name)
+        {
+            match Instance::new(
+                &self.engine,
+                &loaded.prepared,
+                &loaded.name,
+                "",
+                &self.limits,
+            ) {
                 Ok((instance, _)) => return Some(Seat::wasm(loaded.clone(), instance)),
                 Err(fault) => {
                     self.refuse(&choice.name, &choice.digest, &Refusal::Trial(fault));
@@ -388,7 +480,8 @@ impl Librarian {
         let notes = self.own_notes.clone();
         let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
-            if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) {
+            if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write))
+            {
                 return;
             }
             let complete = matches!(
@@ -396,8 +489,15 @@ impl Librarian {
                 EventKind::Access(AccessKind::Close(AccessMode::Write))
                     | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both))
             );
-            let named = event.paths.iter().filter_map(|path| policy_name(path.file_name()?.to_str()?));
-            let names = if complete { named.map(str::to_owned).collect() } else { Vec::new() };
+            let named = event
+                .paths
+                .iter()
+                .filter_map(|path| policy_name(path.file_name()?.to_str()?));
+            let names = if complete {
+                named.map(str::to_owned).collect()
+            } else {
+                Vec::new()
+            };
             // A librarian that is gone needs no hints.
             let _ = notes.send(Note::Hint(names));
         });
@@ -407,13 +507,19 @@ impl Librarian {
         });
         match watching {
             Ok(watcher) => self.watcher = Some(watcher),
-            Err(error) => tracing::debug!(%error, "the policies folder cannot be watched; it is looked at every 5 s"),
+            Err(error) => {
+                tracing::debug!(%error, "the policies folder cannot be watched; it is looked at every 5 s")
+            }
         }
     }
 }
 
 impl std::fmt::Debug for Librarian {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Librarian of {} ({NATIVE} is built in)", self.folder.dir().display())
+        write!(
+            f,
+            "Librarian of {} ({NATIVE} is built in)",
+            self.folder.dir().display()
+        )
     }
 }

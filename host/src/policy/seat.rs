@@ -34,8 +34,14 @@ pub(super) struct Seat {
 
 #[derive(Debug)]
 enum Ruler {
-    Native { instance: Box<sdk::Instance<Balanced>>, seq: u64 },
-    Wasm { loaded: Arc<Loaded>, instance: Result<Box<Instance>, Fault> },
+    Native {
+        instance: Box<sdk::Instance<Balanced>>,
+        seq: u64,
+    },
+    Wasm {
+        loaded: Arc<Loaded>,
+        instance: Result<Box<Instance>, Fault>,
+    },
 }
 
 impl Seat {
@@ -45,12 +51,20 @@ impl Seat {
         let choice = Choice::native();
         // It has no configuration to refuse; were that to change, this line would not compile away and tests would fail.
         #[allow(clippy::expect_used)]
-        let instance = sdk::Instance::new("").expect("the built-in policy takes an empty configuration");
+        let instance =
+            sdk::Instance::new("").expect("the built-in policy takes an empty configuration");
         Seat {
-            tag: Arc::new(PolicyTag { name: choice.name.clone(), digest: NATIVE.into(), reasons: info.reasons }),
+            tag: Arc::new(PolicyTag {
+                name: choice.name.clone(),
+                digest: NATIVE.into(),
+                reasons: info.reasons,
+            }),
             choice,
             version: info.version,
-            ruler: Ruler::Native { instance: Box::new(instance), seq: 0 },
+            ruler: Ruler::Native {
+                instance: Box::new(instance),
+                seq: 0,
+            },
             synced: false,
             faults_in_a_row: 0,
             recent_faults: VecDeque::new(),
@@ -61,13 +75,19 @@ impl Seat {
     /// A guest's, with an instance that is ready.
     pub(super) fn wasm(loaded: Arc<Loaded>, instance: Instance) -> Seat {
         let (name, digest) = (loaded.name.clone(), loaded.digest.clone());
-        let tag =
-            PolicyTag { name: name.clone(), digest: short(&digest).to_owned(), reasons: loaded.info.reasons.clone() };
+        let tag = PolicyTag {
+            name: name.clone(),
+            digest: short(&digest).to_owned(),
+            reasons: loaded.info.reasons.clone(),
+        };
         Seat {
             tag: Arc::new(tag),
             choice: Choice { name, digest },
             version: loaded.info.version.clone(),
-            ruler: Ruler::Wasm { loaded, instance: Ok(Box::new(instance)) },
+            ruler: Ruler::Wasm {
+                loaded,
+                instance: Ok(Box::new(instance)),
+            },
             synced: false,
             faults_in_a_row: 0,
             recent_faults: VecDeque::new(),
@@ -127,7 +147,10 @@ impl Seat {
                     }
                     Err(Fault { stage, message }) => {
                         self.synced = false;
-                        *instance = Err(Fault { stage: FaultStage::Init, message: "no instance".into() });
+                        *instance = Err(Fault {
+                            stage: FaultStage::Init,
+                            message: "no instance".into(),
+                        });
                         self.faults_in_a_row += 1;
                         self.recent_faults.push_back(Instant::now());
                         (Outcome::Fault { stage, message }, time)
@@ -139,10 +162,15 @@ impl Seat {
 
     /// Whether it has failed so often that it should rule no longer.
     pub(super) fn should_go(&mut self, limits: &Limits) -> bool {
-        while self.recent_faults.front().is_some_and(|at| at.elapsed() >= Duration::from_secs(60)) {
+        while self
+            .recent_faults
+            .front()
+            .is_some_and(|at| at.elapsed() >= Duration::from_secs(60))
+        {
             self.recent_faults.pop_front();
         }
-        self.faults_in_a_row >= limits.faults_in_a_row || self.recent_faults.len() >= limits.faults_in_a_minute
+        self.faults_in_a_row >= limits.faults_in_a_row
+            || self.recent_faults.len() >= limits.faults_in_a_minute
     }
 
     /// Makes a fresh instance where the last one failed, before the next round needs it.
@@ -150,7 +178,8 @@ impl Seat {
         if let Ruler::Wasm { loaded, instance } = &mut self.ruler
             && instance.is_err()
         {
-            *instance = Instance::new(engine, &loaded.prepared, &loaded.name, "", limits).map(|(i, _)| Box::new(i));
+            *instance = Instance::new(engine, &loaded.prepared, &loaded.name, "", limits)
+                .map(|(i, _)| Box::new(i));
         }
     }
 }

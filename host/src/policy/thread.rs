@@ -55,7 +55,9 @@ impl PolicyThread {
 
     fn announce(&mut self) {
         let (tag, version) = (self.seat.tag(), self.seat.version());
-        let stats = self.board.set(&tag.name, version, &tag.digest, State::Active, None);
+        let stats = self
+            .board
+            .set(&tag.name, version, &tag.digest, State::Active, None);
         tracing::info!(policy = %tag.name, digest = %tag.digest, version, "this policy rules from the next round on");
         self.seat.stats = stats;
     }
@@ -70,13 +72,20 @@ impl PolicyThread {
         match &outcome {
             Outcome::Answer(answer) if counts => {
                 self.board.count(|c| c.rounds += 1);
-                self.seat.stats.round(answer.placements.len() as u64, guest_us);
+                self.seat
+                    .stats
+                    .round(answer.placements.len() as u64, guest_us);
             }
             Outcome::Fault { stage, message } => {
                 let at = FaultStage::ALL.iter().position(|s| s == stage);
-                self.board.count(|c| at.into_iter().for_each(|at| c.faults[at] += 1));
+                self.board
+                    .count(|c| at.into_iter().for_each(|at| c.faults[at] += 1));
                 self.seat.stats.fault();
-                self.board.error(&tag.name, &tag.digest, format!("{}: {message}", stage.as_str()));
+                self.board.error(
+                    &tag.name,
+                    &tag.digest,
+                    format!("{}: {message}", stage.as_str()),
+                );
                 tracing::warn!(
                     policy = %tag.name, digest = %tag.digest, stage = stage.as_str(),
                     "the policy failed: {message}; the built-in one decides this round"
@@ -88,7 +97,12 @@ impl PolicyThread {
             Outcome::Fault { message, .. } => Some(message.clone()),
             _ => None,
         };
-        (self.events)(PolicyEvent::RoundEnded(RoundEnded { id, policy: tag, outcome, guest_us }));
+        (self.events)(PolicyEvent::RoundEnded(RoundEnded {
+            id,
+            policy: tag,
+            outcome,
+            guest_us,
+        }));
         // The core has its outcome; what is left is done in its shadow.
         if let Some(message) = failed {
             if self.seat.should_go(&self.limits) {
@@ -106,6 +120,9 @@ impl PolicyThread {
         self.seat = Seat::native();
         self.announce();
         // A librarian that is gone means that the master is stopping.
-        let _ = self.librarian.send(Note::Failed { choice: failed, message });
+        let _ = self.librarian.send(Note::Failed {
+            choice: failed,
+            message,
+        });
     }
 }

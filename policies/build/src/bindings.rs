@@ -15,7 +15,9 @@ pub const PATH: &str = "policies/sdk/src/component/bindings.rs";
 /// Reads `wit/`.
 pub fn world(root: &Path) -> anyhow::Result<(Resolve, WorldId)> {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(root.join("wit")).context("wit/ does not parse")?;
+    let (package, _) = resolve
+        .push_dir(root.join("wit"))
+        .context("wit/ does not parse")?;
     let world = resolve.select_world(&[package], Some("scheduling-policy"))?;
     Ok((resolve, world))
 }

@@ -27,8 +27,19 @@ const PROFILE: [&str; 6] = [
 pub fn module(root: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
     let target_dir = root.join("policies/build/target/guests");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root).args(["rustc", "--locked", "--release", "--lib", "--crate-type", "cdylib", "--target", TARGET]);
-    cargo.arg("--manifest-path").arg(root.join("policies").join(name).join("Cargo.toml"));
+    cargo.current_dir(root).args([
+        "rustc",
+        "--locked",
+        "--release",
+        "--lib",
+        "--crate-type",
+        "cdylib",
+        "--target",
+        TARGET,
+    ]);
+    cargo
+        .arg("--manifest-path")
+        .arg(root.join("policies").join(name).join("Cargo.toml"));
     cargo.arg("--target-dir").arg(&target_dir);
     for setting in PROFILE {
         cargo.args(["--config", setting]);
@@ -45,10 +56,15 @@ pub fn module(root: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
             Path::new(DEBIAN_SOURCES).exists(),
             "no wasm compiler: run `rustup target add {TARGET}`, or `apt-get install rustc-web rust-web-src`"
         );
-        cargo.args(["-Zbuild-std=std,panic_abort"]).env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
+        cargo
+            .args(["-Zbuild-std=std,panic_abort"])
+            .env("RUSTC", DEBIAN_RUSTC)
+            .env("RUSTC_BOOTSTRAP", "1");
         flags.push(format!("-Clinker={}", rust_lld(&sysroot)?.display()));
     }
-    cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    cargo
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
 
     let status = cargo.status().context("cargo does not start")?;
     ensure!(status.success(), "{name} does not compile");
@@ -58,7 +74,10 @@ pub fn module(root: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 fn sysroot() -> anyhow::Result<PathBuf> {
-    let output = Command::new("rustc").args(["--print", "sysroot"]).output().context("rustc does not start")?;
+    let output = Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .output()
+        .context("rustc does not start")?;
     Ok(String::from_utf8(output.stdout)?.trim().into())
 }
 

@@ -17,5 +17,9 @@ pub fn of(module: &[u8], name: &str) -> anyhow::Result<Vec<u8>> {
 
 /// Writes into the component what it was made from.
 pub fn stamp(component: &mut Vec<u8>, digest: &str) {
-    CustomSection { name: sources::SECTION.into(), data: digest.as_bytes().into() }.append_to_component(component);
+    CustomSection {
+        name: sources::SECTION.into(),
+        data: digest.as_bytes().into(),
+    }
+    .append_to_component(component);
 }

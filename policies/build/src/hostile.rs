@@ -13,8 +13,14 @@ use crate::bindings;
 
 /// A policy that takes everything, ranks all alike and places nothing. Each part stands under the name it defines.
 const GOOD: [(&str, &str); 5] = [
-    ("$init", r#"(func $init (param i32 i32) (result i32) (i32.const 16))"#),
-    ("$sync", r#"(func $sync (param i32 i64 i32 i32) (call $reset))"#),
+    (
+        "$init",
+        r#"(func $init (param i32 i32) (result i32) (i32.const 16))"#,
+    ),
+    (
+        "$sync",
+        r#"(func $sync (param i32 i64 i32 i32) (call $reset))"#,
+    ),
     (
         "$rank",
         r#"(func $rank (param $jobs i32) (param $n i32) (result i32)
@@ -24,7 +30,10 @@ const GOOD: [(&str, &str); 5] = [
              (i32.store (i32.const 68) (local.get $n))
              (i32.const 64))"#,
     ),
-    ("$plan", r#"(func $plan (param i64 i64 i64 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 96))"#),
+    (
+        "$plan",
+        r#"(func $plan (param i64 i64 i64 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 96))"#,
+    ),
     ("$memory", r#"(memory $memory (export "memory") 2)"#),
 ];
 
@@ -67,27 +76,43 @@ pub fn all(root: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
             && let Some(name) = path.file_stem().and_then(|s| s.to_str())
         {
             let (mut resolve, world) = bindings::world(root)?;
-            let module = module(&std::fs::read_to_string(&path)?).with_context(|| format!("{name}.wat"))?;
+            let module =
+                module(&std::fs::read_to_string(&path)?).with_context(|| format!("{name}.wat"))?;
             let bytes = match name {
                 "core_module" => module,
-                _ => component(&mut resolve, world, module).with_context(|| format!("{name}.wat"))?,
+                _ => {
+                    component(&mut resolve, world, module).with_context(|| format!("{name}.wat"))?
+                }
             };
             guests.push((name.to_owned(), bytes));
         }
     }
     for (name, wit) in WORLDS {
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("test.wit", wit).with_context(|| name.to_owned())?;
+        let package = resolve
+            .push_str("test.wit", wit)
+            .with_context(|| name.to_owned())?;
         let world = resolve.select_world(&[package], Some("w"))?;
-        let module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(wit_parser::LiftLowerAbi::Sync));
-        guests.push((name.to_owned(), component(&mut resolve, world, module).with_context(|| name.to_owned())?));
+        let module = dummy_module(
+            &resolve,
+            world,
+            ManglingAndAbi::Legacy(wit_parser::LiftLowerAbi::Sync),
+        );
+        guests.push((
+            name.to_owned(),
+            component(&mut resolve, world, module).with_context(|| name.to_owned())?,
+        ));
     }
     guests.sort();
     Ok(guests)
 }
 
 fn module(parts: &str) -> anyhow::Result<Vec<u8>> {
-    let good: String = GOOD.iter().filter(|(name, _)| !defines(parts, name)).map(|(_, text)| *text).collect();
+    let good: String = GOOD
+        .iter()
+        .filter(|(name, _)| !defines(parts, name))
+        .map(|(_, text)| *text)
+        .collect();
     Ok(wat::parse_str(format!("(module {FRAME} {good} {parts})"))?)
 }
 
@@ -95,7 +120,14 @@ fn defines(parts: &str, name: &str) -> bool {
     parts.contains(&format!("(func {name} ")) || parts.contains(&format!("(memory {name} "))
 }
 
-fn component(resolve: &mut Resolve, world: WorldId, mut module: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+fn component(
+    resolve: &mut Resolve,
+    world: WorldId,
+    mut module: Vec<u8>,
+) -> anyhow::Result<Vec<u8>> {
     embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8, false)?;
-    ComponentEncoder::default().validate(true).module(&module)?.encode()
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&module)?
+        .encode()
 }

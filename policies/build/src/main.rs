@@ -14,11 +14,15 @@ use std::path::Path;
 
 /// The bundled policies and where their components go, from the repository's root. The live folder holds one alone:
 /// whatever lies there may be chosen.
-const BUNDLED: [(&str, &str); 2] =
-    [("balanced", "policies/balanced.wasm"), ("binpack", "policies/bundled/binpack.wasm")];
+const BUNDLED: [(&str, &str); 2] = [
+    ("balanced", "policies/balanced.wasm"),
+    ("binpack", "policies/bundled/binpack.wasm"),
+];
 
 fn main() -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()?;
     bindings::write(&root)?;
     for (name, to) in BUNDLED {
         let module = compile::module(&root, name)?;
@@ -27,7 +31,10 @@ fn main() -> anyhow::Result<()> {
         write(&root.join(to), &component)?;
     }
     for (name, bytes) in hostile::all(&root)? {
-        write(&root.join("tests/hostile").join(name).with_extension("wasm"), &bytes)?;
+        write(
+            &root.join("tests/hostile").join(name).with_extension("wasm"),
+            &bytes,
+        )?;
     }
     Ok(())
 }

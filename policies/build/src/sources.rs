@@ -13,7 +13,11 @@ pub const SECTION: &str = "ffrtmp:sources";
 /// The digest of a bundled policy's sources: the contract, the SDK and its own crate. `root` is the repository's.
 pub fn digest(root: &Path, policy: &str) -> io::Result<String> {
     let mut files = Vec::new();
-    for part in ["wit".into(), "policies/sdk".into(), format!("policies/{policy}")] {
+    for part in [
+        "wit".into(),
+        "policies/sdk".into(),
+        format!("policies/{policy}"),
+    ] {
         list(root, Path::new(&part), &mut files)?;
     }
     files.sort();
@@ -23,7 +27,11 @@ pub fn digest(root: &Path, policy: &str) -> io::Result<String> {
         hash.update(format!("{file}\0{}\0", bytes.len()));
         hash.update(&bytes);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 /// The files that matter to a build below `folder`, by their paths from `root`. Tests and examples do not.
@@ -33,10 +41,15 @@ fn list(root: &Path, folder: &Path, files: &mut Vec<String>) -> io::Result<()> {
         let path = folder.join(entry.file_name());
         let name = entry.file_name();
         if entry.file_type()?.is_dir() {
-            if !["tests", "examples", "target"].iter().any(|skip| name == *skip) {
+            if !["tests", "examples", "target"]
+                .iter()
+                .any(|skip| name == *skip)
+            {
                 list(root, &path, files)?;
             }
-        } else if path.extension().is_some_and(|e| e == "rs" || e == "toml" || e == "wit")
+        } else if path
+            .extension()
+            .is_some_and(|e| e == "rs" || e == "toml" || e == "wit")
             && let Some(path) = path.to_str()
         {
             files.push(path.replace('\\', "/"));

@@ -14,7 +14,11 @@ pub struct Sample {
 impl Sample {
     /// From a seed.
     pub fn new(seed: u64) -> Self {
-        Sample { state: seed, next_job: 1, round: 0 }
+        Sample {
+            state: seed,
+            next_job: 1,
+            round: 0,
+        }
     }
 
     /// A number below `end`, which must not be 0. (SplitMix64; the slight bias does not matter here.)
@@ -26,7 +30,7 @@ impl Sample {
         (z ^ (z >> 31)) % end
     }
 
-    fn from_to(&mut self, from: u32, to: u32) -> u32 {
+    fn between(&mut self, from: u32, to: u32) -> u32 {
         from + self.below(u64::from(to - from) + 1) as u32
     }
 
@@ -34,12 +38,20 @@ impl Sample {
     pub fn worker(&mut self, id: u32) -> Worker {
         let cores = [4, 8, 16, 32, 64][self.below(5) as usize];
         let slots = cores / 2;
-        let slots_used = self.from_to(0, slots);
-        let gpus = if self.below(4) == 0 { self.from_to(1, 4) } else { 0 };
-        let capacity = Resources { cpu_millicores: cores * 1000, memory_mib: cores * 2048, ..Resources::default() };
+        let slots_used = self.between(0, slots);
+        let gpus = if self.below(4) == 0 {
+            self.between(1, 4)
+        } else {
+            0
+        };
+        let capacity = Resources {
+            cpu_millicores: cores * 1000,
+            memory_mib: cores * 2048,
+            ..Resources::default()
+        };
         let reserved = Resources {
-            cpu_millicores: slots_used * self.from_to(500, 2000),
-            memory_mib: slots_used * self.from_to(256, 4096),
+            cpu_millicores: slots_used * self.between(500, 2000),
+            memory_mib: slots_used * self.between(256, 4096),
             ..Resources::default()
         };
         Worker {
@@ -50,17 +62,17 @@ impl Sample {
             slots_used,
             capacity,
             reserved,
-            cpu_load_permille: self.from_to(0, 1000),
-            memory_used_mib: self.from_to(0, capacity.memory_mib),
+            cpu_load_permille: self.between(0, 1000),
+            memory_used_mib: self.between(0, capacity.memory_mib),
             encoders: 0b1111 | if gpus > 0 { 0b111_0000 } else { 0 },
             tags: self.below(4),
             gpus: (0..gpus)
                 .map(|_| Gpu {
                     memory_mib: 16_384,
                     sessions_max: 8,
-                    sessions_used: self.from_to(0, 8),
-                    memory_reserved_mib: self.from_to(0, 16_384),
-                    load_permille: self.from_to(0, 1000),
+                    sessions_used: self.between(0, 8),
+                    memory_reserved_mib: self.between(0, 16_384),
+                    load_permille: self.between(0, 1000),
                 })
                 .collect(),
         }
@@ -68,7 +80,9 @@ impl Sample {
 
     /// A full snapshot of `workers` workers, to be synced with `reset`.
     pub fn snapshot(&mut self, workers: u32) -> Vec<Change> {
-        (1..=workers).map(|id| Change::WorkerUp(self.worker(id))).collect()
+        (1..=workers)
+            .map(|id| Change::WorkerUp(self.worker(id)))
+            .collect()
     }
 
     /// A question about `candidates` jobs of eight classes.
@@ -85,9 +99,16 @@ impl Sample {
                 }
             })
             .collect();
-        let mut candidates: Vec<Candidate> = (0..candidates).map(|_| self.candidate(cluster)).collect();
+        let mut candidates: Vec<Candidate> =
+            (0..candidates).map(|_| self.candidate(cluster)).collect();
         candidates.sort_by_key(|c| (c.rank, c.job));
-        Ask { round: self.round, now_ms: 1_700_000_000_000, seed: self.below(u64::MAX), classes, candidates }
+        Ask {
+            round: self.round,
+            now_ms: 1_700_000_000_000,
+            seed: self.below(u64::MAX),
+            classes,
+            candidates,
+        }
     }
 
     fn candidate(&mut self, cluster: &Cluster) -> Candidate {
@@ -111,9 +132,9 @@ impl Sample {
             rank: self.below(1_000_000) as i64,
             cost: Resources {
                 cpu_millicores: if gpu { 500 } else { cores },
-                memory_mib: self.from_to(128, 4096),
+                memory_mib: self.between(128, 4096),
                 gpu_sessions: u32::from(gpu),
-                gpu_memory_mib: if gpu { self.from_to(256, 2048) } else { 0 },
+                gpu_memory_mib: if gpu { self.between(256, 2048) } else { 0 },
             },
             queue: self.below(3) as u8,
             priority: self.below(3) as u8,
@@ -132,7 +153,11 @@ impl Sample {
             priority: self.below(3) as u8,
             submitted_ms: 1_700_000_000_000 + self.below(1_000_000_000) as i64,
             deadline_ms: None,
-            cost: Resources { cpu_millicores: 1000, memory_mib: 512, ..Resources::default() },
+            cost: Resources {
+                cpu_millicores: 1000,
+                memory_mib: 512,
+                ..Resources::default()
+            },
             labels: vec![("tenant".into(), format!("t{}", self.below(5)))],
         }
     }
@@ -153,18 +178,24 @@ impl Sample {
         let id = worker.id;
         Some(match self.below(8) {
             0 => Change::WorkerGone(id),
-            1 => Change::WorkerAccepting { worker: id, accepting: self.below(2) == 0 },
-            2 => Change::WorkerTags { worker: id, tags: self.below(4) },
+            1 => Change::WorkerAccepting {
+                worker: id,
+                accepting: self.below(2) == 0,
+            },
+            2 => Change::WorkerTags {
+                worker: id,
+                tags: self.below(4),
+            },
             3 if !worker.gpus.is_empty() => Change::GpuLoad {
                 worker: id,
                 gpu: self.below(worker.gpus.len() as u64) as u32,
-                load_permille: self.from_to(0, 1000),
+                load_permille: self.between(0, 1000),
             },
             4 => Change::WorkerUp(self.worker(id)),
             _ => Change::WorkerLoad {
                 worker: id,
-                cpu_load_permille: self.from_to(0, 1000),
-                memory_used_mib: self.from_to(0, worker.capacity.memory_mib),
+                cpu_load_permille: self.between(0, 1000),
+                memory_used_mib: self.between(0, worker.capacity.memory_mib),
             },
         })
     }
