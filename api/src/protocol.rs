@@ -346,7 +346,9 @@ mod assignments {
         Out { assignments: list }.serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Assignment>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<Assignment>, D::Error> {
         In::deserialize(from).map(|list| list.assignments)
     }
 }
@@ -362,15 +364,26 @@ mod tests {
     #[test]
     fn an_order_to_run_survives_the_wire() {
         let order = Assignment {
-            attempt: Attempt { job: JobSeq(1), no: AttemptNo(2) },
+            attempt: Attempt {
+                job: JobSeq(1),
+                no: AttemptNo(2),
+            },
             job_uuid: Uuid::nil(),
             scenario: None,
             settings: Settings::resolve(&JobSpec::default()).unwrap(),
             gpu: Some(1),
         };
-        for frame in [ToWorker::Assign(vec![]), ToWorker::Assign(vec![order.clone(), order]), ToWorker::Resync] {
+        for frame in [
+            ToWorker::Assign(vec![]),
+            ToWorker::Assign(vec![order.clone(), order]),
+            ToWorker::Resync,
+        ] {
             let text = serde_json::to_string(&frame).unwrap();
-            assert_eq!(serde_json::from_str::<ToWorker>(&text).unwrap(), frame, "{text}");
+            assert_eq!(
+                serde_json::from_str::<ToWorker>(&text).unwrap(),
+                frame,
+                "{text}"
+            );
         }
     }
 }
