@@ -146,8 +146,9 @@ pub async fn run(
     shutdown.await;
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");
     let _ = stop.send(true);
+    app.shell.outbox().close_all_sessions();
     for server in servers {
-        // Workers' sessions never end by themselves: they are cut when the grace time is over, and come back.
+        // A watcher's stream does not end by itself: it is cut when the grace time is over.
         match tokio::time::timeout(STOP_GRACE, server).await {
             Ok(joined) => joined??,
             Err(_) => tracing::debug!("open connections were cut"),

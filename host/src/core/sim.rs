@@ -388,7 +388,7 @@ impl Sim {
             }
             ToWorker::Resync => self.say_hello(w),
             ToWorker::Refused { .. } => {}
-            ToWorker::Assign(assignments) => {
+            ToWorker::Assign { assignments } => {
                 for Assignment {
                     attempt, settings, ..
                 } in assignments

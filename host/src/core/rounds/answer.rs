@@ -71,7 +71,12 @@ impl Core {
         }
         for (session, list) in assignments {
             for chunk in list.chunks(ASSIGNMENTS_PER_FRAME) {
-                out.push(Effect::Send(session, ToWorker::Assign(chunk.to_vec())));
+                out.push(Effect::Send(
+                    session,
+                    ToWorker::Assign {
+                        assignments: chunk.to_vec(),
+                    },
+                ));
             }
         }
         for hold in &answer.holds {

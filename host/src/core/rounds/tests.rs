@@ -91,7 +91,10 @@ impl Bench {
                             guest_us: 0,
                         }));
                     }
-                    Effect::Send(_, ffrtmp_api::protocol::ToWorker::Assign(list)) => {
+                    Effect::Send(
+                        _,
+                        ffrtmp_api::protocol::ToWorker::Assign { assignments: list },
+                    ) => {
                         self.running = list.first().map(|assignment| assignment.attempt);
                     }
                     _ => {}
