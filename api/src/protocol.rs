@@ -270,8 +270,11 @@ pub enum ToWorker {
         /// Whether trying again later can help.
         retry: bool,
     },
-    /// Run this.
-    Assign(#[serde(with = "assignments")] Vec<Assignment>),
+    /// Run these.
+    Assign {
+        /// In any order.
+        assignments: Vec<Assignment>,
+    },
     /// Move the finished temporary file to its final place. Sent only after the choice of this attempt is durable.
     Publish {
         /// Which.
@@ -326,31 +329,6 @@ pub struct Assignment {
     pub gpu: Option<u32>,
 }
 
-/// `{"type": "assign", "assignments": […]}`: a frame with an internal tag must be an object, which a bare list is not.
-mod assignments {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::Assignment;
-
-    #[derive(Serialize)]
-    struct Out<'a> {
-        assignments: &'a [Assignment],
-    }
-
-    #[derive(Deserialize)]
-    struct In {
-        assignments: Vec<Assignment>,
-    }
-
-    pub(super) fn serialize<S: Serializer>(list: &[Assignment], to: S) -> Result<S::Ok, S::Error> {
-        Out { assignments: list }.serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Assignment>, D::Error> {
-        In::deserialize(from).map(|list| list.assignments)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,15 +340,30 @@ mod tests {
     #[test]
     fn an_order_to_run_survives_the_wire() {
         let order = Assignment {
-            attempt: Attempt { job: JobSeq(1), no: AttemptNo(2) },
+            attempt: Attempt {
+                job: JobSeq(1),
+                no: AttemptNo(2),
+            },
             job_uuid: Uuid::nil(),
             scenario: None,
             settings: Settings::resolve(&JobSpec::default()).unwrap(),
             gpu: Some(1),
         };
-        for frame in [ToWorker::Assign(vec![]), ToWorker::Assign(vec![order.clone(), order]), ToWorker::Resync] {
+        for frame in [
+            ToWorker::Assign {
+                assignments: vec![],
+            },
+            ToWorker::Assign {
+                assignments: vec![order.clone(), order],
+            },
+            ToWorker::Resync,
+        ] {
             let text = serde_json::to_string(&frame).unwrap();
-            assert_eq!(serde_json::from_str::<ToWorker>(&text).unwrap(), frame, "{text}");
+            assert_eq!(
+                serde_json::from_str::<ToWorker>(&text).unwrap(),
+                frame,
+                "{text}"
+            );
         }
     }
 }

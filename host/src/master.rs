@@ -62,10 +62,16 @@ impl MasterConfig {
             );
         }
         if self.token.as_ref().is_some_and(|token| token.len() < 16) {
-            bail!("the token has fewer than 16 characters and could be guessed; `ffrtmp token` makes a good one");
+            bail!(
+                "the token has fewer than 16 characters and could be guessed; `ffrtmp token` makes a good one"
+            );
         }
         if self.heartbeat.is_zero() || self.lease < self.heartbeat * 3 {
-            bail!("the lease ({:?}) must be at least three heartbeats ({:?} each), or one lost frame loses a job", self.lease, self.heartbeat);
+            bail!(
+                "the lease ({:?}) must be at least three heartbeats ({:?} each), or one lost frame loses a job",
+                self.lease,
+                self.heartbeat
+            );
         }
         Ok(())
     }
@@ -79,7 +85,10 @@ fn is_loopback(ip: IpAddr) -> bool {
 ///
 /// # Errors
 /// When it cannot start: bad settings, a port in use, a data directory that is locked, newer or not writable.
-pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+pub async fn run(
+    config: MasterConfig,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
     config.check()?;
     let listener = bind(config.listen, "--listen").await?;
     let metrics_listener = match config.metrics_listen {
@@ -87,7 +96,9 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()> + Send
         None => None,
     };
     let store = Store::open(&config.data_dir)?;
-    let saved = store.last_choice()?.map(|(name, digest)| Choice { name, digest });
+    let saved = store
+        .last_choice()?
+        .map(|(name, digest)| Choice { name, digest });
     let live = Arc::new(Live::default());
     let metrics = Arc::new(Metrics::new()?);
     let (shell, inbox) = Shell::new(Arc::new(Outbox::new(live.clone())));
@@ -99,21 +110,45 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()> + Send
         ..core::Config::default()
     };
     let asked = policies.clone();
-    let mut core = shell::run(&shell, inbox, store, core_config, live.clone(), metrics.clone(), move |round| asked.submit(round))?;
-    let app = Arc::new(App { shell, reader, live, policies, metrics, token: config.token.as_deref().map(Token::new) });
+    let mut core = shell::run(
+        &shell,
+        inbox,
+        store,
+        core_config,
+        live.clone(),
+        metrics.clone(),
+        move |round| asked.submit(round),
+    )?;
+    let app = Arc::new(App {
+        shell,
+        reader,
+        live,
+        policies,
+        metrics,
+        token: config.token.as_deref().map(Token::new),
+    });
 
     tracing::info!(listen = %listener.local_addr()?, data_dir = %config.data_dir.display(), policies = %config.policies_dir.display(), "the master is ready");
     let (stop, stopped) = watch::channel(false);
-    let mut servers = vec![tokio::spawn(serve(listener, http::api(app.clone()), stopped.clone()))];
+    let mut servers = vec![tokio::spawn(serve(
+        listener,
+        http::api(app.clone()),
+        stopped.clone(),
+    ))];
     if let Some(listener) = metrics_listener {
         tracing::info!(listen = %listener.local_addr()?, "metrics");
-        servers.push(tokio::spawn(serve(listener, http::metrics_routes(app.clone()), stopped)));
+        servers.push(tokio::spawn(serve(
+            listener,
+            http::metrics_routes(app.clone()),
+            stopped,
+        )));
     }
     shutdown.await;
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");
     let _ = stop.send(true);
+    app.shell.outbox().close_all_sessions();
     for server in servers {
-        // Workers' sessions never end by themselves: they are cut when the grace time is over, and come back.
+        // A watcher's stream does not end by itself: it is cut when the grace time is over.
         match tokio::time::timeout(STOP_GRACE, server).await {
             Ok(joined) => joined??,
             Err(_) => tracing::debug!("open connections were cut"),
@@ -123,16 +158,28 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()> + Send
     Ok(())
 }
 
-fn start_policies(config: &MasterConfig, saved: Option<Choice>, shell: &Shell) -> anyhow::Result<PolicyHost> {
+fn start_policies(
+    config: &MasterConfig,
+    saved: Option<Choice>,
+    shell: &Shell,
+) -> anyhow::Result<PolicyHost> {
     let shell = shell.clone();
     PolicyHost::start(
-        PolicyHostConfig { dir: config.policies_dir.clone(), initial: config.policy.clone(), limits: Limits::default() },
+        PolicyHostConfig {
+            dir: config.policies_dir.clone(),
+            initial: config.policy.clone(),
+            limits: Limits::default(),
+        },
         saved,
         config.data_dir.join("policies"),
         move |event| match event {
             PolicyEvent::RoundEnded(ended) => shell.tell(Event::RoundEnded(ended)),
             PolicyEvent::Chosen(Choice { name, digest }) => {
-                shell.record(Record::PolicyChosen { name, digest, at_ms: clock::wall_ms() });
+                shell.record(Record::PolicyChosen {
+                    name,
+                    digest,
+                    at_ms: clock::wall_ms(),
+                });
             }
         },
     )
@@ -145,7 +192,11 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}: is another master running? Choose another address with {flag}"))
 }
 
-async fn serve(listener: TcpListener, routes: axum::Router, mut stopped: watch::Receiver<bool>) -> std::io::Result<()> {
+async fn serve(
+    listener: TcpListener,
+    routes: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     use axum::serve::ListenerExt;
     // Small frames must not wait for each other: Nagle's algorithm costs up to 40 ms.
     let listener = listener.tap_io(|stream| {

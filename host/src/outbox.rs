@@ -64,6 +64,11 @@ impl Outbox {
         lock(&self.sessions).remove(&id);
     }
 
+    /// Ends every session; workers keep encoding and come back.
+    pub fn close_all_sessions(&self) {
+        lock(&self.sessions).clear();
+    }
+
     /// Says on every session what the core, which has lost its memory, cannot say itself.
     pub fn resync_all(&self) {
         let sessions: Vec<SessionId> = lock(&self.sessions).keys().copied().collect();

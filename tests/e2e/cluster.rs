@@ -28,12 +28,19 @@ pub const FFRTMP: &str = env!("CARGO_BIN_EXE_ffrtmp");
 
 /// The workspace.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// Real footage: 132 frames, 5.28 s, 1280x720 H.264 with AAC.
 pub fn footage() -> String {
-    root().join("tests/media/bigbuckbunny.mp4").to_str().unwrap().to_owned()
+    root()
+        .join("tests/media/bigbuckbunny.mp4")
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// A port nobody listens on, outside the range the kernel gives to outgoing connections.
@@ -56,7 +63,10 @@ pub fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = check() {
             return value;
         }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} in vain: {what}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -117,7 +127,11 @@ impl Cluster {
             master: None,
             workers: BTreeMap::new(),
         };
-        std::fs::copy(root().join("policies/balanced.wasm"), cluster.path("policies/balanced.wasm")).unwrap();
+        std::fs::copy(
+            root().join("policies/balanced.wasm"),
+            cluster.path("policies/balanced.wasm"),
+        )
+        .unwrap();
         cluster
     }
 
@@ -149,19 +163,34 @@ impl Cluster {
     }
 
     pub fn client(&self) -> Client {
-        Client::new(&self.url(), self.token.clone()).unwrap().with_retry(Duration::from_secs(20), |_, _| {})
+        Client::new(&self.url(), self.token.clone())
+            .unwrap()
+            .with_retry(Duration::from_secs(20), |_, _| {})
     }
 
     /// `ffrtmp` with this cluster's settings in its environment, and a log file of its own.
     pub fn command(&self, log: &str) -> Command {
         let mut command = Command::new(FFRTMP);
-        let log = File::options().create(true).append(true).open(self.path(&format!("{log}.log"))).unwrap();
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", self.dir.path()).env("FFRTMP_MASTER", self.url()).env("RUST_LOG", "debug,hyper=info");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path(&format!("{log}.log")))
+            .unwrap();
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env("HOME", self.dir.path())
+            .env("FFRTMP_MASTER", self.url())
+            .env("RUST_LOG", "debug,hyper=info");
         if let Some(token) = &self.token {
             command.env("FFRTMP_TOKEN", token);
         }
-        command.current_dir(self.dir.path()).stdin(Stdio::null()).stderr(log).stdout(Stdio::null());
+        command
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stderr(log)
+            .stdout(Stdio::null());
         command
     }
 
@@ -172,14 +201,28 @@ impl Cluster {
         let metrics = format!("127.0.0.1:{}", self.metrics_port);
         let (data, policies) = (self.file("data"), self.file("policies"));
         args.extend(
-            ["--listen", &listen, "--metrics-listen", &metrics, "--data-dir", &data, "--policies", &policies].map(String::from),
+            [
+                "--listen",
+                &listen,
+                "--metrics-listen",
+                &metrics,
+                "--data-dir",
+                &data,
+                "--policies",
+                &policies,
+            ]
+            .map(String::from),
         );
         args.extend(self.master_flags.clone());
         args
     }
 
     pub fn start_master(&mut self) {
-        let child = self.command("master").args(self.master_args()).spawn().unwrap();
+        let child = self
+            .command("master")
+            .args(self.master_args())
+            .spawn()
+            .unwrap();
         self.master = Some(Process { child });
         self.until_ready();
     }
@@ -189,10 +232,18 @@ impl Cluster {
         let client = Client::new(&self.url(), None).unwrap();
         let start = Instant::now();
         while !client.ready() {
-            if let Some(status) = self.master.as_mut().and_then(|m| m.child.try_wait().unwrap()) {
+            if let Some(status) = self
+                .master
+                .as_mut()
+                .and_then(|m| m.child.try_wait().unwrap())
+            {
                 panic!("the master ended with {status}:\n{}", self.log("master"));
             }
-            assert!(start.elapsed() < PATIENCE, "the master is not ready:\n{}", self.log("master"));
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the master is not ready:\n{}",
+                self.log("master")
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -210,17 +261,35 @@ impl Cluster {
         let port = free_port();
         let child = self
             .command(name)
-            .args(["worker", "--master", &self.url(), "--name", name, "--state-dir", &self.file(&format!("state-{name}"))])
-            .args(["--slots", &slots.to_string(), "--metrics-listen", &format!("127.0.0.1:{port}")])
+            .args([
+                "worker",
+                "--master",
+                &self.url(),
+                "--name",
+                name,
+                "--state-dir",
+                &self.file(&format!("state-{name}")),
+            ])
+            .args([
+                "--slots",
+                &slots.to_string(),
+                "--metrics-listen",
+                &format!("127.0.0.1:{port}"),
+            ])
             .args(flags)
             .spawn()
             .unwrap();
         self.workers.insert(name.into(), (Process { child }, port));
         let client = self.client();
-        until(&format!("worker {name} joins; its log: {}", self.log(name)), || {
-            let nodes = client.nodes().ok()?.nodes;
-            nodes.into_iter().find(|n| n.name == name && n.status != NodeStatus::Offline)
-        });
+        until(
+            &format!("worker {name} joins; its log: {}", self.log(name)),
+            || {
+                let nodes = client.nodes().ok()?.nodes;
+                nodes
+                    .into_iter()
+                    .find(|n| n.name == name && n.status != NodeStatus::Offline)
+            },
+        );
     }
 
     pub fn worker(&self, name: &str) -> &Process {
@@ -251,7 +320,11 @@ impl Cluster {
                 return job;
             }
             let late = start.elapsed() > PATIENCE;
-            assert!(!late && !job.state.is_terminal(), "job {id} should be {states:?} and is {job:#?}\n{}", self.log("master"));
+            assert!(
+                !late && !job.state.is_terminal(),
+                "job {id} should be {states:?} and is {job:#?}\n{}",
+                self.log("master")
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -264,7 +337,11 @@ impl Cluster {
 
     /// All jobs, oldest first.
     pub fn jobs(&self) -> Vec<Job> {
-        let mut jobs = self.client().jobs_up_to(JobQuery::default(), usize::MAX).unwrap().jobs;
+        let mut jobs = self
+            .client()
+            .jobs_up_to(JobQuery::default(), usize::MAX)
+            .unwrap()
+            .jobs;
         jobs.reverse();
         jobs
     }
@@ -278,8 +355,16 @@ impl Cluster {
             if jobs.iter().all(|job| job.state.is_terminal()) {
                 return jobs;
             }
-            let left: Vec<_> = jobs.iter().filter(|j| !j.state.is_terminal()).map(|j| (j.id, j.state, j.waiting.clone())).collect();
-            assert!(start.elapsed() < PATIENCE * 3, "jobs do not end: {left:?}\n{}", self.log("master"));
+            let left: Vec<_> = jobs
+                .iter()
+                .filter(|j| !j.state.is_terminal())
+                .map(|j| (j.id, j.state, j.waiting.clone()))
+                .collect();
+            assert!(
+                start.elapsed() < PATIENCE * 3,
+                "jobs do not end: {left:?}\n{}",
+                self.log("master")
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -298,27 +383,49 @@ impl Cluster {
     #[track_caller]
     pub fn finish(mut self) {
         let recount = |cluster: &Cluster| {
-            let mut by_state: BTreeMap<&str, f64> = JobState::ALL.iter().map(|s| (s.as_str(), 0.0)).collect();
-            cluster.jobs().iter().for_each(|job| *by_state.get_mut(job.state.as_str()).unwrap() += 1.0);
+            let mut by_state: BTreeMap<&str, f64> =
+                JobState::ALL.iter().map(|s| (s.as_str(), 0.0)).collect();
+            cluster
+                .jobs()
+                .iter()
+                .for_each(|job| *by_state.get_mut(job.state.as_str()).unwrap() += 1.0);
             by_state
         };
         // Workers may be finishing something; the two readings must agree once nothing moves between them.
         until("the gauges equal a recount of the store", || {
             let before = recount(&self);
             let metrics = self.metrics();
-            let same = before.iter().all(|(state, count)| metrics[&format!("ffrtmp_jobs_total{{state=\"{state}\"}}")] == *count);
-            let active: f64 = ["assigned", "running", "paused", "publishing"].iter().map(|s| before[s]).sum();
-            (same && metrics["ffrtmp_queue_length"] == before["pending"] && metrics["ffrtmp_active_jobs"] == active).then_some(())
+            let same = before.iter().all(|(state, count)| {
+                metrics[&format!("ffrtmp_jobs_total{{state=\"{state}\"}}")] == *count
+            });
+            let active: f64 = ["assigned", "running", "paused", "publishing"]
+                .iter()
+                .map(|s| before[s])
+                .sum();
+            (same
+                && metrics["ffrtmp_queue_length"] == before["pending"]
+                && metrics["ffrtmp_active_jobs"] == active)
+                .then_some(())
         });
-        let parts: Vec<PathBuf> = walk(self.dir.path()).into_iter().filter(|p| p.to_string_lossy().ends_with(".part")).collect();
-        assert!(parts.is_empty() || self.jobs().iter().any(|j| j.state.is_active()), "temporary files are left: {parts:?}");
+        let parts: Vec<PathBuf> = walk(self.dir.path())
+            .into_iter()
+            .filter(|p| p.to_string_lossy().ends_with(".part"))
+            .collect();
+        assert!(
+            parts.is_empty() || self.jobs().iter().any(|j| j.state.is_active()),
+            "temporary files are left: {parts:?}"
+        );
         for (_, (worker, _)) in self.workers.iter_mut() {
             worker.kill();
         }
         if let Some(master) = &mut self.master {
             master.signal(Signal::TERM);
             let status = master.wait();
-            assert!(status.success(), "the master ended with {status}:\n{}", self.log("master"));
+            assert!(
+                status.success(),
+                "the master ended with {status}:\n{}",
+                self.log("master")
+            );
         }
     }
 }
@@ -337,7 +444,9 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
 /// The exposition at a port.
 pub fn exposition(port: u16) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -358,10 +467,20 @@ fn scrape(port: u16) -> BTreeMap<String, f64> {
 
 /// A job that encodes so many synthetic seconds as cheaply as can be.
 pub fn tiny(seconds: f64) -> JobSpec {
-    JobSpec { duration_seconds: Some(seconds), size: Some("160x120".into()), audio: Some("none".into()), ..JobSpec::default() }
+    JobSpec {
+        duration_seconds: Some(seconds),
+        size: Some("160x120".into()),
+        audio: Some("none".into()),
+        ..JobSpec::default()
+    }
 }
 
 /// A job that runs until it is stopped, for all a test can tell: an hour of the slowest encode.
 pub fn endless() -> JobSpec {
-    JobSpec { duration_seconds: Some(3_600.0), preset: Some("veryslow".into()), size: Some("1920x1080".into()), ..JobSpec::default() }
+    JobSpec {
+        duration_seconds: Some(3_600.0),
+        preset: Some("veryslow".into()),
+        size: Some("1920x1080".into()),
+        ..JobSpec::default()
+    }
 }

@@ -4,6 +4,9 @@
 //! and [`cluster::Cluster::finish`] checks what must hold at the end of every test: the metrics equal a recount of the
 //! store. Waiting is always for a condition, with a deadline that fails the test; never for a length of time.
 
+// The harness fails tests by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod cluster;
 
 mod encode;

@@ -12,10 +12,24 @@ fn a_policy_dropped_into_the_folder_places_the_next_job() {
     let first = cluster.until_completed(first).placement.unwrap();
     assert_eq!(first.policy, "balanced");
     // Written beside and renamed, as a careful operator does.
-    std::fs::copy(root().join("policies/bundled/binpack.wasm"), cluster.path("binpack.tmp")).unwrap();
-    std::fs::rename(cluster.path("binpack.tmp"), cluster.path("policies/binpack.wasm")).unwrap();
+    std::fs::copy(
+        root().join("policies/bundled/binpack.wasm"),
+        cluster.path("binpack.tmp"),
+    )
+    .unwrap();
+    std::fs::rename(
+        cluster.path("binpack.tmp"),
+        cluster.path("policies/binpack.wasm"),
+    )
+    .unwrap();
     until("binpack becomes the active policy", || {
-        cluster.client().policies().ok()?.policies.into_iter().find(|p| p.name == "binpack" && p.state == "active")
+        cluster
+            .client()
+            .policies()
+            .ok()?
+            .policies
+            .into_iter()
+            .find(|p| p.name == "binpack" && p.state == "active")
     });
     let jobs: Vec<_> = (0..4).map(|_| cluster.submit(endless())).collect();
     let mut nodes: Vec<String> = Vec::new();
@@ -27,9 +41,15 @@ fn a_policy_dropped_into_the_folder_places_the_next_job() {
     }
     // One machine is filled, and takes all four or as many as its cores allow before the other gets any.
     nodes.dedup();
-    assert!(nodes.len() <= 2, "binpack fills one worker first: {nodes:?}");
+    assert!(
+        nodes.len() <= 2,
+        "binpack fills one worker first: {nodes:?}"
+    );
     for id in jobs {
-        cluster.client().cancel(ffrtmp_api::ids::JobRef::Seq(id)).unwrap();
+        cluster
+            .client()
+            .cancel(ffrtmp_api::ids::JobRef::Seq(id))
+            .unwrap();
     }
     cluster.until_all_ended();
     cluster.finish();
@@ -39,24 +59,50 @@ fn a_policy_dropped_into_the_folder_places_the_next_job() {
 fn a_junk_file_in_the_folder_is_refused_by_name_and_jobs_keep_flowing() {
     let cluster = Cluster::with_worker(2);
     std::fs::write(cluster.path("policies/junk.wasm"), b"this is no wasm").unwrap();
-    let status = until("the junk is listed", || cluster.client().policies().ok()?.policies.into_iter().find(|p| p.name == "junk"));
+    let status = until("the junk is listed", || {
+        cluster
+            .client()
+            .policies()
+            .ok()?
+            .policies
+            .into_iter()
+            .find(|p| p.name == "junk")
+    });
     assert_eq!(status.state, "refused");
     assert!(status.last_error.is_some());
     let id = cluster.submit(tiny(0.2));
-    assert_eq!(cluster.until_completed(id).placement.unwrap().policy, "balanced");
+    assert_eq!(
+        cluster.until_completed(id).placement.unwrap().policy,
+        "balanced"
+    );
     cluster.finish();
 }
 
 #[test]
 fn a_gpu_job_that_nobody_can_take_delays_no_cpu_job_and_says_what_it_waits_for() {
     let cluster = Cluster::with_worker(1);
-    let gpu = cluster.submit(JobSpec { gpu: true, queue: ffrtmp_api::job::Queue::Live, priority: ffrtmp_api::job::Priority::High, ..tiny(0.2) });
-    let cpu = cluster.submit(JobSpec { queue: ffrtmp_api::job::Queue::Batch, ..tiny(0.2) });
+    let gpu = cluster.submit(JobSpec {
+        gpu: true,
+        queue: ffrtmp_api::job::Queue::Live,
+        priority: ffrtmp_api::job::Priority::High,
+        ..tiny(0.2)
+    });
+    let cpu = cluster.submit(JobSpec {
+        queue: ffrtmp_api::job::Queue::Batch,
+        ..tiny(0.2)
+    });
     cluster.until_completed(cpu);
     let job = cluster.job(gpu);
     assert_eq!(job.state, JobState::Pending);
-    assert!(job.waiting.as_ref().unwrap().contains("h264_nvenc"), "{:?}", job.waiting);
-    cluster.client().cancel(ffrtmp_api::ids::JobRef::Seq(gpu)).unwrap();
+    assert!(
+        job.waiting.as_ref().unwrap().contains("h264_nvenc"),
+        "{:?}",
+        job.waiting
+    );
+    cluster
+        .client()
+        .cancel(ffrtmp_api::ids::JobRef::Seq(gpu))
+        .unwrap();
     cluster.finish();
 }
 
@@ -68,6 +114,9 @@ fn a_missing_policies_folder_stops_nothing() {
     cluster.start_worker("w1", 1);
     let id = cluster.submit(tiny(0.2));
     let placement = cluster.until_completed(id).placement.unwrap();
-    assert_eq!((placement.policy.as_str(), placement.digest.as_str()), ("balanced", "native"));
+    assert_eq!(
+        (placement.policy.as_str(), placement.digest.as_str()),
+        ("balanced", "native")
+    );
     cluster.finish();
 }

@@ -23,18 +23,32 @@ fn the_seed_s_loop_runs_verbatim_and_all_twenty_complete() {
         .env("FFRTMP_MASTER", cluster.url())
         .output()
         .unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
     assert_eq!(cluster.jobs().len(), 20);
     let jobs = cluster.until_all_ended();
-    let mut scenarios: Vec<String> = jobs.iter().map(|job| job.spec.scenario.clone().unwrap()).collect();
+    let mut scenarios: Vec<String> = jobs
+        .iter()
+        .map(|job| job.spec.scenario.clone().unwrap())
+        .collect();
     scenarios.sort();
     let mut expected: Vec<String> = (1..=20).map(|i| format!("load-test-{i}")).collect();
     expected.sort();
     assert_eq!(scenarios, expected);
     for job in jobs {
-        assert_eq!((job.state, job.queue, job.priority), (JobState::Completed, Queue::Live, Priority::High), "{job:#?}");
+        assert_eq!(
+            (job.state, job.queue, job.priority),
+            (JobState::Completed, Queue::Live, Priority::High),
+            "{job:#?}"
+        );
         let result = job.result.unwrap();
-        assert_eq!((result.video_codec.as_str(), result.frames), ("h264", 300), "ten seconds at 30 frames");
+        assert_eq!(
+            (result.video_codec.as_str(), result.frames),
+            ("h264", 300),
+            "ten seconds at 30 frames"
+        );
     }
     cluster.finish();
 }
@@ -42,9 +56,16 @@ fn the_seed_s_loop_runs_verbatim_and_all_twenty_complete() {
 /// The processes whose parent is `pid`.
 fn children(pid: i32) -> Vec<i32> {
     let mut found = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        found.extend(text.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        found.extend(
+            text.split_whitespace()
+                .filter_map(|pid| pid.parse::<i32>().ok()),
+        );
     }
     found
 }
@@ -58,16 +79,30 @@ fn is_gone(pid: i32) -> bool {
 fn up(cluster: &mut Cluster) -> Process {
     let child = cluster
         .command("up")
-        .args(["up", "--data-dir", &cluster.file("up"), "--policies", &cluster.file("policies")])
+        .args([
+            "up",
+            "--data-dir",
+            &cluster.file("up"),
+            "--policies",
+            &cluster.file("policies"),
+        ])
         .args(["--listen", &format!("127.0.0.1:{}", cluster.port)])
-        .args(["--metrics-listen", &format!("127.0.0.1:{}", cluster.metrics_port)])
-        .args(["--worker-metrics-listen", &format!("127.0.0.1:{}", free_port())])
+        .args([
+            "--metrics-listen",
+            &format!("127.0.0.1:{}", cluster.metrics_port),
+        ])
+        .args([
+            "--worker-metrics-listen",
+            &format!("127.0.0.1:{}", free_port()),
+        ])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let up = Process { child };
     cluster.until_ready();
-    until("the worker joins", || (!cluster.client().nodes().ok()?.nodes.is_empty()).then_some(()));
+    until("the worker joins", || {
+        (!cluster.client().nodes().ok()?.nodes.is_empty()).then_some(())
+    });
     up
 }
 
@@ -81,12 +116,17 @@ fn up_restarts_a_child_that_dies_and_ctrl_c_drains_both() {
     let id = cluster.submit(crate::cluster::tiny(0.2));
     cluster.until_completed(id);
     for child in &first {
-        rustix::process::kill_process(rustix::process::Pid::from_raw(*child).unwrap(), Signal::KILL).unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(*child).unwrap(),
+            Signal::KILL,
+        )
+        .unwrap();
     }
     until("both are back", || {
         let now = children(pid);
         (now.len() == 2 && now.iter().all(|child| !first.contains(child))).then_some(())
     });
+    cluster.until_ready();
     let id = cluster.submit(crate::cluster::tiny(0.2));
     cluster.until_completed(id);
     let second = children(pid);
@@ -103,8 +143,16 @@ fn when_up_is_killed_everything_ends_the_encode_too() {
     let id = cluster.submit(crate::cluster::endless());
     cluster.until_state(id, &[JobState::Running]);
     let pid = up.pid().as_raw_nonzero().get();
-    let processes: Vec<i32> = children(pid).into_iter().flat_map(|child| children(child).into_iter().chain([child])).collect();
-    assert!(processes.len() >= 3, "master, worker and ffmpeg: {processes:?}");
+    let processes: Vec<i32> = children(pid)
+        .into_iter()
+        .flat_map(|child| children(child).into_iter().chain([child]))
+        .collect();
+    assert!(
+        processes.len() >= 3,
+        "master, worker and ffmpeg: {processes:?}"
+    );
     up.kill();
-    until("all of them are gone", || processes.iter().all(|pid| is_gone(*pid)).then_some(()));
+    until("all of them are gone", || {
+        processes.iter().all(|pid| is_gone(*pid)).then_some(())
+    });
 }

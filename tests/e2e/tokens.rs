@@ -24,12 +24,33 @@ fn without_the_token_nothing_is_answered_and_with_it_everything() {
     let mut command = cluster.command("stranger");
     command.env("FFRTMP_TOKEN", "not-the-right-token-at-all");
     let state = cluster.file("state-stranger");
-    command.args(["worker", "--master", &cluster.url(), "--name", "stranger", "--state-dir", &state, "--metrics-listen", "127.0.0.1:0"]);
-    let _stranger = crate::cluster::Process { child: command.spawn().unwrap() };
-    until("the stranger says why it cannot join", || cluster.log("stranger").to_lowercase().contains("token").then_some(()));
+    command.args([
+        "worker",
+        "--master",
+        &cluster.url(),
+        "--name",
+        "stranger",
+        "--state-dir",
+        &state,
+        "--metrics-listen",
+        "127.0.0.1:0",
+    ]);
+    let _stranger = crate::cluster::Process {
+        child: command.spawn().unwrap(),
+    };
+    until("the stranger says why it cannot join", || {
+        cluster
+            .log("stranger")
+            .to_lowercase()
+            .contains("token")
+            .then_some(())
+    });
     assert_eq!(cluster.client().nodes().unwrap().nodes.len(), 1);
     for log in ["master", "w1", "stranger"] {
-        assert!(!cluster.log(log).contains("correct-horse"), "the token is in {log}'s log");
+        assert!(
+            !cluster.log(log).contains("correct-horse"),
+            "the token is in {log}'s log"
+        );
     }
     cluster.finish();
 }
@@ -38,7 +59,13 @@ fn without_the_token_nothing_is_answered_and_with_it_everything() {
 fn a_master_told_to_listen_beyond_loopback_without_a_token_refuses_and_says_how_to_make_one() {
     let cluster = Cluster::new();
     let output = Command::new(FFRTMP)
-        .args(["master", "--listen", &format!("0.0.0.0:{}", cluster.port), "--data-dir", &cluster.file("data")])
+        .args([
+            "master",
+            "--listen",
+            &format!("0.0.0.0:{}", cluster.port),
+            "--data-dir",
+            &cluster.file("data"),
+        ])
         .env_remove("FFRTMP_TOKEN")
         .env_remove("MASTER_API_KEY")
         .stdin(Stdio::null())
@@ -46,5 +73,8 @@ fn a_master_told_to_listen_beyond_loopback_without_a_token_refuses_and_says_how_
         .unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("token") && said.contains("ffrtmp token"), "{said}");
+    assert!(
+        said.contains("token") && said.contains("ffrtmp token"),
+        "{said}"
+    );
 }

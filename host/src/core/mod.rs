@@ -6,7 +6,7 @@
 //! carry frames, the policy thread answers rounds.
 //!
 //! Where things are: [`transition`] the table of job states; [`queue`] where pending jobs wait; `rounds` asking the policy
-//! and checking its answer; `attempts` what workers report; `sessions` workers coming and going; `leases` time running out.
+//! and checking its answer; `attempts` and `publishing` what workers report; `sessions` workers coming and going; `leases` time running out.
 
 mod attempts;
 mod classes;
@@ -16,6 +16,7 @@ mod explain;
 mod job;
 mod leases;
 mod load;
+mod publishing;
 mod queue;
 pub mod record;
 pub mod round;

@@ -388,7 +388,7 @@ impl Sim {
             }
             ToWorker::Resync => self.say_hello(w),
             ToWorker::Refused { .. } => {}
-            ToWorker::Assign(assignments) => {
+            ToWorker::Assign { assignments } => {
                 for Assignment {
                     attempt, settings, ..
                 } in assignments
@@ -681,11 +681,9 @@ impl Sim {
                 self.hello(w)
             }
             131..=165 => self.commit_one(),
-            166 => {
-                if self.rng.u32(..5) == 0 {
-                    let crash = self.rng.bool();
-                    self.lose_memory(crash);
-                }
+            166 if self.rng.u32(..5) == 0 => {
+                let crash = self.rng.bool();
+                self.lose_memory(crash);
             }
             167..=180 => self.policy_answers(false),
             181 if !self.late.is_empty() => {

@@ -25,7 +25,11 @@ impl Token {
     /// Whether `given` is the token. Digests of equal length are compared to the end, so time tells nothing.
     fn matches(&self, given: &str) -> bool {
         let given = Token::new(given);
-        let difference = self.0.iter().zip(given.0).fold(0u8, |all, (a, b)| all | (a ^ b));
+        let difference = self
+            .0
+            .iter()
+            .zip(given.0)
+            .fold(0u8, |all, (a, b)| all | (a ^ b));
         std::hint::black_box(difference) == 0
     }
 }
@@ -38,7 +42,9 @@ impl fmt::Debug for Token {
 
 /// Lets a request through only with the token, when there is one.
 pub async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Some(token) = &app.token else { return next.run(request).await };
+    let Some(token) = &app.token else {
+        return next.run(request).await;
+    };
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -49,7 +55,10 @@ pub async fn require_token(State(app): State<Arc<App>>, request: Request, next: 
     match given {
         Some(given) if token.matches(given) => next.run(request).await,
         Some(_) => ApiError::unauthorized("the bearer token is not this master's").into_response(),
-        None => ApiError::unauthorized("this master wants `Authorization: Bearer TOKEN`; set FFRTMP_TOKEN").into_response(),
+        None => ApiError::unauthorized(
+            "this master wants a token: set FFRTMP_TOKEN, or send `Authorization: Bearer TOKEN`",
+        )
+        .into_response(),
     }
 }
 

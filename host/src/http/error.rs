@@ -30,22 +30,41 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, code: &str, message: impl Into<String>) -> ApiError {
-        ApiError { status, detail: ErrorDetail { code: code.into(), message: message.into(), field: None } }
+        ApiError {
+            status,
+            detail: ErrorDetail {
+                code: code.into(),
+                message: message.into(),
+                field: None,
+            },
+        }
     }
 
     /// No such job.
     pub fn no_job(job: JobRef) -> ApiError {
-        ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no job {job}; `ffrtmp jobs list` shows those there are"))
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no job {job}; `ffrtmp jobs list` shows those there are"),
+        )
     }
 
     /// No such route.
     pub fn no_route() -> ApiError {
-        ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here; the API is under /v1")
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is nothing here; the API is under /v1",
+        )
     }
 
     /// The route does not take that method.
     pub fn no_method() -> ApiError {
-        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_method", "this route does not take that method")
+        ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "bad_method",
+            "this route does not take that method",
+        )
     }
 
     /// The token is missing or wrong.
@@ -68,7 +87,11 @@ impl ApiError {
     /// Our side failed.
     pub fn internal(cause: impl Display) -> ApiError {
         tracing::error!(%cause, "a request failed on our side; the caller is told 500");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the master failed to answer; its log says why")
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the master failed to answer; its log says why",
+        )
     }
 
     /// A job cannot be told that now.
@@ -78,13 +101,20 @@ impl ApiError {
 
     /// From what the core said of one job.
     pub fn refused(detail: ErrorDetail) -> ApiError {
-        ApiError { status: StatusCode::BAD_REQUEST, detail }
+        ApiError {
+            status: StatusCode::BAD_REQUEST,
+            detail,
+        }
     }
 }
 
 impl From<ReadOnly> for ApiError {
     fn from(error: ReadOnly) -> Self {
-        ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "read_only", error.to_string())
+        ApiError::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "read_only",
+            error.to_string(),
+        )
     }
 }
 
@@ -114,7 +144,11 @@ impl IntoResponse for ApiError {
 
 /// A bad field, as a batch item carries it.
 pub fn detail_of(error: BadField) -> ErrorDetail {
-    ErrorDetail { code: "bad_field".into(), message: error.to_string(), field: Some(error.field.into()) }
+    ErrorDetail {
+        code: "bad_field".into(),
+        message: error.to_string(),
+        field: Some(error.field.into()),
+    }
 }
 
 /// A JSON body, with errors in our own words. The content type is not insisted on.
@@ -125,16 +159,30 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                format!("the body is larger than {} bytes; split the batch", limits::BODY_BYTES_MAX),
-            ),
-            other => ApiError::new(StatusCode::BAD_REQUEST, "bad_body", other.body_text()),
-        })?;
-        serde_json::from_slice(&bytes)
-            .map(Body)
-            .map_err(|e| ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("the body is not what this route takes: {e}")))
+        let bytes =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection {
+                    BytesRejection::FailedToBufferBody(e)
+                        if e.status() == StatusCode::PAYLOAD_TOO_LARGE =>
+                    {
+                        ApiError::new(
+                            StatusCode::PAYLOAD_TOO_LARGE,
+                            "too_large",
+                            format!(
+                                "the body is larger than {} bytes; split the batch",
+                                limits::BODY_BYTES_MAX
+                            ),
+                        )
+                    }
+                    other => ApiError::new(StatusCode::BAD_REQUEST, "bad_body", other.body_text()),
+                })?;
+        serde_json::from_slice(&bytes).map(Body).map_err(|e| {
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "bad_json",
+                format!("the body is not what this route takes: {e}"),
+            )
+        })
     }
 }

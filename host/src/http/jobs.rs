@@ -27,12 +27,26 @@ use crate::{
 };
 
 /// Takes one job. Answers when it is durable.
-pub async fn submit(State(app): State<Arc<App>>, Body(spec): Body<JobSpec>) -> Result<(StatusCode, Json<Submitted>), ApiError> {
+pub async fn submit(
+    State(app): State<Arc<App>>,
+    Body(spec): Body<JobSpec>,
+) -> Result<(StatusCode, Json<Submitted>), ApiError> {
     let new = parse(spec)?;
-    match app.shell.ask(|reply| Event::Submit { jobs: vec![new], reply }).await? {
+    match app
+        .shell
+        .ask(|reply| Event::Submit {
+            jobs: vec![new],
+            reply,
+        })
+        .await?
+    {
         Reply::Submitted(mut items) => match items.pop() {
             Some(SubmitItem::Accepted(submitted)) => {
-                let status = if submitted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
+                let status = if submitted.duplicate {
+                    StatusCode::OK
+                } else {
+                    StatusCode::CREATED
+                };
                 Ok((status, Json(submitted)))
             }
             Some(SubmitItem::Refused(detail)) => Err(ApiError::refused(detail)),
@@ -43,9 +57,19 @@ pub async fn submit(State(app): State<Arc<App>>, Body(spec): Body<JobSpec>) -> R
 }
 
 /// Takes a batch. Jobs that are refused do not keep the others from being accepted.
-pub async fn submit_batch(State(app): State<Arc<App>>, Body(batch): Body<SubmitBatch>) -> Result<Json<SubmitBatchAnswer>, ApiError> {
+pub async fn submit_batch(
+    State(app): State<Arc<App>>,
+    Body(batch): Body<SubmitBatch>,
+) -> Result<Json<SubmitBatchAnswer>, ApiError> {
     if batch.jobs.len() > limits::BATCH_JOBS_MAX {
-        return Err(ApiError::bad_field("jobs", format!("{} jobs in one batch; at most {} are accepted", batch.jobs.len(), limits::BATCH_JOBS_MAX)));
+        return Err(ApiError::bad_field(
+            "jobs",
+            format!(
+                "{} jobs in one batch; at most {} are accepted",
+                batch.jobs.len(),
+                limits::BATCH_JOBS_MAX
+            ),
+        ));
     }
     let mut jobs = Vec::with_capacity(batch.jobs.len());
     let mut refused = Vec::new();
@@ -55,26 +79,42 @@ pub async fn submit_batch(State(app): State<Arc<App>>, Body(batch): Body<SubmitB
             Err(error) => refused.push((i, SubmitItem::Refused(detail_of(error)))),
         }
     }
-    let Reply::Submitted(mut items) = app.shell.ask(|reply| Event::Submit { jobs, reply }).await? else {
+    let Reply::Submitted(mut items) = app.shell.ask(|reply| Event::Submit { jobs, reply }).await?
+    else {
         return Err(ApiError::internal("not an answer to a submit"));
     };
     // Refused ones go back to where they stood; in rising order, so each index is right when it is used.
-    refused.into_iter().for_each(|(i, item)| items.insert(i.min(items.len()), item));
+    refused
+        .into_iter()
+        .for_each(|(i, item)| items.insert(i.min(items.len()), item));
     Ok(Json(SubmitBatchAnswer { items }))
 }
 
 fn parse(spec: JobSpec) -> Result<NewJob, BadField> {
     let settings = Settings::resolve(&spec)?;
     let spec_json = serde_json::to_string(&spec)
-        .map_err(|e| BadField { field: "spec", message: format!("cannot be stored: {e}") })?
+        .map_err(|e| BadField {
+            field: "spec",
+            message: format!("cannot be stored: {e}"),
+        })?
         .into();
-    Ok(NewJob { uuid: Uuid::new_v4(), spec, spec_json, settings })
+    Ok(NewJob {
+        uuid: Uuid::new_v4(),
+        spec,
+        spec_json,
+        settings,
+    })
 }
 
 /// Shows a job.
-pub async fn show(State(app): State<Arc<App>>, Path(job): Path<String>) -> Result<Json<Job>, ApiError> {
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path(job): Path<String>,
+) -> Result<Json<Job>, ApiError> {
     let row = find(&app, job.parse()?).await?;
-    Ok(Json(describe(&app, vec![row]).await?.pop().ok_or_else(|| ApiError::internal("a job vanished while shown"))?))
+    Ok(Json(describe(&app, vec![row]).await?.pop().ok_or_else(
+        || ApiError::internal("a job vanished while shown"),
+    )?))
 }
 
 /// What a list can be asked for.
@@ -88,24 +128,45 @@ pub struct ListQuery {
 }
 
 /// Lists jobs, newest first.
-pub async fn list(State(app): State<Arc<App>>, query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>) -> Result<Json<JobList>, ApiError> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<JobList>, ApiError> {
     let Query(query) = query.map_err(|e| ApiError::bad_field("query", e.body_text()))?;
     let word = |field, e: String| ApiError::bad_field(field, e);
     let number = |field: &'static str, text: Option<String>| -> Result<Option<u64>, ApiError> {
-        text.map(|text| text.parse().map_err(|_| ApiError::bad_field(field, format!("{text:?} is not a whole number")))).transpose()
+        text.map(|text| {
+            text.parse()
+                .map_err(|_| ApiError::bad_field(field, format!("{text:?} is not a whole number")))
+        })
+        .transpose()
     };
     let limit = number("limit", query.limit)?.unwrap_or(limits::LIST_LIMIT_DEFAULT as u64);
     if limit == 0 || limit > limits::LIST_LIMIT_MAX as u64 {
-        return Err(ApiError::bad_field("limit", format!("must be between 1 and {}", limits::LIST_LIMIT_MAX)));
+        return Err(ApiError::bad_field(
+            "limit",
+            format!("must be between 1 and {}", limits::LIST_LIMIT_MAX),
+        ));
     }
     let filter = JobFilter {
-        state: query.state.map(|s| s.parse()).transpose().map_err(|e| word("state", e))?,
-        queue: query.queue.map(|s| s.parse()).transpose().map_err(|e| word("queue", e))?,
+        state: query
+            .state
+            .map(|s| s.parse())
+            .transpose()
+            .map_err(|e| word("state", e))?,
+        queue: query
+            .queue
+            .map(|s| s.parse())
+            .transpose()
+            .map_err(|e| word("queue", e))?,
         before: number("before", query.before)?.map(JobSeq),
         limit: limit as usize,
     };
     let page = read(&app, move |reader| reader.jobs(&filter)).await?;
-    Ok(Json(JobList { jobs: describe(&app, page.jobs).await?, next_before: page.next_before }))
+    Ok(Json(JobList {
+        jobs: describe(&app, page.jobs).await?,
+        next_before: page.next_before,
+    }))
 }
 
 /// Ends a job.
@@ -123,16 +184,30 @@ pub async fn resume(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>
     control(app, job, Control::Resume).await
 }
 
-async fn control(State(app): State<Arc<App>>, Path(job): Path<String>, control: Control) -> Result<Json<Job>, ApiError> {
+async fn control(
+    State(app): State<Arc<App>>,
+    Path(job): Path<String>,
+    control: Control,
+) -> Result<Json<Job>, ApiError> {
     let job: JobRef = job.parse()?;
     let row = find(&app, job).await?;
-    match app.shell.ask(|reply| Event::Control { job: row.seq, control, reply }).await? {
+    match app
+        .shell
+        .ask(|reply| Event::Control {
+            job: row.seq,
+            control,
+            reply,
+        })
+        .await?
+    {
         Reply::Controlled(Ok(())) => {}
         Reply::Controlled(Err(ControlError::NotLive)) => {
             let state = find(&app, job).await?.status.state;
             // Canceling what is canceled is no error: the caller has what it wants.
             if !(control == Control::Cancel && state == JobState::Canceled) {
-                return Err(ApiError::wrong_state(format!("job {job} has ended: it is {state}")));
+                return Err(ApiError::wrong_state(format!(
+                    "job {job} has ended: it is {state}"
+                )));
             }
         }
         Reply::Controlled(Err(error)) => return Err(error.into()),
@@ -142,36 +217,67 @@ async fn control(State(app): State<Arc<App>>, Path(job): Path<String>, control: 
 }
 
 /// The log of a job's latest attempt: live while it runs, stored afterwards.
-pub async fn logs(State(app): State<Arc<App>>, Path(job): Path<String>) -> Result<Json<JobLogs>, ApiError> {
+pub async fn logs(
+    State(app): State<Arc<App>>,
+    Path(job): Path<String>,
+) -> Result<Json<JobLogs>, ApiError> {
     let row = find(&app, job.parse()?).await?;
     let live = !row.status.state.is_terminal();
     let attempt = row.status.attempt;
     if let Some(text) = app.live.log_of(row.seq, attempt).filter(|_| live) {
-        return Ok(Json(JobLogs { id: row.seq, attempt, text, live }));
+        return Ok(Json(JobLogs {
+            id: row.seq,
+            attempt,
+            text,
+            live,
+        }));
     }
     let stored = read(&app, move |reader| reader.log(row.seq)).await?;
     let (attempt, text) = stored.unwrap_or((attempt, String::new()));
-    Ok(Json(JobLogs { id: row.seq, attempt, text, live }))
+    Ok(Json(JobLogs {
+        id: row.seq,
+        attempt,
+        text,
+        live,
+    }))
 }
 
 /// The row behind a reference.
 pub async fn find(app: &Arc<App>, job: JobRef) -> Result<JobRow, ApiError> {
-    read(app, move |reader| reader.job(job)).await?.ok_or_else(|| ApiError::no_job(job))
+    read(app, move |reader| reader.job(job))
+        .await?
+        .ok_or_else(|| ApiError::no_job(job))
 }
 
 /// Asks the store, off the async threads.
-async fn read<R: Send + 'static>(app: &Arc<App>, ask: impl FnOnce(&Reader) -> Result<R, StoreError> + Send + 'static) -> Result<R, ApiError> {
+async fn read<R: Send + 'static>(
+    app: &Arc<App>,
+    ask: impl FnOnce(&Reader) -> Result<R, StoreError> + Send + 'static,
+) -> Result<R, ApiError> {
     let app = app.clone();
-    tokio::task::spawn_blocking(move || ask(&app.reader)).await.map_err(ApiError::internal)?.map_err(ApiError::internal)
+    tokio::task::spawn_blocking(move || ask(&app.reader))
+        .await
+        .map_err(ApiError::internal)?
+        .map_err(ApiError::internal)
 }
 
 /// Rows as users see them: with what is known live, and why those that wait do.
 pub async fn describe(app: &Arc<App>, rows: Vec<JobRow>) -> Result<Vec<Job>, ApiError> {
-    let pending: Vec<JobSeq> = rows.iter().filter(|row| row.status.state == JobState::Pending).map(|row| row.seq).collect();
+    let pending: Vec<JobSeq> = rows
+        .iter()
+        .filter(|row| row.status.state == JobState::Pending)
+        .map(|row| row.seq)
+        .collect();
     let mut waiting: HashMap<JobSeq, String> = HashMap::new();
     // While the store is read-only nobody knows; the rest is shown all the same.
     if !pending.is_empty()
-        && let Ok(Reply::Waiting(reasons)) = app.shell.ask(|reply| Event::ExplainWaiting { jobs: pending, reply }).await
+        && let Ok(Reply::Waiting(reasons)) = app
+            .shell
+            .ask(|reply| Event::ExplainWaiting {
+                jobs: pending,
+                reply,
+            })
+            .await
     {
         waiting.extend(reasons);
     }
@@ -196,7 +302,10 @@ pub async fn describe(app: &Arc<App>, rows: Vec<JobRow>) -> Result<Vec<Job>, Api
                 cancel_requested: status.cancel_requested,
                 failure: status.failure,
                 result: status.result,
-                progress: app.live.progress_of(row.seq, status.attempt).filter(|_| status.state.is_active()),
+                progress: app
+                    .live
+                    .progress_of(row.seq, status.attempt)
+                    .filter(|_| status.state.is_active()),
                 spec,
             })
         })

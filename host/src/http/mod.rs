@@ -20,7 +20,9 @@ use axum::{
 };
 use ffrtmp_api::{limits, protocol, rest::Version};
 
-use crate::{live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, store::Reader};
+use crate::{
+    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, store::Reader,
+};
 
 pub use auth::Token;
 use error::ApiError;
@@ -56,7 +58,10 @@ pub fn api(app: Arc<App>) -> Router {
         .route("/nodes", get(nodes::list))
         .route("/policies", get(nodes::policies))
         .route("/worker/session", get(session::open))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::require_token))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            auth::require_token,
+        ))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX));
     Router::new()
         .nest("/v1", v1)
@@ -78,15 +83,26 @@ pub fn metrics_routes(app: Arc<App>) -> Router {
 }
 
 async fn version() -> Json<Version> {
-    Json(Version { version: env!("CARGO_PKG_VERSION").into(), protocol: protocol::VERSION })
+    Json(Version {
+        version: env!("CARGO_PKG_VERSION").into(),
+        protocol: protocol::VERSION,
+    })
 }
 
 /// Serving, and able to make things durable.
 async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
-    if app.shell.is_read_only() { Err(ApiError::read_only()) } else { Ok("ready\n") }
+    if app.shell.is_read_only() {
+        Err(ApiError::read_only())
+    } else {
+        Ok("ready\n")
+    }
 }
 
 async fn exposition(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
     let text = app.metrics.render().map_err(ApiError::internal)?;
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
+    Ok((
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+        text,
+    ))
 }

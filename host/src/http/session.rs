@@ -68,7 +68,11 @@ fn receive(app: &App, session: SessionId, frame: ToMaster) {
                 app.shell.outbox().changed(job);
             }
         }
-        ToMaster::Log { attempt, text, bytes_dropped } => app.live.log(attempt, text, bytes_dropped),
+        ToMaster::Log {
+            attempt,
+            text,
+            bytes_dropped,
+        } => app.live.log(attempt, text, bytes_dropped),
         frame => app.shell.tell(Event::Frame { session, frame }),
     }
 }
@@ -86,6 +90,9 @@ async fn send(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receive
             return;
         }
     }
-    let end = CloseFrame { code: close_code::NORMAL, reason: "the master ended this session".into() };
+    let end = CloseFrame {
+        code: close_code::NORMAL,
+        reason: "the master ended this session".into(),
+    };
     let _ = sink.send(Message::Close(Some(end))).await; // it may be gone already
 }

@@ -27,7 +27,13 @@ pub async fn watch(
     // Subscribed before the first look, so that no change falls between.
     let changes = app.shell.outbox().changes();
     let seq = jobs::find(&app, job).await?.seq;
-    let start = Watch { app, seq: JobRef::Seq(seq), changes, last: None, ended: false };
+    let start = Watch {
+        app,
+        seq: JobRef::Seq(seq),
+        changes,
+        last: None,
+        ended: false,
+    };
     let events = stream::unfold(start, |mut watch| async move {
         let event = watch.next().await?;
         Some((Ok(event), watch))

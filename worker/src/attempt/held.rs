@@ -203,7 +203,9 @@ impl Attempts {
     /// Carries out one order of the master.
     pub(crate) fn handle(self: &Arc<Self>, order: ToWorker) {
         match order {
-            ToWorker::Assign(orders) => orders.into_iter().for_each(|order| self.assign(order)),
+            ToWorker::Assign {
+                assignments: orders,
+            } => orders.into_iter().for_each(|order| self.assign(order)),
             ToWorker::Publish {
                 attempt,
                 temp,

@@ -242,7 +242,9 @@ impl Session {
     }
 
     pub fn assign(&self, attempt: Attempt, edit: impl FnOnce(&mut JobSpec)) {
-        self.send(ToWorker::Assign(vec![order(attempt, edit)]));
+        self.send(ToWorker::Assign {
+            assignments: vec![order(attempt, edit)],
+        });
     }
 }
 

@@ -129,7 +129,9 @@ async fn an_attempt_assigned_twice_runs_once() {
     let _running = node.start();
     let (mut session, _) = master.session().await;
     let order = order(attempt(1), tiny);
-    session.send(ToWorker::Assign(vec![order.clone(), order]));
+    session.send(ToWorker::Assign {
+        assignments: vec![order.clone(), order],
+    });
     let mut started = 0;
     session
         .until(|frame| {
@@ -147,9 +149,9 @@ async fn more_assignments_than_slots_wait_for_one() {
     node.config.slots = Some(1);
     let _running = node.start();
     let (mut session, _) = master.session().await;
-    session.send(ToWorker::Assign(
-        (1..=3).map(|job| order(attempt(job), tiny)).collect(),
-    ));
+    session.send(ToWorker::Assign {
+        assignments: (1..=3).map(|job| order(attempt(job), tiny)).collect(),
+    });
     let (mut running, mut done) = (0, 0);
     while done < 3 {
         match session.next().await {

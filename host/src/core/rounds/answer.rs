@@ -1,0 +1,268 @@
+//! A policy's answer, checked placement by placement against the truth of the moment it arrives, and carried out.
+//!
+//! What does not hold is refused and counted, the rest stands: a policy can be foolish, it cannot break an invariant.
+
+use std::collections::BTreeMap;
+
+use ffrtmp_api::{
+    ids::{AttemptNo, JobSeq},
+    job::{FailureReason, JobSpec, JobState, Queue},
+    protocol::{Assignment, ToWorker},
+    rest::{Failure, Placement as PlacementNote},
+    settings::Settings,
+};
+use ffrtmp_policy_sdk::{Answer, Class, Cluster, Hold, Placement};
+
+use super::{
+    super::{
+        Core, Effect, Now, SessionId,
+        explain::meets,
+        queue::Place,
+        round::PolicyTag,
+        stats::{Refusal, RoundResult},
+    },
+    Asked,
+    plan::Plan,
+};
+
+/// How often one round slides its windows on past skipped jobs.
+const PAGES_MAX: u32 = 4;
+/// Longest hold, milliseconds.
+const HOLD_MAX_MS: i64 = 24 * 3_600_000;
+/// Longest hold of a job in the live lane, milliseconds: somebody is watching.
+const HOLD_LIVE_MAX_MS: i64 = 10_000;
+/// Assignments in one frame: with two paths of 4 KiB each in every one, still below the frame limit.
+const ASSIGNMENTS_PER_FRAME: usize = 64;
+
+impl Core {
+    pub(super) fn apply_answer(
+        &mut self,
+        mut plan: Plan,
+        answer: Answer,
+        policy: &PolicyTag,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut assignments: BTreeMap<SessionId, Vec<Assignment>> = BTreeMap::new();
+        for placement in &answer.placements {
+            match self.check(&plan, placement) {
+                Ok((seq, gpu)) => {
+                    plan.placed += self.place(
+                        seq,
+                        placement,
+                        gpu,
+                        policy,
+                        plan.ask.round,
+                        now,
+                        &mut assignments,
+                        out,
+                    );
+                }
+                Err(refusal) => {
+                    *self.stats.refusals.entry(refusal).or_default() += 1;
+                    tracing::debug!(
+                        policy = policy.name,
+                        ?placement,
+                        refusal = refusal.as_str(),
+                        "refused a placement"
+                    );
+                }
+            }
+        }
+        for (session, list) in assignments {
+            for chunk in list.chunks(ASSIGNMENTS_PER_FRAME) {
+                out.push(Effect::Send(
+                    session,
+                    ToWorker::Assign {
+                        assignments: chunk.to_vec(),
+                    },
+                ));
+            }
+        }
+        for hold in &answer.holds {
+            self.hold(&plan, hold, policy, now);
+        }
+        let before = plan.skipped.len();
+        plan.skipped
+            .extend(answer.skips.iter().filter_map(|id| plan.offered.get(id)));
+        if plan.skipped.len() > before && plan.page < PAGES_MAX {
+            let next = self.plan(std::mem::take(&mut plan.skipped), now);
+            if !next.offered.is_empty() {
+                let next = Plan {
+                    page: plan.page + 1,
+                    placed: plan.placed,
+                    faulted: plan.faulted,
+                    ..next
+                };
+                return self.ask(Asked::Plan(next), now, out);
+            }
+        }
+        if plan.placed > 0 {
+            self.rounds.woken = true; // there may be more where these came from
+        }
+        self.round_result(match plan {
+            Plan { faulted: true, .. } => RoundResult::Error,
+            Plan { placed: 0, .. } => RoundResult::NoJobs,
+            _ => RoundResult::Success,
+        });
+    }
+
+    pub(super) fn round_result(&mut self, result: RoundResult) {
+        *self.stats.rounds.entry(result).or_default() += 1;
+    }
+
+    /// Whether a placement holds against the truth of this moment; with the job and the GPU it will use.
+    fn check(&self, plan: &Plan, placement: &Placement) -> Result<(JobSeq, Option<u32>), Refusal> {
+        let seq = *plan
+            .offered
+            .get(&placement.job)
+            .ok_or(Refusal::UnknownJob)?;
+        let job = self
+            .jobs
+            .get(&seq)
+            .filter(|job| matches!(job.place, Place::Queued { .. }))
+            .ok_or(Refusal::NotPending)?;
+        let worker = self
+            .cluster
+            .worker(placement.worker)
+            .ok_or(Refusal::UnknownWorker)?;
+        if !worker.accepting {
+            return Err(Refusal::WorkerUnavailable);
+        }
+        let class = self.classes.get(job.class);
+        if !meets(worker, &class) {
+            return Err(Refusal::RequirementNotMet);
+        }
+        let candidate = plan.ask.candidates.iter().find(|c| c.job == placement.job);
+        if candidate.is_some_and(|c| c.excluded.contains(&placement.worker)) {
+            return Err(Refusal::Excluded);
+        }
+        let without_gpu = Class {
+            gpu: false,
+            ..class
+        };
+        if !Cluster::fits(worker, &without_gpu, &job.cost) {
+            return Err(Refusal::NoCapacity);
+        }
+        if !class.gpu {
+            return Ok((seq, None));
+        }
+        let index = placement.gpu.ok_or(Refusal::GpuInvalid)?;
+        let gpu = worker.gpus.get(index as usize).ok_or(Refusal::GpuInvalid)?;
+        if !Cluster::gpu_fits(gpu, &job.cost) {
+            return Err(Refusal::GpuFull);
+        }
+        Ok((seq, Some(index)))
+    }
+
+    /// Gives a job to a worker. Returns how many were placed: 1, or 0 if the stored spec turns out unusable.
+    #[allow(clippy::too_many_arguments)] // everything an assignment is made of
+    fn place(
+        &mut self,
+        seq: JobSeq,
+        placement: &Placement,
+        gpu: Option<u32>,
+        policy: &PolicyTag,
+        round: u64,
+        now: Now,
+        assignments: &mut BTreeMap<SessionId, Vec<Assignment>>,
+        out: &mut Vec<Effect>,
+    ) -> u64 {
+        let Some(worker) = self.workers.get(&placement.worker) else {
+            return 0;
+        };
+        let (name, session) = (worker.name.clone(), worker.session);
+        let Some(job) = self.jobs.get(&seq) else {
+            return 0;
+        };
+        let spec: Result<JobSpec, _> = serde_json::from_str(&job.spec);
+        let settings = spec.map_err(|e| e.to_string()).and_then(|spec| {
+            Ok((
+                Settings::resolve(&spec).map_err(|e| e.to_string())?,
+                spec.scenario,
+            ))
+        });
+        self.take_capacity(seq, placement.worker, gpu); // while it is still known in which group it waits
+        self.leave_room(seq);
+        let Some(job) = self.jobs.get_mut(&seq) else {
+            return 0;
+        };
+        job.status.attempt = AttemptNo(job.status.attempt.0 + 1);
+        job.status.started_ms = None;
+        job.status.worker = Some(name.clone());
+        let reason = policy.reason(placement.reason, placement.arg);
+        let note = PlacementNote {
+            policy: policy.name.clone(),
+            digest: policy.digest.clone(),
+            reason: reason.clone(),
+            score: placement.score,
+            gpu,
+            round,
+        };
+        job.status.placement = Some(note);
+        let (attempt, job_uuid) = (job.attempt(), job.uuid);
+        let detail = format!(
+            "placed on {name} by {} {}: {reason}",
+            policy.name, policy.digest
+        );
+        self.transition(seq, JobState::Assigned, detail, now, out);
+        match settings {
+            Ok((settings, scenario)) => {
+                self.stats.placements += 1;
+                if let Some(session) = session {
+                    assignments.entry(session).or_default().push(Assignment {
+                        attempt,
+                        job_uuid,
+                        scenario,
+                        settings,
+                        gpu,
+                    });
+                }
+                1
+            }
+            Err(message) => {
+                // Accepted by another version of this software.
+                let message =
+                    format!("its stored description is not usable by this version: {message}");
+                if let Some(job) = self.jobs.get_mut(&seq) {
+                    job.status.failure = Some(Failure {
+                        reason: FailureReason::UserError,
+                        message: message.clone(),
+                    });
+                }
+                self.release_capacity(seq);
+                self.transition(seq, JobState::Failed, message, now, out);
+                0
+            }
+        }
+    }
+
+    fn hold(&mut self, plan: &Plan, hold: &Hold, policy: &PolicyTag, now: Now) {
+        let Some(seq) = plan.offered.get(&hold.job).copied() else {
+            return;
+        };
+        let Some(job) = self
+            .jobs
+            .get(&seq)
+            .filter(|job| matches!(job.place, Place::Queued { .. }))
+        else {
+            return;
+        };
+        let max_ms = if job.queue == Queue::Live {
+            HOLD_LIVE_MAX_MS
+        } else {
+            HOLD_MAX_MS
+        };
+        let delay_ms = hold.until_ms.saturating_sub(now.wall_ms).clamp(0, max_ms);
+        if delay_ms == 0 {
+            return;
+        }
+        self.leave_room(seq);
+        if let Some(job) = self.jobs.get_mut(&seq) {
+            job.place = self.room.delay(seq, now.mono_ms + delay_ms as u64);
+            job.wait_reason =
+                Some(format!("held by {}: {}", policy.name, policy.reason(hold.reason, 0)).into());
+            self.stats.holds += 1;
+        }
+    }
+}

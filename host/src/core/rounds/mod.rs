@@ -1,0 +1,337 @@
+//! Asking the policy.
+//!
+//! At most one question is in flight. A question is asked because something changed (a job was queued, a slot came free, a
+//! worker came), never on a tick; what happens while the policy thinks goes into the next. A policy that fails is replaced
+//! for that same question by the built-in `balanced`. What is asked is made in [`plan`]; what was answered is checked and
+//! carried out in `answer`.
+
+mod answer;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use ffrtmp_api::ids::JobSeq;
+use ffrtmp_policy_balanced::Balanced;
+use ffrtmp_policy_sdk::{Answer, Change, Policy, Rank};
+
+use super::{
+    Config, Core, Effect, Now,
+    queue::Place,
+    round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded, Work},
+    stats::RoundResult,
+};
+use plan::Plan;
+
+/// Changes kept for the policy; beyond it a full snapshot is cheaper.
+const FEED_MAX: usize = 100_000;
+
+/// What the core remembers about rounds.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    in_flight: Option<InFlight>,
+    /// Number of the last question.
+    last_id: u64,
+    /// Number of the last round; a round may take several questions.
+    last_round: u64,
+    /// Whether something changed since the last plan.
+    woken: bool,
+    /// Whether the last question was a ranking, so that rankings and plans take turns.
+    ranked_last: bool,
+    /// Jobs ranked by an earlier policy, to be ranked again in slices.
+    rerank: Vec<JobSeq>,
+    /// What the policy has not been told.
+    changes: Vec<Change>,
+    /// Whether what it knows must be replaced.
+    reset: bool,
+    /// Who answered last.
+    policy: Option<Arc<PolicyTag>>,
+    /// The question the policy thread is stuck in; until it comes back, rounds are decided without it.
+    stuck_in: Option<u64>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    id: u64,
+    asked_ms: u64,
+    asked: Asked,
+}
+
+#[derive(Debug)]
+enum Asked {
+    Rank(Vec<JobSeq>),
+    Plan(Plan),
+}
+
+impl Rounds {
+    /// Nothing asked yet; whatever the policy knew is to be replaced.
+    pub fn new(generation: u32) -> Rounds {
+        Rounds {
+            last_id: u64::from(generation) << 32,
+            reset: true,
+            ..Rounds::default()
+        }
+    }
+
+    /// Something changed that may let a job be placed.
+    pub fn wake(&mut self) {
+        self.woken = true;
+    }
+
+    /// Keeps a change for the policy.
+    pub fn feed(&mut self, change: Change) {
+        if self.reset {
+            return; // a snapshot will say it
+        }
+        self.changes.push(change);
+        if self.changes.len() > FEED_MAX {
+            self.changes.clear();
+            self.reset = true;
+        }
+    }
+
+    /// Whether the policy has been told everything that happened.
+    #[cfg(test)]
+    pub fn told_all(&self) -> bool {
+        self.changes.is_empty() && !self.reset
+    }
+
+    /// When the policy thread counts as stuck.
+    pub fn stuck_deadline_ms(&self, config: &Config) -> Option<u64> {
+        self.in_flight
+            .as_ref()
+            .map(|flight| flight.asked_ms + config.stuck_ms)
+    }
+}
+
+/// The built-in policy, as whoever reads a placement sees it.
+fn native_tag() -> PolicyTag {
+    let info = Balanced::info();
+    PolicyTag {
+        name: info.name,
+        digest: "native".into(),
+        reasons: info.reasons,
+    }
+}
+
+impl Core {
+    /// Starts a round if one is due and none is in flight.
+    pub(super) fn start_round_if_due(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while self.rounds.in_flight.is_none() {
+            let may_rank = self.room.has_unranked() || !self.rounds.rerank.is_empty();
+            let may_plan = self.rounds.woken && self.room.has_queued();
+            let asked = match (may_rank, may_plan) {
+                (true, plan) if !plan || !self.rounds.ranked_last => {
+                    Asked::Rank(self.next_to_rank())
+                }
+                (_, true) => {
+                    self.rounds.woken = false;
+                    self.rounds.last_round += 1;
+                    let plan = self.plan(BTreeSet::new(), now);
+                    if plan.offered.is_empty() {
+                        self.round_result(RoundResult::NoJobs);
+                        self.rounds.ranked_last = false;
+                        continue;
+                    }
+                    Asked::Plan(plan)
+                }
+                _ => return,
+            };
+            self.rounds.ranked_last = matches!(asked, Asked::Rank(_));
+            self.ask(asked, now, out);
+        }
+    }
+
+    fn next_to_rank(&mut self) -> Vec<JobSeq> {
+        let max = self.config.rank_batch_max;
+        let mut batch = self.room.take_unranked(max);
+        let rest = self.rounds.rerank.len().saturating_sub(max - batch.len());
+        batch.extend(self.rounds.rerank.drain(rest..));
+        batch
+    }
+
+    /// Asks the policy thread, or answers at once with the built-in policy while that thread is stuck.
+    fn ask(&mut self, mut asked: Asked, now: Now, out: &mut Vec<Effect>) {
+        if let Asked::Rank(jobs) = &mut asked {
+            jobs.retain(|seq| self.jobs.contains_key(seq));
+            if jobs.is_empty() {
+                return;
+            }
+        }
+        self.rounds.last_id += 1;
+        let id = self.rounds.last_id;
+        if self.rounds.stuck_in.is_some() {
+            return self.decide_natively(asked, now, out);
+        }
+        let work = match &asked {
+            Asked::Rank(jobs) => Work::Rank(
+                jobs.iter()
+                    .filter_map(|seq| self.jobs.get(seq))
+                    .map(|job| job.info())
+                    .collect(),
+            ),
+            Asked::Plan(plan) => Work::Plan(plan.ask.clone()),
+        };
+        let reset = std::mem::take(&mut self.rounds.reset);
+        let changes = if reset {
+            self.snapshot()
+        } else {
+            std::mem::take(&mut self.rounds.changes)
+        };
+        out.push(Effect::Ask(Round {
+            id,
+            reset,
+            changes,
+            work,
+        }));
+        self.rounds.in_flight = Some(InFlight {
+            id,
+            asked_ms: now.mono_ms,
+            asked,
+        });
+    }
+
+    /// Everything a policy must know, as changes to an empty view.
+    fn snapshot(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for worker in self.workers.values() {
+            changes.push(Change::WorkerUp(worker.empty_view(&self.classes)));
+            let on = worker.jobs.iter().filter_map(|seq| self.jobs.get(seq)?.on);
+            changes.extend(on.map(Change::JobStarted));
+        }
+        changes
+    }
+
+    pub(super) fn round_ended(&mut self, ended: RoundEnded, now: Now, out: &mut Vec<Effect>) {
+        if self.rounds.stuck_in == Some(ended.id) {
+            // The thread is back. What it knows is stale, and so is its answer.
+            self.rounds.stuck_in = None;
+            self.rounds.changes.clear();
+            self.rounds.reset = true;
+            return;
+        }
+        let Some(flight) = self
+            .rounds
+            .in_flight
+            .take_if(|flight| flight.id == ended.id)
+        else {
+            return;
+        };
+        self.note_policy(&ended.policy);
+        match (flight.asked, ended.outcome) {
+            (asked, Outcome::NeedsReset) => {
+                self.rounds.changes.clear();
+                self.rounds.reset = true;
+                self.ask(asked, now, out);
+            }
+            (asked, Outcome::Fault { stage, message }) => {
+                self.fault(asked, stage, &message, now, out)
+            }
+            (Asked::Rank(jobs), Outcome::Ranks(ranks)) if jobs.len() == ranks.len() => {
+                self.apply_ranks(jobs, ranks)
+            }
+            (Asked::Plan(plan), Outcome::Answer(answer)) => {
+                self.apply_answer(plan, answer, &ended.policy, now, out);
+            }
+            (asked, _) => self.fault(
+                asked,
+                FaultStage::Answer,
+                "it answered another question, or not all of it",
+                now,
+                out,
+            ),
+        }
+    }
+
+    /// A policy that was not the one before: what waits is ranked again, in slices, while rounds go on.
+    fn note_policy(&mut self, policy: &Arc<PolicyTag>) {
+        let before = self.rounds.policy.replace(policy.clone());
+        if before
+            .is_some_and(|before| (&before.name, &before.digest) != (&policy.name, &policy.digest))
+        {
+            let queued = self
+                .jobs
+                .values()
+                .filter(|job| matches!(job.place, Place::Queued { .. }));
+            self.rounds.rerank = queued.map(|job| job.seq).rev().collect();
+        }
+    }
+
+    fn fault(
+        &mut self,
+        mut asked: Asked,
+        stage: FaultStage,
+        message: &str,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        *self.stats.faults.entry(stage).or_default() += 1;
+        tracing::warn!(
+            stage = stage.as_str(),
+            message,
+            "the policy failed; the built-in policy decides this round"
+        );
+        if let Asked::Plan(plan) = &mut asked {
+            plan.faulted = true;
+        }
+        self.decide_natively(asked, now, out);
+    }
+
+    pub(super) fn check_stuck(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let stuck_ms = self.config.stuck_ms;
+        if let Some(flight) = self
+            .rounds
+            .in_flight
+            .take_if(|flight| now.mono_ms >= flight.asked_ms + stuck_ms)
+        {
+            self.rounds.stuck_in = Some(flight.id);
+            self.fault(
+                flight.asked,
+                FaultStage::Stuck,
+                "no answer came back from the policy thread",
+                now,
+                out,
+            );
+        }
+    }
+
+    /// The built-in policy answers the same question, on the core's own view.
+    fn decide_natively(&mut self, asked: Asked, now: Now, out: &mut Vec<Effect>) {
+        // It has no state, so a fresh one is as good as a kept one; and no configuration, so it cannot refuse one.
+        let Ok(mut balanced) = Balanced::init("") else {
+            return;
+        };
+        match asked {
+            Asked::Rank(jobs) => {
+                let (jobs, ranks) = jobs
+                    .into_iter()
+                    .filter_map(|seq| Some((seq, balanced.rank(&self.jobs.get(&seq)?.info()))))
+                    .unzip();
+                self.apply_ranks(jobs, ranks);
+            }
+            Asked::Plan(plan) => {
+                let mut answer = Answer::default();
+                balanced.plan(&mut self.cluster, &plan.ask, &mut answer);
+                self.cluster.undo();
+                self.apply_answer(plan, answer, &native_tag(), now, out);
+            }
+        }
+    }
+
+    /// Queues what was ranked, one rank for each job that was asked about. Jobs may have gone or been placed since.
+    fn apply_ranks(&mut self, jobs: Vec<JobSeq>, ranks: Vec<Rank>) {
+        for (seq, rank) in jobs.into_iter().zip(ranks) {
+            let Some(job) = self.jobs.get_mut(&seq) else {
+                continue;
+            };
+            match job.place {
+                Place::Unranked => {}
+                Place::Queued { .. } => self.room.remove(seq, job.class, job.place),
+                Place::Elsewhere | Place::Delayed { .. } => continue,
+            }
+            job.place = self.room.queue(seq, job.class, rank);
+            self.rounds.woken = true;
+        }
+    }
+}
