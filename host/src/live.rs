@@ -32,6 +32,17 @@ struct LiveAttempt {
 }
 
 impl Live {
+    /// An attempt is on a worker: from now on its worker may speak of it.
+    pub fn open(&self, attempt: Attempt) {
+        let mut attempts = self.lock();
+        let live = attempts
+            .entry(attempt.job)
+            .or_insert_with(|| LiveAttempt::new(attempt.no));
+        if live.no != attempt.no {
+            *live = LiveAttempt::new(attempt.no);
+        }
+    }
+
     /// A worker reports progress.
     pub fn progress(&self, report: Progress) {
         self.with(report.attempt, |live| {
@@ -90,15 +101,13 @@ impl Live {
         Some(live.log.iter().map(String::as_str).collect())
     }
 
+    /// Only what was opened is kept: a worker that speaks of an attempt that is over, or never was, fills no memory.
     fn with(&self, attempt: Attempt, change: impl FnOnce(&mut LiveAttempt)) {
-        let mut attempts = self.lock();
-        let live = attempts
-            .entry(attempt.job)
-            .or_insert_with(|| LiveAttempt::new(attempt.no));
-        if live.no < attempt.no {
-            *live = LiveAttempt::new(attempt.no);
-        }
-        if live.no == attempt.no {
+        if let Some(live) = self
+            .lock()
+            .get_mut(&attempt.job)
+            .filter(|live| live.no == attempt.no)
+        {
             change(live);
         }
     }
@@ -119,6 +128,9 @@ impl LiveAttempt {
     }
 
     fn push(&mut self, text: String) {
+        if text.is_empty() {
+            return;
+        }
         self.log_bytes += text.len();
         self.log.push_back(text);
         while self.log_bytes > LIVE_LOG_BYTES_MAX

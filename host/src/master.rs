@@ -90,6 +90,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     config.check()?;
+    raise_file_limit();
     let listener = bind(config.listen, "--listen").await?;
     let metrics_listener = match config.metrics_listen {
         Some(address) => Some(bind(address, "--metrics-listen").await?),
@@ -125,6 +126,7 @@ pub async fn run(
         live,
         policies,
         metrics,
+        silence_max: config.lease,
         token: config.token.as_deref().map(Token::new),
     });
 
@@ -147,11 +149,14 @@ pub async fn run(
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");
     let _ = stop.send(true);
     app.shell.outbox().close_all_sessions();
-    for server in servers {
-        // A watcher's stream does not end by itself: it is cut when the grace time is over.
-        match tokio::time::timeout(STOP_GRACE, server).await {
+    app.shell.outbox().close_all_watches();
+    for mut server in servers {
+        match tokio::time::timeout(STOP_GRACE, &mut server).await {
             Ok(joined) => joined??,
-            Err(_) => tracing::debug!("open connections were cut"),
+            Err(_) => {
+                tracing::info!("requests that were still open after {STOP_GRACE:?} are cut");
+                server.abort();
+            }
         }
     }
     tokio::task::spawn_blocking(move || core.stop()).await?;
@@ -184,6 +189,20 @@ fn start_policies(
         },
     )
     .context("the policy host cannot start")
+}
+
+/// A session is a file descriptor, and the usual soft limit of 1,024 is there for programs that use `select`.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let files = limit.maximum;
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => tracing::debug!(?files, "open files"),
+        Err(error) => {
+            tracing::warn!(%error, "the limit on open files stays as it is; each worker needs one")
+        }
+    }
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

@@ -8,8 +8,8 @@ use std::{
     },
 };
 
-use ffrtmp_api::{ids::JobSeq, job::JobState, protocol::ToWorker};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use ffrtmp_api::{ids::JobSeq, protocol::ToWorker};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     core::{Effect, Reply, ReplyTo, SessionId},
@@ -18,15 +18,13 @@ use crate::{
 
 /// Frames queued to one worker before it counts as unable to keep up and is disconnected; it comes back and is told again.
 const SESSION_FRAMES_MAX: usize = 4_096;
-/// Job changes a slow watcher may fall behind before it is told to look again.
-const CHANGES_KEPT: usize = 4_096;
 
 /// The outward side of the shell.
 #[derive(Debug)]
 pub struct Outbox {
     replies: Mutex<HashMap<ReplyTo, oneshot::Sender<Reply>>>,
     sessions: Mutex<HashMap<SessionId, mpsc::Sender<ToWorker>>>,
-    changes: broadcast::Sender<JobSeq>,
+    watchers: Mutex<HashMap<JobSeq, watch::Sender<()>>>,
     live: Arc<Live>,
     next: AtomicU64,
 }
@@ -37,7 +35,7 @@ impl Outbox {
         Outbox {
             replies: Mutex::default(),
             sessions: Mutex::default(),
-            changes: broadcast::channel(CHANGES_KEPT).0,
+            watchers: Mutex::default(),
             live,
             next: AtomicU64::new(1),
         }
@@ -77,15 +75,26 @@ impl Outbox {
             .for_each(|session| self.send(session, ToWorker::Resync));
     }
 
-    /// Job numbers as they change.
-    pub fn changes(&self) -> broadcast::Receiver<JobSeq> {
-        self.changes.subscribe()
+    /// Wakes whenever this job changes; closed when the master stops. Nobody else's changes cost this watcher anything.
+    pub fn watch(&self, job: JobSeq) -> watch::Receiver<()> {
+        let mut watchers = lock(&self.watchers);
+        watchers.retain(|_, sender| sender.receiver_count() > 0);
+        watchers
+            .entry(job)
+            .or_insert_with(|| watch::channel(()).0)
+            .subscribe()
     }
 
-    /// Wakes watchers of a job for something that is not an effect: progress.
+    /// Wakes watchers of a job: also for something that is not an effect, progress.
     pub fn changed(&self, job: JobSeq) {
-        // No receiver is no error: nobody watches.
-        let _ = self.changes.send(job);
+        if let Some(sender) = lock(&self.watchers).get(&job) {
+            sender.send_replace(());
+        }
+    }
+
+    /// Ends every watch.
+    pub fn close_all_watches(&self) {
+        lock(&self.watchers).clear();
     }
 
     /// Carries out durable effects, in order.
@@ -99,11 +108,13 @@ impl Outbox {
                 }
                 Effect::Send(session, frame) => self.send(session, frame),
                 Effect::Close(session) => self.close_session(session),
-                Effect::Changed(job, state) => {
-                    if state.is_terminal() || state == JobState::Pending {
-                        self.live.forget(job);
+                Effect::Changed(attempt, state) => {
+                    if state.is_active() {
+                        self.live.open(attempt);
+                    } else {
+                        self.live.forget(attempt.job);
                     }
-                    self.changed(job);
+                    self.changed(attempt.job);
                 }
                 // Persist and Ask are not outward; the shell took them out.
                 Effect::Persist(_) | Effect::Ask(_) => {}
@@ -118,6 +129,11 @@ impl Outbox {
                 self.discard_reply(to);
             }
         }
+    }
+
+    /// Drops all replies: the core is gone for good.
+    pub fn discard_all_replies(&self) {
+        lock(&self.replies).clear();
     }
 
     /// Drops one reply that will never come.

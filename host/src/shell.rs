@@ -13,14 +13,16 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
-    core::{Config, Core, Effect, Event, Reply, ReplyTo, SessionId, record::Record, round::Round},
+    core::{
+        Config, Core, Effect, Event, Now, Reply, ReplyTo, SessionId, record::Record, round::Round,
+    },
     live::Live,
     metrics::Metrics,
     outbox::Outbox,
@@ -165,7 +167,9 @@ pub fn run(
         clock,
         generation: 1,
         core: Some(core),
+        rebuild_at: Instant::now(),
         rebuild_in: REBUILD_FIRST,
+        choice: None,
     };
     let thread = std::thread::Builder::new()
         .name("core".into())
@@ -203,7 +207,11 @@ struct Driver {
     generation: u32,
     /// None while the master is read-only.
     core: Option<Core>,
+    /// When the store is tried next, while there is no core, and how long to wait after that.
+    rebuild_at: Instant,
     rebuild_in: Duration,
+    /// The last policy chosen: not the core's, so it must be kept through a failed commit.
+    choice: Option<Record>,
 }
 
 impl Driver {
@@ -214,7 +222,7 @@ impl Driver {
                 Some(core) => core.next_deadline_ms().map_or(IDLE_MAX, |at_ms| {
                     Duration::from_millis(at_ms.saturating_sub(now.mono_ms)).min(IDLE_MAX)
                 }),
-                None => self.rebuild_in,
+                None => self.rebuild_at.saturating_duration_since(Instant::now()),
             };
             let mut inputs = Vec::new();
             match self.inbox.recv_timeout(wait) {
@@ -230,7 +238,10 @@ impl Driver {
             for input in inputs {
                 match input {
                     Input::Event(event) => events.push(event),
-                    Input::Record(record) => records.push(record),
+                    Input::Record(record) => {
+                        self.choice = Some(record.clone());
+                        records.push(record);
+                    }
                     Input::CommitFailed { generation, error } => {
                         self.commit_failed(generation, &error)
                     }
@@ -243,22 +254,20 @@ impl Driver {
                     self.metrics.update(core.stats_mut());
                     self.core = Some(core);
                 }
-                None => self.refuse(events, now),
+                None => {
+                    self.refuse(events);
+                    self.rebuild_if_due(now);
+                }
             }
             if stop {
                 self.writer.close();
+                self.shell.outbox.discard_all_replies();
                 return;
             }
         }
     }
 
-    fn handle(
-        &mut self,
-        core: &mut Core,
-        events: Vec<Event>,
-        mut records: Vec<Record>,
-        now: crate::core::Now,
-    ) {
+    fn handle(&mut self, core: &mut Core, events: Vec<Event>, mut records: Vec<Record>, now: Now) {
         let mut outward = Vec::new();
         for effect in core.handle(events, now) {
             match effect {
@@ -288,22 +297,28 @@ impl Driver {
         self.metrics.read_only(true);
         self.core = None;
         self.rebuild_in = REBUILD_FIRST;
+        self.rebuild_at = Instant::now() + REBUILD_FIRST;
     }
 
-    /// While there is no core: callers are refused, workers will say it again, and the store is tried now and then.
-    fn refuse(&mut self, events: Vec<Event>, now: crate::core::Now) {
-        let mut due = false;
+    /// While there is no core: callers are refused, and workers will say it again.
+    fn refuse(&mut self, events: Vec<Event>) {
         for event in events {
             match event {
                 Event::Submit { reply, .. }
                 | Event::Control { reply, .. }
                 | Event::ListNodes { reply }
                 | Event::ExplainWaiting { reply, .. } => self.shell.outbox.discard_reply(reply),
-                Event::Timer => due = true,
-                Event::Frame { .. } | Event::SessionClosed { .. } | Event::RoundEnded(_) => {}
+                Event::Timer
+                | Event::Frame { .. }
+                | Event::SessionClosed { .. }
+                | Event::RoundEnded(_) => {}
             }
         }
-        if !due {
+    }
+
+    /// Tries the store again when it is time, however much arrives meanwhile.
+    fn rebuild_if_due(&mut self, now: Now) {
+        if Instant::now() < self.rebuild_at {
             return;
         }
         match self.store.load(now.wall_ms) {
@@ -315,6 +330,14 @@ impl Driver {
                     now,
                     self.generation,
                 ));
+                if let Some(choice) = self.choice.clone() {
+                    let (generation, records) = (self.generation, vec![choice]);
+                    self.writer.commit(Commit {
+                        generation,
+                        records,
+                        then: Vec::new(),
+                    });
+                }
                 self.live.forget_all();
                 self.metrics.rebuilt();
                 self.metrics.read_only(false);
@@ -324,6 +347,7 @@ impl Driver {
             }
             Err(error) => {
                 tracing::error!(%error, retry_in = ?self.rebuild_in, "the store still cannot be written");
+                self.rebuild_at = Instant::now() + self.rebuild_in;
                 self.rebuild_in = (self.rebuild_in * 2).min(REBUILD_MAX);
             }
         }

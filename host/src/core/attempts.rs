@@ -3,6 +3,8 @@
 //! Everything a worker says about an attempt is checked against who holds it now. An older attempt, or one that is on
 //! another worker, is answered with `Revoke`: its worker stops it and removes its files. That is the fence.
 
+use std::sync::Arc;
+
 use ffrtmp_api::{
     ids::{Attempt, JobSeq},
     job::{FailureReason, JobState},
@@ -11,7 +13,7 @@ use ffrtmp_api::{
 };
 use ffrtmp_policy_sdk::WorkerId;
 
-use super::{Config, Core, Effect, Now, queue::Place, record::Record};
+use super::{Config, Core, Effect, Now, record::Record};
 
 /// Most workers remembered as having failed one job; older ones get another chance.
 const EXCLUDED_MAX: usize = 8;
@@ -42,7 +44,7 @@ impl Core {
         }
         job.status.started_ms = Some(now.wall_ms);
         let waited_ms = now.wall_ms - job.submitted_ms;
-        if job.status.attempt.0 == 1 {
+        if !std::mem::replace(&mut job.has_started, true) {
             self.stats.started(waited_ms.max(0) as f64 / 1e3);
         }
         self.transition(
@@ -102,20 +104,14 @@ impl Core {
     ) {
         let seq = attempt.job;
         if !self.holds(worker, attempt) {
-            match outcome {
-                Outcome::Published | Outcome::PublishFailed { .. }
-                    if self.was_asked_to_publish(worker, attempt) =>
-                {
-                    if matches!(outcome, Outcome::Published) {
-                        self.completed(seq, None, now, out);
-                    } else {
-                        self.retry_publishing(now, out);
-                    }
-                    self.send(worker, ToWorker::OutcomeRecorded { attempt }, out);
-                }
-                _ => self.send(worker, ToWorker::Revoke { attempt }, out),
-            }
-            return;
+            let published = matches!(outcome, Outcome::Published);
+            let known = self.other_answered_publish(worker, attempt, published, now, out);
+            let answer = if known {
+                ToWorker::OutcomeRecorded { attempt }
+            } else {
+                ToWorker::Revoke { attempt }
+            };
+            return self.send(worker, answer, out);
         }
         if !log.is_empty() {
             out.push(Effect::Persist(Record::JobLog {
@@ -124,16 +120,19 @@ impl Core {
                 text: log,
             }));
         }
-        let publishing = self
-            .jobs
-            .get(&seq)
-            .is_some_and(|job| job.status.state == JobState::Publishing);
+        let Some(job) = self.jobs.get(&seq) else {
+            return;
+        };
+        let publishing = job.status.state == JobState::Publishing;
         match outcome {
-            Outcome::Completed { result } if !publishing => {
+            Outcome::Completed { result } if !publishing && !job.has_output => {
                 self.assume_running(worker, attempt, now, out);
-                self.completed(seq, Some(result), now, out);
+                self.completed(seq, Some(Box::new(result)), now, out);
             }
             Outcome::Published if publishing => self.completed(seq, None, now, out),
+            // Another worker may still move the file: only when it says that it did not may the job run again. The owner
+            // is ordered once more then.
+            Outcome::PublishFailed { .. } if publishing && self.others_may_publish(seq) => return,
             Outcome::PublishFailed { reason, message } if publishing => {
                 self.failed(seq, reason, message, now, out)
             }
@@ -163,7 +162,7 @@ impl Core {
                     );
                 }
             }
-            Outcome::HandedBack if !publishing => self.handed_back(seq, now, out),
+            Outcome::HandedBack if !publishing => self.handed_back(seq, worker, now, out),
             // An outcome that does not belong to the state: a worker with a fault of its own. Its attempt is over.
             outcome if !publishing => {
                 self.failed(
@@ -191,17 +190,18 @@ impl Core {
         self.attempt_paused(worker, attempt, false, now, out);
     }
 
-    fn completed(
+    pub(super) fn completed(
         &mut self,
         seq: JobSeq,
-        result: Option<MediaResult>,
+        result: Option<Box<MediaResult>>,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
         let Some(job) = self.jobs.get_mut(&seq) else {
             return;
         };
-        job.status.result = result.or_else(|| job.status.publishing.take().map(|p| p.result));
+        job.status.result =
+            result.or_else(|| job.status.publishing.take().map(|p| Box::new(p.result)));
         job.status.publishing = None;
         job.status.failure = None;
         self.release_capacity(seq);
@@ -209,7 +209,7 @@ impl Core {
     }
 
     /// An attempt failed: again later and elsewhere, or for good.
-    fn failed(
+    pub(super) fn failed(
         &mut self,
         seq: JobSeq,
         reason: FailureReason,
@@ -236,6 +236,7 @@ impl Core {
             message: message.clone(),
         });
         let failures = job.status.failures;
+        let attempts_max = job.retries + 1;
         let again = reason.is_retryable() && failures <= job.retries;
         let detail = format!("{reason}: {message}");
         self.release_capacity(seq);
@@ -249,44 +250,50 @@ impl Core {
         } else if again {
             self.transition(seq, JobState::Pending, detail, now, out);
             let delay_ms = backoff_ms(&self.config, seq, failures);
-            if let Some(job) = self.jobs.get_mut(&seq) {
-                job.place = self.room.delay(seq, now.mono_ms + delay_ms);
-                job.wait_reason = Some(
-                    format!(
-                        "backing off after failure {failures} of at most {}: {reason}: {message}",
-                        job.retries + 1
-                    )
-                    .into(),
-                );
-            }
+            let reason = format!(
+                "backing off after failure {failures} of at most {attempts_max}: {reason}: {message}"
+            );
+            self.delay(seq, now.mono_ms + delay_ms, reason.into());
         } else {
             self.transition(seq, JobState::Failed, detail, now, out);
         }
     }
 
-    fn handed_back(&mut self, seq: JobSeq, now: Now, out: &mut Vec<Effect>) {
+    fn handed_back(&mut self, seq: JobSeq, worker: WorkerId, now: Now, out: &mut Vec<Effect>) {
         self.release_capacity(seq);
         if self
             .jobs
             .get(&seq)
             .is_some_and(|job| job.status.cancel_requested)
         {
-            return self.transition(
-                seq,
-                JobState::Canceled,
-                "handed back while a cancel was on its way".into(),
-                now,
-                out,
-            );
+            let detail = "handed back while a cancel was on its way".into();
+            return self.transition(seq, JobState::Canceled, detail, now, out);
         }
         self.transition(
             seq,
             JobState::Pending,
-            "handed back by a worker that shuts down".into(),
+            "handed back by its worker".into(),
             now,
             out,
         );
-        self.requeue(seq);
+        if self.workers.get(&worker).is_some_and(|w| w.draining) {
+            return self.requeue(seq);
+        }
+        // Only a worker that shuts down hands back. One that does it and stays must not be given the job at once again.
+        let delay_ms = self.config.backoff_first_ms;
+        self.delay(
+            seq,
+            now.mono_ms + delay_ms,
+            "handed back by a worker that goes on".into(),
+        );
+    }
+
+    /// Keeps a pending job waiting until a time, for a reason.
+    pub(super) fn delay(&mut self, seq: JobSeq, until_ms: u64, reason: Arc<str>) {
+        if let Some(job) = self.jobs.get_mut(&seq) {
+            job.place = self.room.delay(seq, until_ms);
+            job.wait_reason = Some(reason);
+        }
     }
 
     /// An attempt is given up because its worker is gone. The job runs again at once; the loss counts as a failure, so
@@ -313,6 +320,7 @@ impl Core {
         });
         let again = job.status.failures <= job.retries;
         let canceled = job.status.cancel_requested;
+        job.status.lost = true;
         self.release_capacity(seq);
         match (canceled, again) {
             (true, _) => self.transition(seq, JobState::Canceled, message, now, out),
@@ -372,17 +380,17 @@ impl Core {
         {
             return false;
         }
-        // A failed attempt ended on its worker; only one that was lost can come back.
-        if matches!(job.place, Place::Delayed { .. })
-            || job.status.worker.as_deref() != self.worker_name(worker)
-        {
+        // One that failed or was handed back ended on its worker; only one that was lost can come back.
+        if !job.status.lost || job.status.worker.as_deref() != self.worker_name(worker) {
             return false;
         }
         let gpu = job.status.placement.as_ref().and_then(|p| p.gpu);
         self.leave_room(seq);
         self.take_capacity(seq, worker, gpu);
         if let Some(job) = self.jobs.get_mut(&seq) {
+            job.status.lost = false;
             job.status.failure = None;
+            job.status.failures = job.status.failures.saturating_sub(1); // it was counted when it was given up
         }
         self.transition(
             seq,

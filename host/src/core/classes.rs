@@ -1,21 +1,41 @@
 //! Classes: which workers could ever run a job. Jobs are queued by class, so that one nobody can take delays no other.
 //!
-//! A class holds hard requirements only (encoders, a GPU, required labels). Amounts (CPU, memory) are each job's own.
+//! A class holds hard requirements (encoders, a GPU, required labels) and how large a job is, in powers of two. Exact
+//! amounts are each job's own; but jobs of very different sizes are not in one queue, or a large one that waits for room
+//! would hide the small ones behind it.
 
 use std::collections::BTreeMap;
 
-use ffrtmp_policy_sdk::{Class, ClassId};
+use ffrtmp_policy_sdk::{Class, ClassId, Resources};
 
 /// Most classes at once: a round looks at each, so their number bounds its cost.
 pub const CLASSES_MAX: usize = 1024;
 /// Most distinct required labels: each is a bit of the worker's `tags`.
 pub const TAGS_MAX: usize = 64;
 
+/// CPU and memory, each as the exponent of the smallest power of two that holds it.
+type Size = (u32, u32);
+
+fn size_of(cost: &Resources) -> Size {
+    let exponent = |amount: u32| u32::BITS - amount.saturating_sub(1).leading_zeros();
+    (exponent(cost.cpu_millicores), exponent(cost.memory_mib))
+}
+
+/// The smallest amount of that exponent.
+fn least(exponent: u32) -> u32 {
+    if exponent == 0 {
+        0
+    } else {
+        (1 << (exponent - 1)) + 1
+    }
+}
+
 /// All classes and required labels seen so far.
 #[derive(Debug, Default)]
 pub struct Classes {
     classes: Vec<Class>,
-    by_needs: BTreeMap<(u32, u64, bool), ClassId>,
+    by_needs: BTreeMap<(u32, u64, bool, Size), ClassId>,
+    sizes: Vec<Size>,
     tags: Vec<(String, String)>,
 }
 
@@ -36,6 +56,7 @@ impl Classes {
         encoders: u32,
         gpu: bool,
         require: &BTreeMap<String, String>,
+        cost: &Resources,
     ) -> Result<(ClassId, bool), TooManyClasses> {
         let mut tags = 0u64;
         let mut new = Vec::new();
@@ -57,7 +78,8 @@ impl Classes {
             }
             tags |= 1 << bit;
         }
-        if let Some(id) = self.by_needs.get(&(encoders, tags, gpu)) {
+        let size = size_of(cost);
+        if let Some(id) = self.by_needs.get(&(encoders, tags, gpu, size)) {
             return Ok((*id, false));
         }
         if self.classes.len() >= CLASSES_MAX {
@@ -70,7 +92,8 @@ impl Classes {
             tags,
             gpu,
         });
-        self.by_needs.insert((encoders, tags, gpu), id);
+        self.by_needs.insert((encoders, tags, gpu, size), id);
+        self.sizes.push(size);
         let numbered = !new.is_empty();
         self.tags.extend(new);
         Ok((id, numbered))
@@ -79,6 +102,12 @@ impl Classes {
     /// The class of that number; it was handed out by [`Classes::of`].
     pub fn get(&self, id: ClassId) -> Class {
         self.classes[id as usize]
+    }
+
+    /// The least CPU (thousandths of a core) and memory (MiB) that a job of this class needs.
+    pub fn least_cost(&self, id: ClassId) -> (u32, u32) {
+        let (cpu, memory) = self.sizes[id as usize];
+        (least(cpu), least(memory))
     }
 
     /// The required labels a worker with these labels meets.

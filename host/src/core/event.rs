@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ffrtmp_api::{
-    ids::JobSeq,
+    ids::{Attempt, JobSeq},
     job::{JobSpec, JobState},
     protocol::{ToMaster, ToWorker},
     rest::{Node, SubmitItem},
@@ -109,7 +109,7 @@ pub enum Effect {
     /// Outward: end a session, after what was sent before.
     Close(SessionId),
     /// Outward: tell whoever watches this job that it changed, and where it stands now.
-    Changed(JobSeq, JobState),
+    Changed(Attempt, JobState),
     /// Inward, at once: ask the policy.
     Ask(Round),
 }

@@ -52,6 +52,14 @@ pub struct Job {
     pub excluded: Vec<WorkerId>,
     /// While publishing: workers that were asked to do the rename and could not.
     pub publish_tried: Vec<WorkerId>,
+    /// Whether it has an output to publish.
+    pub has_output: bool,
+    /// Whether any attempt's ffmpeg was ever spawned.
+    pub has_started: bool,
+    /// How long policies have held it in all, milliseconds.
+    pub held_ms: u64,
+    /// By which policy's rank it is queued; see `Rounds::epoch`.
+    pub rank_epoch: u32,
     /// Why it waits, as far as somebody said so: the policy that holds it, or the back-off after a failure.
     pub wait_reason: Option<Arc<str>>,
 }

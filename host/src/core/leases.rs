@@ -15,6 +15,7 @@ impl Core {
         while let Some(seq) = self.room.take_due(now.mono_ms) {
             if let Some(job) = self.jobs.get_mut(&seq) {
                 job.wait_reason = None;
+                self.rounds.not_held(seq);
                 job.place = self.room.push_unranked(seq);
             }
         }
@@ -34,20 +35,25 @@ impl Core {
         let expired: Vec<WorkerId> = self
             .workers
             .values()
-            .filter(|w| {
-                now.mono_ms >= w.lease_until_ms && (w.session.is_some() || !w.jobs.is_empty())
-            })
+            .filter(|w| !w.expired && now.mono_ms >= w.lease_until_ms)
             .map(|w| w.id)
             .collect();
-        for id in &expired {
-            if let Some(session) = self.workers.get(id).and_then(|w| w.session) {
+        for id in expired {
+            let Some(worker) = self.workers.get_mut(&id) else {
+                continue;
+            };
+            worker.expired = true;
+            if let Some(session) = worker.session {
                 // Connected but silent past its lease: it must introduce itself again before it is believed.
                 self.session_closed(session);
+                out.push(Effect::Close(session));
             }
-            self.lose_all(*id, "it was not heard for longer than its lease", now, out);
-        }
-        if !expired.is_empty() {
-            self.retry_publishing(now, out);
+            self.lose_all(id, "it was not heard for longer than its lease", now, out);
+            let publishing = self.workers.get(&id).map(|w| w.jobs.clone());
+            for seq in publishing.into_iter().flatten() {
+                self.stranded.insert(seq);
+                self.ask_another_to_publish(seq, out);
+            }
         }
         let forgotten: Vec<WorkerId> = self
             .workers

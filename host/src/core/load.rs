@@ -9,7 +9,7 @@ use ffrtmp_policy_sdk::WorkerId;
 use uuid::Uuid;
 
 use super::{
-    BTreeMap, Config, Core, Now, VecDeque,
+    BTreeMap, BTreeSet, Config, Core, Now, VecDeque,
     classes::Classes,
     job::{self, Job},
     queue::{Place, WaitingRoom},
@@ -43,6 +43,7 @@ impl Core {
                 .into_iter()
                 .map(|(key, seq, uuid)| (key, (seq, uuid)))
                 .collect(),
+            stranded: BTreeSet::new(),
             idempotency_ages: VecDeque::new(),
             next_lease_check_ms: now.mono_ms,
         };
@@ -86,7 +87,10 @@ impl Core {
         let (encoders, gpu) = Settings::resolve(&spec)
             .map(|s| job::needs_of(&s))
             .unwrap_or((0, false));
-        let class = match self.classes.of(encoders, gpu, &spec.require) {
+        let class = match self
+            .classes
+            .of(encoders, gpu, &spec.require, &job::cost_of(&spec))
+        {
             Ok((class, _)) => class,
             Err(error) => {
                 // The same limits held when it was accepted, so this is a store written by another version.
@@ -103,16 +107,18 @@ impl Core {
             *self.stats.pending_by_queue.entry(row.queue).or_default() += 1;
         }
         let active = row.status.state.is_active();
-        let worker = row
-            .status
-            .worker
-            .clone()
-            .map(|name| match self.names.get(&name) {
-                Some(id) => *id,
-                // A worker is recorded before it is given anything; should its row be gone all the same, its lease runs out.
-                None => self.load_worker(name, Uuid::nil(), now),
-            });
+        let worker =
+            row.status
+                .worker
+                .clone()
+                .filter(|_| active)
+                .map(|name| match self.names.get(&name) {
+                    Some(id) => *id,
+                    // A worker is recorded before it is given anything; should its row be gone all the same, its lease runs out.
+                    None => self.load_worker(name, Uuid::nil(), now),
+                });
         let gpu = row.status.placement.as_ref().and_then(|p| p.gpu);
+        let has_started = row.status.started_ms.is_some();
         let place = if active {
             Place::Elsewhere
         } else {
@@ -136,10 +142,14 @@ impl Core {
                 on: None,
                 excluded: Vec::new(),
                 publish_tried: Vec::new(),
+                has_output: spec.output.is_some(),
+                has_started,
+                held_ms: 0,
+                rank_epoch: 0,
                 wait_reason: None,
             },
         );
-        if let (true, Some(worker)) = (active, worker) {
+        if let Some(worker) = worker {
             self.take_capacity(seq, worker, gpu);
         }
     }

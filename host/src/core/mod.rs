@@ -29,7 +29,7 @@ mod submit;
 pub mod transition;
 mod workers;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ffrtmp_api::{ids::JobSeq, job::JobState, protocol::ToWorker};
 use ffrtmp_policy_sdk::{Change, Cluster, WorkerId};
@@ -110,6 +110,8 @@ pub struct Core {
     stats: Stats,
     last_seq: u64,
     last_worker: WorkerId,
+    /// Jobs that are publishing and whose worker is away past its lease: any other that sees the path may finish them.
+    stranded: BTreeSet<JobSeq>,
     idempotency: BTreeMap<String, (JobSeq, Uuid)>,
     /// The keys above by the monotonic time they came, so that they can be forgotten.
     idempotency_ages: VecDeque<(u64, String)>,
@@ -133,7 +135,7 @@ impl Core {
         [
             self.room.next_due_ms(),
             self.lease_deadline_ms(),
-            self.rounds.stuck_deadline_ms(&self.config),
+            self.rounds.deadline_ms(&self.config),
         ]
         .into_iter()
         .flatten()
@@ -207,13 +209,19 @@ impl Core {
                 ))
                 .and_modify(|n| *n += 1)
                 .or_insert(1);
-            if let Some(started_ms) = job.status.started_ms {
+            if let Some(started_ms) = job.status.started_ms.filter(|_| from.is_active()) {
                 self.stats
                     .ran((now.wall_ms - started_ms).max(0) as f64 / 1e3);
             }
         }
+        if !to.is_active() {
+            job.status.pause_requested = false;
+        }
         if to == JobState::Pending {
             job.pending_since_ms = now.mono_ms;
+        }
+        if from == JobState::Publishing {
+            self.stranded.remove(&seq);
         }
         self.stats.moved(Some(from), to, job.queue, job.priority);
         out.push(Effect::Persist(Record::JobEvent(JobEvent {
@@ -240,7 +248,7 @@ impl Core {
             seq,
             status: Box::new(job.status.clone()),
         }));
-        out.push(Effect::Changed(seq, job.status.state));
+        out.push(Effect::Changed(job.attempt(), job.status.state));
     }
 
     /// Takes a pending job out of wherever it waits.
@@ -249,6 +257,7 @@ impl Core {
             self.room.remove(seq, job.class, job.place);
             job.place = Place::Elsewhere;
             job.wait_reason = None;
+            self.rounds.not_held(seq);
         }
     }
 

@@ -5,12 +5,16 @@
 
 use ffrtmp_api::{
     ids::{Attempt, JobSeq},
-    job::JobState,
+    job::{FailureReason, JobSpec, JobState},
+    limits::PATH_BYTES_MAX,
     protocol::{MediaResult, ToWorker},
 };
 use ffrtmp_policy_sdk::WorkerId;
 
 use super::{Core, Effect, Now, record::Publishing};
+
+/// Most other workers asked to complete one rename: they either share the storage or they do not.
+const ASKED_MAX: usize = 8;
 
 impl Core {
     #[allow(clippy::too_many_arguments)] // one frame's fields
@@ -37,22 +41,34 @@ impl Core {
                 self.send(worker, ToWorker::Cancel { attempt }, out);
             }
             JobState::Running => {
-                job.status.publishing = Some(Publishing {
+                // The job ran, so its spec parses; one that has no output completes without publishing.
+                let spec = serde_json::from_str::<JobSpec>(&job.spec).unwrap_or_default();
+                let Some(output) = spec.output.filter(|_| temp.len() <= PATH_BYTES_MAX) else {
+                    let message =
+                        "its worker reported a file to publish that the job did not ask for";
+                    self.failed(
+                        attempt.job,
+                        FailureReason::PlatformError,
+                        message.into(),
+                        now,
+                        out,
+                    );
+                    return self.send(worker, ToWorker::Revoke { attempt }, out);
+                };
+                job.status.publishing = Some(Box::new(Publishing {
                     temp,
+                    output,
+                    overwrite: spec.overwrite,
                     bytes,
+                    asked: Vec::new(),
                     result,
-                });
+                }));
                 job.publish_tried.clear();
-                self.transition(
-                    attempt.job,
-                    JobState::Publishing,
-                    format!(
-                        "attempt {} encoded {bytes} bytes and is the one to publish",
-                        attempt.no
-                    ),
-                    now,
-                    out,
+                let detail = format!(
+                    "attempt {} encoded {bytes} bytes and is the one to publish",
+                    attempt.no
                 );
+                self.transition(attempt.job, JobState::Publishing, detail, now, out);
                 self.order_publish(attempt.job, worker, out);
             }
             JobState::Publishing => self.order_publish(attempt.job, worker, out),
@@ -62,66 +78,104 @@ impl Core {
 
     /// Orders `worker` to do the one rename that was chosen.
     pub(super) fn order_publish(&mut self, seq: JobSeq, worker: WorkerId, out: &mut Vec<Effect>) {
-        let Some(job) = self.jobs.get_mut(&seq) else {
+        let Some(job) = self.jobs.get(&seq) else {
             return;
         };
-        let Some(publishing) = job.status.publishing.clone() else {
+        let Some(publishing) = &job.status.publishing else {
             return;
         };
-        // A spec that was accepted parses; a job without an output never comes to publishing.
-        let Ok(spec) = serde_json::from_str::<ffrtmp_api::job::JobSpec>(&job.spec) else {
-            return;
-        };
-        let Some(output) = spec.output else { return };
-        let attempt = job.attempt();
-        if !job.publish_tried.contains(&worker) {
-            job.publish_tried.push(worker);
-        }
         let frame = ToWorker::Publish {
-            attempt,
-            temp: publishing.temp,
-            output,
+            attempt: job.attempt(),
+            temp: publishing.temp.clone(),
+            output: publishing.output.clone(),
             bytes: publishing.bytes,
-            overwrite: spec.overwrite,
+            overwrite: publishing.overwrite,
         };
         self.send(worker, frame, out);
     }
 
-    /// Asks other workers to complete renames whose own worker is away: any that sees the path can.
-    pub(super) fn retry_publishing(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let stranded: Vec<JobSeq> = self
+    /// Orders one more connected worker to complete a rename whose own worker is away. That it was asked is recorded
+    /// first: from then on the file may be moved at any time, until that worker says that it was not.
+    pub(super) fn ask_another_to_publish(&mut self, seq: JobSeq, out: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get_mut(&seq) else {
+            return;
+        };
+        let Some(publishing) = &mut job.status.publishing else {
+            return;
+        };
+        if job.publish_tried.len() >= ASKED_MAX {
+            return;
+        }
+        let tried = &job.publish_tried;
+        let Some(other) = self
             .workers
             .values()
-            .filter(|w| w.session.is_none() && now.mono_ms >= w.lease_until_ms)
-            .flat_map(|w| w.jobs.iter().copied())
-            .filter(|seq| {
-                self.jobs
-                    .get(seq)
-                    .is_some_and(|job| job.status.state == JobState::Publishing)
-            })
-            .collect();
-        for seq in stranded {
-            let tried = self
-                .jobs
-                .get(&seq)
-                .map(|job| job.publish_tried.clone())
-                .unwrap_or_default();
-            let next = self
-                .workers
-                .values()
-                .find(|w| w.session.is_some() && !tried.contains(&w.id))
-                .map(|w| w.id);
-            if let Some(worker) = next {
-                self.order_publish(seq, worker, out);
-            }
-        }
+            .find(|w| w.session.is_some() && !tried.contains(&w.id))
+        else {
+            return;
+        };
+        job.publish_tried.push(other.id);
+        publishing.asked.push(other.name.clone());
+        let worker = other.id;
+        self.persist_status(seq, out);
+        self.order_publish(seq, worker, out);
     }
 
+    /// A worker other than the job's own answers an order to publish. Says whether it had been asked.
+    pub(super) fn other_answered_publish(
+        &mut self,
+        worker: WorkerId,
+        attempt: Attempt,
+        published: bool,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let seq = attempt.job;
+        if !self.was_asked_to_publish(worker, attempt) {
+            return false;
+        }
+        if published {
+            self.completed(seq, None, now, out);
+            return true;
+        }
+        let name = self.worker_name(worker).map(str::to_owned);
+        let Some(job) = self.jobs.get_mut(&seq) else {
+            return true;
+        };
+        if let Some(publishing) = &mut job.status.publishing {
+            publishing
+                .asked
+                .retain(|asked| Some(asked) != name.as_ref());
+        }
+        let owner = job.on.map(|on| on.worker);
+        self.persist_status(seq, out);
+        if self.stranded.contains(&seq) {
+            self.ask_another_to_publish(seq, out);
+        } else if let Some(owner) = owner {
+            self.order_publish(seq, owner, out); // it is back, and may have answered while this one was still out
+        }
+        true
+    }
+
+    /// Whether another worker was ordered to publish this attempt and has not answered.
     pub(super) fn was_asked_to_publish(&self, worker: WorkerId, attempt: Attempt) -> bool {
+        let name = self.worker_name(worker);
         self.jobs.get(&attempt.job).is_some_and(|job| {
             job.attempt() == attempt
-                && job.status.state == JobState::Publishing
-                && job.publish_tried.contains(&worker)
+                && job.status.publishing.as_ref().is_some_and(|publishing| {
+                    publishing
+                        .asked
+                        .iter()
+                        .any(|asked| Some(asked.as_str()) == name)
+                })
         })
+    }
+
+    /// Whether any worker other than the job's own may still move the file.
+    pub(super) fn others_may_publish(&self, seq: JobSeq) -> bool {
+        self.jobs
+            .get(&seq)
+            .and_then(|job| job.status.publishing.as_ref())
+            .is_some_and(|publishing| !publishing.asked.is_empty())
     }
 }

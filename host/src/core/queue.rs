@@ -21,6 +21,7 @@ pub struct WaitingRoom {
     queues: BTreeMap<(ClassId, GroupId), Heap>,
     groups: BTreeMap<GroupId, usize>,
     delayed: BTreeSet<(u64, JobSeq)>,
+    parked: BTreeSet<JobSeq>,
     queued: usize,
 }
 
@@ -38,6 +39,8 @@ pub enum Place {
         /// As given by the policy.
         rank: i64,
     },
+    /// Out of line until a worker introduces itself: it needs more than any connected one has in all.
+    Parked,
     /// Not before this monotonic time, in milliseconds.
     Delayed {
         /// When.
@@ -88,6 +91,17 @@ impl WaitingRoom {
         Place::Delayed { until_ms }
     }
 
+    /// Takes a job out of line that no worker could hold, so that it does not stand before those that could run.
+    pub fn park(&mut self, seq: JobSeq) -> Place {
+        self.parked.insert(seq);
+        Place::Parked
+    }
+
+    /// Takes all parked jobs.
+    pub fn take_parked(&mut self) -> BTreeSet<JobSeq> {
+        std::mem::take(&mut self.parked)
+    }
+
     /// Takes a job out of its place.
     pub fn remove(&mut self, seq: JobSeq, class: ClassId, place: Place) {
         match place {
@@ -109,6 +123,9 @@ impl WaitingRoom {
                         }
                     }
                 }
+            }
+            Place::Parked => {
+                self.parked.remove(&seq);
             }
             Place::Delayed { until_ms } => {
                 self.delayed.remove(&(until_ms, seq));

@@ -71,7 +71,7 @@ pub struct JobRow {
     pub status: JobStatus,
 }
 
-/// The changeable half of a job.
+/// The changeable half of a job. What most jobs in the queue do not have is boxed: a million of them are kept in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobStatus {
     /// Where it stands.
@@ -87,15 +87,19 @@ pub struct JobStatus {
     /// The worker of the latest attempt.
     pub worker: Option<String>,
     /// Who placed the latest attempt and why.
-    pub placement: Option<Placement>,
+    pub placement: Option<Box<Placement>>,
     /// The file that is being moved into place.
-    pub publishing: Option<Publishing>,
+    pub publishing: Option<Box<Publishing>>,
     /// Why the latest attempt failed.
     pub failure: Option<Failure>,
     /// What was measured.
-    pub result: Option<MediaResult>,
+    pub result: Option<Box<MediaResult>>,
     /// Whether a cancel was asked for.
     pub cancel_requested: bool,
+    /// Whether it is to be paused, as the user last said.
+    pub pause_requested: bool,
+    /// Whether the latest attempt was given up with its worker, and so may be taken back if that worker returns in time.
+    pub lost: bool,
 }
 
 impl Default for JobStatus {
@@ -112,6 +116,8 @@ impl Default for JobStatus {
             failure: None,
             result: None,
             cancel_requested: false,
+            pause_requested: false,
+            lost: false,
         }
     }
 }
@@ -121,8 +127,16 @@ impl Default for JobStatus {
 pub struct Publishing {
     /// The finished temporary file.
     pub temp: String,
+    /// Where it goes.
+    pub output: String,
+    /// Whether an existing output may be replaced.
+    pub overwrite: bool,
     /// Its size.
     pub bytes: u64,
+    /// Workers other than its own that were ordered to move it and have not answered. While there is one, the file may be
+    /// moved at any time.
+    #[serde(default)]
+    pub asked: Vec<String>,
     /// What was measured of it.
     pub result: MediaResult,
 }

@@ -19,6 +19,8 @@ use super::{
 
 /// Most slots a worker may have: above what the largest machines can use, and small enough to bound a session's work.
 const SLOTS_MAX: u32 = 4_096;
+/// Most GPUs in one worker.
+const GPUS_MAX: usize = 64;
 /// Load changes smaller than this are not passed to the policy, in thousandths.
 const LOAD_STEP_PERMILLE: u32 = 20;
 
@@ -34,8 +36,12 @@ impl Core {
             return self.hello(session, hello, now, out);
         }
         let Some(id) = self.sessions.get(&session).copied() else {
-            // Its hello was refused, its session was replaced, or its lease ran out while it was silent.
-            return out.push(Effect::Send(session, ToWorker::Resync));
+            // Its hello was refused, its session was replaced, or this core is younger than the session. Only a heartbeat
+            // is answered, so that a burst of frames does not become a burst of hellos.
+            if matches!(frame, ToMaster::Heartbeat(_)) {
+                out.push(Effect::Send(session, ToWorker::Resync));
+            }
+            return;
         };
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.heard_ms = Some(now.mono_ms);
@@ -96,7 +102,9 @@ impl Core {
             seen_ms: now.wall_ms,
         };
         self.sessions.insert(session, id);
+        let mut same_session = false;
         if let Some(worker) = self.workers.get_mut(&id) {
+            same_session = worker.session == Some(session);
             if let Some(old) = worker
                 .session
                 .replace(session)
@@ -119,8 +127,11 @@ impl Core {
             },
         ));
         self.announce(id);
-        self.reconcile(id, &attempts, now, out);
-        self.retry_publishing(now, out);
+        self.unpark();
+        self.reconcile(id, &attempts, same_session, now, out);
+        for seq in self.stranded.clone() {
+            self.ask_another_to_publish(seq, out);
+        }
         self.recount(id);
         self.rounds.wake();
     }
@@ -166,6 +177,9 @@ impl Core {
                 ),
                 false,
             ));
+        }
+        if let Some(message) = oversized(hello) {
+            return Err((message, false));
         }
         let Some(id) = self.names.get(name).copied() else {
             self.last_worker += 1;
@@ -219,6 +233,7 @@ impl Core {
         &mut self,
         id: WorkerId,
         attempts: &BTreeMap<JobSeq, LiveAttempt>,
+        same_session: bool,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
@@ -235,21 +250,14 @@ impl Core {
             let listed = attempts.get(&seq).filter(|live| live.attempt == attempt);
             match (job.status.state, listed) {
                 // The worker may have restarted since; the file is found by its path either way.
-                (JobState::Publishing, _) => self.order_publish(seq, id, out),
-                (_, None) => self.attempt_lost(seq, "its worker came back without it", now, out),
-                (_, Some(live)) => {
-                    if live.started {
-                        self.attempt_started(id, attempt, now, out);
-                        self.attempt_paused(id, attempt, live.paused, now, out);
-                    }
-                    if self
-                        .jobs
-                        .get(&seq)
-                        .is_some_and(|job| job.status.cancel_requested)
-                    {
-                        self.send(id, ToWorker::Cancel { attempt }, out);
-                    }
+                (JobState::Publishing, _) => {
+                    self.stranded.remove(&seq);
+                    self.order_publish(seq, id, out);
                 }
+                // Said before the assignment reached it: on an unbroken session that one is still on its way.
+                (JobState::Assigned, None) if same_session => {}
+                (_, None) => self.attempt_lost(seq, "its worker came back without it", now, out),
+                (_, Some(live)) => self.confirm(id, live, now, out),
             }
         }
         for (seq, live) in attempts {
@@ -262,15 +270,31 @@ impl Core {
             {
                 continue;
             }
-            if !self.readopt(*seq, live, id, now, out) {
-                self.send(
-                    id,
-                    ToWorker::Revoke {
-                        attempt: live.attempt,
-                    },
-                    out,
-                );
+            if self.was_asked_to_publish(id, live.attempt) {
+                self.order_publish(*seq, id, out);
+            } else if !self.readopt(*seq, live, id, now, out) {
+                let attempt = live.attempt;
+                self.send(id, ToWorker::Revoke { attempt }, out);
             }
+        }
+    }
+
+    /// A worker still holds what it is believed to hold: what frames may have been lost with its last session?
+    fn confirm(&mut self, id: WorkerId, live: &LiveAttempt, now: Now, out: &mut Vec<Effect>) {
+        let attempt = live.attempt;
+        if live.started {
+            self.attempt_started(id, attempt, now, out);
+            self.attempt_paused(id, attempt, live.paused, now, out);
+        }
+        let Some(job) = self.jobs.get(&attempt.job) else {
+            return;
+        };
+        out.push(Effect::Changed(attempt, job.status.state));
+        if job.status.cancel_requested {
+            self.send(id, ToWorker::Cancel { attempt }, out);
+        } else if job.status.pause_requested != live.paused {
+            let paused = job.status.pause_requested;
+            self.send(id, ToWorker::Pause { attempt, paused }, out);
         }
     }
 
@@ -392,4 +416,31 @@ impl Core {
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         nodes
     }
+}
+
+/// What in a hello is beyond every sensible bound, if anything is.
+fn oversized(hello: &Hello) -> Option<String> {
+    let label =
+        |(key, value): (&String, &String)| key.len().max(value.len()) > limits::NAME_BYTES_MAX;
+    let (gpus, labels) = (&hello.capabilities.gpus, &hello.labels);
+    if gpus.len() > GPUS_MAX {
+        return Some(format!(
+            "the worker reports {} GPUs; at most {GPUS_MAX} are accepted",
+            gpus.len()
+        ));
+    }
+    if labels.len() > limits::LABELS_MAX || labels.iter().any(label) {
+        return Some(format!(
+            "the worker has too many labels or too long ones; at most {} of {} bytes are accepted",
+            limits::LABELS_MAX,
+            limits::NAME_BYTES_MAX
+        ));
+    }
+    if hello.attempts.len() > SLOTS_MAX as usize {
+        return Some(format!(
+            "the worker reports {} attempts; at most {SLOTS_MAX} are accepted",
+            hello.attempts.len()
+        ));
+    }
+    None
 }

@@ -288,6 +288,11 @@ impl Sim {
                     output: self.rng.bool().then(|| format!("/out/{n:x}.mp4")),
                     gpu: self.rng.u32(..4) == 0,
                     retries: Some(self.rng.u32(..4)),
+                    // Some fit only the first worker, and only when it is nearly empty.
+                    cpu_millicores: self
+                        .rng
+                        .choice([None, None, Some(4_000), Some(8_000)])
+                        .flatten(),
                     idempotency_key: self.rng.bool().then(|| format!("k{}", self.rng.u32(..200))),
                     priority: self
                         .rng
@@ -346,7 +351,11 @@ impl Sim {
             software: "sim".into(),
             capabilities: Capabilities {
                 slots: worker.slots,
-                cpu_millicores: 8_000,
+                cpu_millicores: if worker.name == "w0" {
+                    8_000
+                } else {
+                    2_000 + 1_000 * worker.slots
+                },
                 memory_mib: 8_000,
                 encoders,
                 gpus,
@@ -425,11 +434,13 @@ impl Sim {
                         message: "gone".into(),
                     }
                 };
-                let own = self.workers[w].attempts.get_mut(&attempt);
-                if let Some(own) = own {
-                    own.stage = Stage::Over;
-                    own.outcome = Some(outcome.clone());
-                }
+                // Also one it did not run: it holds the answer until that is acknowledged.
+                let done = SimAttempt {
+                    stage: Stage::Over,
+                    output: None,
+                    outcome: Some(outcome.clone()),
+                };
+                self.workers[w].attempts.insert(attempt, done);
                 self.workers[w].to_master.push_back(ToMaster::Outcome {
                     attempt,
                     outcome,

@@ -40,16 +40,20 @@ impl Core {
             });
         }
         let (encoders, gpu) = job::needs_of(&new.settings);
-        let (class, numbered) = match self.classes.of(encoders, gpu, &new.spec.require) {
-            Ok(class) => class,
-            Err(error) => {
-                return SubmitItem::Refused(ErrorDetail {
-                    code: "bad_field".into(),
-                    message: error.to_string(),
-                    field: Some("require".into()),
-                });
-            }
-        };
+        let (class, numbered) =
+            match self
+                .classes
+                .of(encoders, gpu, &new.spec.require, &job::cost_of(&new.spec))
+            {
+                Ok(class) => class,
+                Err(error) => {
+                    return SubmitItem::Refused(ErrorDetail {
+                        code: "bad_field".into(),
+                        message: error.to_string(),
+                        field: Some("require".into()),
+                    });
+                }
+            };
         if numbered {
             self.renumber_tags();
         }
@@ -101,6 +105,10 @@ impl Core {
                 on: None,
                 excluded: Vec::new(),
                 publish_tried: Vec::new(),
+                has_output: new.spec.output.is_some(),
+                has_started: false,
+                held_ms: 0,
+                rank_epoch: 0,
                 wait_reason: None,
             },
         );
@@ -169,16 +177,21 @@ impl Core {
         paused: bool,
         out: &mut Vec<Effect>,
     ) -> Result<(), ControlError> {
-        let job = self.jobs.get(&seq).ok_or(ControlError::NotLive)?;
+        let job = self.jobs.get_mut(&seq).ok_or(ControlError::NotLive)?;
         match (job.status.state, paused) {
-            (JobState::Running, true) | (JobState::Paused, false) => {
+            (JobState::Running | JobState::Paused, _) => {
                 let attempt = job.attempt();
-                if let Some(on) = job.on {
-                    self.send(on.worker, ToWorker::Pause { attempt, paused }, out);
+                let worker = job.on.map(|on| on.worker);
+                if job.status.pause_requested != paused {
+                    job.status.pause_requested = paused;
+                    self.persist_status(seq, out);
+                }
+                // A worker that is away is told when it says hello again.
+                if let Some(worker) = worker {
+                    self.send(worker, ToWorker::Pause { attempt, paused }, out);
                 }
                 Ok(())
             }
-            (JobState::Paused, true) | (JobState::Running, false) => Ok(()),
             (state, true) => Err(ControlError::WrongState {
                 state,
                 verb: "pause",

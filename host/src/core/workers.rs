@@ -27,6 +27,8 @@ pub struct Worker {
     pub session: Option<SessionId>,
     /// When what it holds is given up, unless it is heard before; monotonic milliseconds.
     pub lease_until_ms: u64,
+    /// Whether its lease ran out and what it held was given up.
+    pub expired: bool,
     /// When it was last heard, monotonic; none since the master started.
     pub heard_ms: Option<u64>,
     /// Whether it is shutting down.
@@ -56,6 +58,7 @@ impl Worker {
             install_id,
             session: None,
             lease_until_ms,
+            expired: false,
             heard_ms: None,
             draining: false,
             jobs: BTreeSet::new(),
@@ -76,6 +79,7 @@ impl Worker {
         self.software = hello.software;
         self.metrics_address = hello.metrics_address;
         self.draining = false;
+        self.expired = false;
     }
 
     /// Whether it takes new work.

@@ -26,6 +26,9 @@ use crate::{
     store::{JobFilter, Reader, StoreError},
 };
 
+/// Jobs of one list whose waiting is explained: each costs the core a look at the workers.
+const EXPLAINED_MAX: usize = 100;
+
 /// Takes one job. Answers when it is durable.
 pub async fn submit(
     State(app): State<Arc<App>>,
@@ -267,6 +270,7 @@ pub async fn describe(app: &Arc<App>, rows: Vec<JobRow>) -> Result<Vec<Job>, Api
         .iter()
         .filter(|row| row.status.state == JobState::Pending)
         .map(|row| row.seq)
+        .take(EXPLAINED_MAX)
         .collect();
     let mut waiting: HashMap<JobSeq, String> = HashMap::new();
     // While the store is read-only nobody knows; the rest is shown all the same.
@@ -297,11 +301,11 @@ pub async fn describe(app: &Arc<App>, rows: Vec<JobRow>) -> Result<Vec<Job>, Api
                 started_at_ms: status.started_ms,
                 finished_at_ms: status.finished_ms,
                 node: status.worker,
-                placement: status.placement,
+                placement: status.placement.map(|placement| *placement),
                 waiting: waiting.remove(&row.seq),
                 cancel_requested: status.cancel_requested,
                 failure: status.failure,
-                result: status.result,
+                result: status.result.map(|result| *result),
                 progress: app
                     .live
                     .progress_of(row.seq, status.attempt)

@@ -8,7 +8,7 @@ mod nodes;
 mod session;
 mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -40,6 +40,8 @@ pub struct App {
     pub policies: Arc<PolicyHost>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// How long a worker's session may be silent before it is closed.
+    pub silence_max: Duration,
     /// The token every caller must show, if there is one.
     pub token: Option<Token>,
 }

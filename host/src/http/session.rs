@@ -1,6 +1,6 @@
 //! `/v1/worker/session`: a worker's WebSocket. Frames in become events, frames from the outbox go out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{
@@ -33,7 +33,12 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
     let mut sending = tokio::spawn(send(sink, frames));
     loop {
         let message = tokio::select! {
-            message = stream.next() => message,
+            // A worker says something at least every heartbeat. One that is silent for a whole lease is gone, whatever its
+            // connection looks like (no power, no route): its socket must not stay for ever.
+            message = tokio::time::timeout(app.silence_max, stream.next()) => match message {
+                Ok(message) => message,
+                Err(_) => break,
+            },
             // The core ended the session, or the worker cannot be written to.
             _ = &mut sending => break,
         };
@@ -48,9 +53,9 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
         };
         match serde_json::from_str::<ToMaster>(&text) {
             Ok(frame) => receive(&app, session, frame),
+            // A newer worker may say more than this version knows. Closing the session would only make it say it again.
             Err(error) => {
-                tracing::warn!(session = session.0, %error, "a worker sent a frame this version does not understand; the session is closed");
-                break;
+                tracing::warn!(session = session.0, %error, "a worker sent a frame this version does not understand; it is ignored");
             }
         }
     }
@@ -77,6 +82,9 @@ fn receive(app: &App, session: SessionId, frame: ToMaster) {
     }
 }
 
+/// How long one frame may take to be written before the worker counts as gone.
+const SEND_MAX: Duration = Duration::from_secs(30);
+
 async fn send(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<ToWorker>) {
     while let Some(frame) = frames.recv().await {
         let text = match serde_json::to_string(&frame) {
@@ -86,7 +94,8 @@ async fn send(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receive
                 break;
             }
         };
-        if sink.send(Message::Text(text.into())).await.is_err() {
+        let sent = tokio::time::timeout(SEND_MAX, sink.send(Message::Text(text.into()))).await;
+        if !matches!(sent, Ok(Ok(()))) {
             return;
         }
     }

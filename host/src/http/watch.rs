@@ -11,7 +11,7 @@ use axum::{
 };
 use ffrtmp_api::ids::JobRef;
 use futures_util::{Stream, stream};
-use tokio::{sync::broadcast::error::RecvError, time::Instant};
+use tokio::time::Instant;
 
 use super::{App, error::ApiError, jobs};
 
@@ -24,9 +24,9 @@ pub async fn watch(
     Path(job): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let job: JobRef = job.parse()?;
-    // Subscribed before the first look, so that no change falls between.
-    let changes = app.shell.outbox().changes();
     let seq = jobs::find(&app, job).await?.seq;
+    // Subscribed before the first look that is shown, so that no change falls between.
+    let changes = app.shell.outbox().watch(seq);
     let start = Watch {
         app,
         seq: JobRef::Seq(seq),
@@ -44,7 +44,7 @@ pub async fn watch(
 struct Watch {
     app: Arc<App>,
     seq: JobRef,
-    changes: tokio::sync::broadcast::Receiver<ffrtmp_api::ids::JobSeq>,
+    changes: tokio::sync::watch::Receiver<()>,
     last: Option<Instant>,
     ended: bool,
 }
@@ -55,27 +55,16 @@ impl Watch {
             return None;
         }
         if let Some(last) = self.last {
-            self.changed().await?;
+            // An error means that the master stops.
+            self.changes.changed().await.ok()?;
             tokio::time::sleep_until(last + INTERVAL).await;
         }
         self.last = Some(Instant::now());
         // Changes up to here are in what is read now.
-        while self.changes.try_recv().is_ok() {}
+        self.changes.mark_unchanged();
         let row = jobs::find(&self.app, self.seq).await.ok()?;
         let job = jobs::describe(&self.app, vec![row]).await.ok()?.pop()?;
         self.ended = job.state.is_terminal();
         Event::default().json_data(job).ok()
-    }
-
-    /// Waits until the job may have changed.
-    async fn changed(&mut self) -> Option<()> {
-        loop {
-            match self.changes.recv().await {
-                Ok(seq) if JobRef::Seq(seq) == self.seq => return Some(()),
-                Ok(_) => {}
-                Err(RecvError::Lagged(_)) => return Some(()),
-                Err(RecvError::Closed) => return None,
-            }
-        }
     }
 }

@@ -19,7 +19,7 @@ pub const IDEMPOTENCY_MS: i64 = 24 * 3_600_000;
 
 /// The columns of a job, in the order [`job`] reads them.
 pub const JOB_COLUMNS: &str = "seq, uuid, spec, queue, priority, submitted_ms, idempotency_key, state, attempt, failures, \
-     started_ms, finished_ms, worker, placement, publishing, failure_reason, failure_message, result, cancel_requested";
+     started_ms, finished_ms, worker, placement, publishing, failure_reason, failure_message, result, cancel_requested, pause_requested, lost";
 
 /// Applies one record within the open transaction.
 pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::Error> {
@@ -28,8 +28,8 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
             let status = &row.status;
             connection
                 .prepare_cached(
-                    "INSERT INTO jobs (seq, uuid, spec, queue, priority, submitted_ms, idempotency_key, state, attempt, failures, cancel_requested) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                    "INSERT INTO jobs (seq, uuid, spec, queue, priority, submitted_ms, idempotency_key, state, attempt, failures, cancel_requested, pause_requested, lost) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 )?
                 .execute(params![
                     row.seq.0 as i64,
@@ -43,13 +43,15 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
                     status.attempt.0,
                     status.failures,
                     status.cancel_requested,
+                    status.pause_requested,
+                    status.lost,
                 ])?;
         }
         Record::JobChanged { seq, status } => {
             connection
                 .prepare_cached(
                     "UPDATE jobs SET state = ?2, attempt = ?3, failures = ?4, started_ms = ?5, finished_ms = ?6, worker = ?7, \
-                     placement = ?8, publishing = ?9, failure_reason = ?10, failure_message = ?11, result = ?12, cancel_requested = ?13 \
+                     placement = ?8, publishing = ?9, failure_reason = ?10, failure_message = ?11, result = ?12, cancel_requested = ?13, pause_requested = ?14, lost = ?15 \
                      WHERE seq = ?1",
                 )?
                 .execute(params![
@@ -66,6 +68,8 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
                     status.failure.as_ref().map(|f| &f.message),
                     to_json(&status.result),
                     status.cancel_requested,
+                    status.pause_requested,
+                    status.lost,
                 ])?;
         }
         Record::JobEvent(event) => {
@@ -208,6 +212,8 @@ pub fn job(row: &Row<'_>) -> Result<JobRow, StoreError> {
             failure,
             result: from_json(row, 17)?,
             cancel_requested: row.get(18)?,
+            pause_requested: row.get(19)?,
+            lost: row.get(20)?,
         },
     })
 }

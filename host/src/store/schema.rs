@@ -28,9 +28,12 @@ const MIGRATIONS: [&str; 1] = [
         failure_reason TEXT,
         failure_message TEXT,
         result TEXT,
-        cancel_requested INTEGER NOT NULL
+        cancel_requested INTEGER NOT NULL,
+        pause_requested INTEGER NOT NULL,
+        lost INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX jobs_by_state ON jobs (state, seq);
+    CREATE INDEX jobs_by_key ON jobs (submitted_ms) WHERE idempotency_key IS NOT NULL;
     CREATE TABLE job_events (
         id INTEGER PRIMARY KEY,
         seq INTEGER NOT NULL,

@@ -31,8 +31,8 @@ const PAGES_MAX: u32 = 4;
 const HOLD_MAX_MS: i64 = 24 * 3_600_000;
 /// Longest hold of a job in the live lane, milliseconds: somebody is watching.
 const HOLD_LIVE_MAX_MS: i64 = 10_000;
-/// Assignments in one frame: with two paths of 4 KiB each in every one, still below the frame limit.
-const ASSIGNMENTS_PER_FRAME: usize = 64;
+/// Assignments in one frame: with two paths of 4 KiB in each, and every byte of them escaped, still below the frame limit.
+const ASSIGNMENTS_PER_FRAME: usize = 16;
 
 impl Core {
     pub(super) fn apply_answer(
@@ -83,8 +83,12 @@ impl Core {
             self.hold(&plan, hold, policy, now);
         }
         let before = plan.skipped.len();
-        plan.skipped
-            .extend(answer.skips.iter().filter_map(|id| plan.offered.get(id)));
+        plan.skipped.extend(
+            answer
+                .skips
+                .iter()
+                .filter_map(|id| Some(plan.offered.get(id)?.0)),
+        );
         if plan.skipped.len() > before && plan.page < PAGES_MAX {
             let next = self.plan(std::mem::take(&mut plan.skipped), now);
             if !next.offered.is_empty() {
@@ -113,7 +117,7 @@ impl Core {
 
     /// Whether a placement holds against the truth of this moment; with the job and the GPU it will use.
     fn check(&self, plan: &Plan, placement: &Placement) -> Result<(JobSeq, Option<u32>), Refusal> {
-        let seq = *plan
+        let (seq, index) = *plan
             .offered
             .get(&placement.job)
             .ok_or(Refusal::UnknownJob)?;
@@ -133,8 +137,10 @@ impl Core {
         if !meets(worker, &class) {
             return Err(Refusal::RequirementNotMet);
         }
-        let candidate = plan.ask.candidates.iter().find(|c| c.job == placement.job);
-        if candidate.is_some_and(|c| c.excluded.contains(&placement.worker)) {
+        if plan.ask.candidates[index]
+            .excluded
+            .contains(&placement.worker)
+        {
             return Err(Refusal::Excluded);
         }
         let without_gpu = Class {
@@ -199,7 +205,8 @@ impl Core {
             gpu,
             round,
         };
-        job.status.placement = Some(note);
+        job.status.placement = Some(Box::new(note));
+        job.status.lost = false;
         let (attempt, job_uuid) = (job.attempt(), job.uuid);
         let detail = format!(
             "placed on {name} by {} {}: {reason}",
@@ -238,7 +245,7 @@ impl Core {
     }
 
     fn hold(&mut self, plan: &Plan, hold: &Hold, policy: &PolicyTag, now: Now) {
-        let Some(seq) = plan.offered.get(&hold.job).copied() else {
+        let Some((seq, _)) = plan.offered.get(&hold.job).copied() else {
             return;
         };
         let Some(job) = self
@@ -253,16 +260,19 @@ impl Core {
         } else {
             HOLD_MAX_MS
         };
-        let delay_ms = hold.until_ms.saturating_sub(now.wall_ms).clamp(0, max_ms);
+        // The cap is for all holds of a job together: one that is held again and again is held once, as far as it can tell.
+        let left_ms = max_ms.saturating_sub_unsigned(job.held_ms).max(0);
+        let delay_ms = hold.until_ms.saturating_sub(now.wall_ms).clamp(0, left_ms) as u64;
         if delay_ms == 0 {
             return;
         }
         self.leave_room(seq);
+        let reason = format!("held by {}: {}", policy.name, policy.reason(hold.reason, 0));
+        self.delay(seq, now.mono_ms + delay_ms, reason.into());
+        self.rounds.held.insert(seq);
+        self.stats.holds += 1;
         if let Some(job) = self.jobs.get_mut(&seq) {
-            job.place = self.room.delay(seq, now.mono_ms + delay_ms as u64);
-            job.wait_reason =
-                Some(format!("held by {}: {}", policy.name, policy.reason(hold.reason, 0)).into());
-            self.stats.holds += 1;
+            job.held_ms += delay_ms;
         }
     }
 }

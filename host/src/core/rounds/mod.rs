@@ -10,14 +10,18 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ffrtmp_api::ids::JobSeq;
 use ffrtmp_policy_balanced::Balanced;
-use ffrtmp_policy_sdk::{Answer, Change, Policy, Rank};
+use ffrtmp_policy_sdk::{Answer, Change, ClassId, Cluster, Policy, Rank, Resources};
 
 use super::{
     Config, Core, Effect, Now,
+    explain::meets,
     queue::Place,
     round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded, Work},
     stats::RoundResult,
@@ -26,6 +30,11 @@ use plan::Plan;
 
 /// Changes kept for the policy; beyond it a full snapshot is cheaper.
 const FEED_MAX: usize = 100_000;
+
+/// Jobs looked at in one slice of ranking again.
+const RERANK_SCAN_MAX: usize = 10_000;
+/// The epoch of ranks given by the built-in policy in place of one that failed.
+const NATIVE_EPOCH: u32 = 0;
 
 /// What the core remembers about rounds.
 #[derive(Debug, Default)]
@@ -39,8 +48,19 @@ pub struct Rounds {
     woken: bool,
     /// Whether the last question was a ranking, so that rankings and plans take turns.
     ranked_last: bool,
-    /// Jobs ranked by an earlier policy, to be ranked again in slices.
-    rerank: Vec<JobSeq>,
+    /// Whose ranks are current: rises when the policy changes. Jobs keep the epoch they were ranked in; [`NATIVE_EPOCH`] is
+    /// the built-in policy's, which ranks on another scale.
+    epoch: u32,
+    /// From where on jobs are looked at for a rank of another epoch, to be ranked again in slices while rounds go on.
+    rerank_from: Option<JobSeq>,
+    /// Whether the built-in policy ranked jobs in a fault's place, to be ranked again once the policy is well.
+    stand_in_ranks: bool,
+    /// Jobs a policy holds; another policy does not inherit them.
+    held: BTreeSet<JobSeq>,
+    /// Whether any connected worker could ever hold a job of this class, CPU and memory; forgotten when one introduces itself.
+    fits: BTreeMap<(ClassId, u32, u32), bool>,
+    /// Whether there is more to do at once than one call should.
+    again: bool,
     /// What the policy has not been told.
     changes: Vec<Change>,
     /// Whether what it knows must be replaced.
@@ -70,6 +90,7 @@ impl Rounds {
         Rounds {
             last_id: u64::from(generation) << 32,
             reset: true,
+            epoch: NATIVE_EPOCH + 1,
             ..Rounds::default()
         }
     }
@@ -97,8 +118,16 @@ impl Rounds {
         self.changes.is_empty() && !self.reset
     }
 
-    /// When the policy thread counts as stuck.
-    pub fn stuck_deadline_ms(&self, config: &Config) -> Option<u64> {
+    /// A job is no longer where a policy held it.
+    pub fn not_held(&mut self, seq: JobSeq) {
+        self.held.remove(&seq);
+    }
+
+    /// When there is something to do: at once, or when the policy thread counts as stuck.
+    pub fn deadline_ms(&self, config: &Config) -> Option<u64> {
+        if self.again {
+            return Some(0);
+        }
         self.in_flight
             .as_ref()
             .map(|flight| flight.asked_ms + config.stuck_ms)
@@ -118,8 +147,11 @@ fn native_tag() -> PolicyTag {
 impl Core {
     /// Starts a round if one is due and none is in flight.
     pub(super) fn start_round_if_due(&mut self, now: Now, out: &mut Vec<Effect>) {
-        while self.rounds.in_flight.is_none() {
-            let may_rank = self.room.has_unranked() || !self.rounds.rerank.is_empty();
+        self.rounds.again = false;
+        while self.rounds.in_flight.is_none() && !self.rounds.again {
+            let stuck = self.rounds.stuck_in.is_some();
+            let may_rank =
+                self.room.has_unranked() || (self.rounds.rerank_from.is_some() && !stuck);
             let may_plan = self.rounds.woken && self.room.has_queued();
             let asked = match (may_rank, may_plan) {
                 (true, plan) if !plan || !self.rounds.ranked_last => {
@@ -146,8 +178,22 @@ impl Core {
     fn next_to_rank(&mut self) -> Vec<JobSeq> {
         let max = self.config.rank_batch_max;
         let mut batch = self.room.take_unranked(max);
-        let rest = self.rounds.rerank.len().saturating_sub(max - batch.len());
-        batch.extend(self.rounds.rerank.drain(rest..));
+        let Some(from) = self.rounds.rerank_from.filter(|_| batch.len() < max) else {
+            return batch;
+        };
+        let mut next = None;
+        for (looked, (seq, job)) in self.jobs.range(from..).enumerate() {
+            if batch.len() == max || looked == RERANK_SCAN_MAX {
+                next = Some(*seq);
+                break;
+            }
+            if matches!(job.place, Place::Queued { .. }) && job.rank_epoch != self.rounds.epoch {
+                batch.push(*seq);
+            }
+        }
+        self.rounds.rerank_from = next;
+        // A slice in which nothing had to be ranked again: the next one waits for what arrived meanwhile.
+        self.rounds.again = batch.is_empty() && next.is_some();
         batch
     }
 
@@ -162,6 +208,10 @@ impl Core {
         self.rounds.last_id += 1;
         let id = self.rounds.last_id;
         if self.rounds.stuck_in.is_some() {
+            self.rounds.again = true; // one decision a call: there may be a million jobs to rank
+            if let Asked::Plan(plan) = &mut asked {
+                plan.faulted = true;
+            }
             return self.decide_natively(asked, now, out);
         }
         let work = match &asked {
@@ -229,7 +279,10 @@ impl Core {
                 self.fault(asked, stage, &message, now, out)
             }
             (Asked::Rank(jobs), Outcome::Ranks(ranks)) if jobs.len() == ranks.len() => {
-                self.apply_ranks(jobs, ranks)
+                if std::mem::take(&mut self.rounds.stand_in_ranks) {
+                    self.rounds.rerank_from = Some(JobSeq(0));
+                }
+                self.apply_ranks(jobs, ranks, self.rounds.epoch);
             }
             (Asked::Plan(plan), Outcome::Answer(answer)) => {
                 self.apply_answer(plan, answer, &ended.policy, now, out);
@@ -244,17 +297,19 @@ impl Core {
         }
     }
 
-    /// A policy that was not the one before: what waits is ranked again, in slices, while rounds go on.
+    /// A policy that was not the one before: what waits is ranked again, and what the earlier one held is not held any more.
     fn note_policy(&mut self, policy: &Arc<PolicyTag>) {
         let before = self.rounds.policy.replace(policy.clone());
         if before
-            .is_some_and(|before| (&before.name, &before.digest) != (&policy.name, &policy.digest))
+            .is_none_or(|before| (&before.name, &before.digest) == (&policy.name, &policy.digest))
         {
-            let queued = self
-                .jobs
-                .values()
-                .filter(|job| matches!(job.place, Place::Queued { .. }));
-            self.rounds.rerank = queued.map(|job| job.seq).rev().collect();
+            return;
+        }
+        self.rounds.epoch += 1;
+        self.rounds.rerank_from = Some(JobSeq(0));
+        for seq in std::mem::take(&mut self.rounds.held) {
+            self.leave_room(seq);
+            self.requeue(seq);
         }
     }
 
@@ -308,7 +363,8 @@ impl Core {
                     .into_iter()
                     .filter_map(|seq| Some((seq, balanced.rank(&self.jobs.get(&seq)?.info()))))
                     .unzip();
-                self.apply_ranks(jobs, ranks);
+                self.rounds.stand_in_ranks = true;
+                self.apply_ranks(jobs, ranks, NATIVE_EPOCH);
             }
             Asked::Plan(plan) => {
                 let mut answer = Answer::default();
@@ -320,7 +376,7 @@ impl Core {
     }
 
     /// Queues what was ranked, one rank for each job that was asked about. Jobs may have gone or been placed since.
-    fn apply_ranks(&mut self, jobs: Vec<JobSeq>, ranks: Vec<Rank>) {
+    fn apply_ranks(&mut self, jobs: Vec<JobSeq>, ranks: Vec<Rank>, epoch: u32) {
         for (seq, rank) in jobs.into_iter().zip(ranks) {
             let Some(job) = self.jobs.get_mut(&seq) else {
                 continue;
@@ -328,10 +384,47 @@ impl Core {
             match job.place {
                 Place::Unranked => {}
                 Place::Queued { .. } => self.room.remove(seq, job.class, job.place),
-                Place::Elsewhere | Place::Delayed { .. } => continue,
+                Place::Elsewhere | Place::Delayed { .. } | Place::Parked => continue,
             }
-            job.place = self.room.queue(seq, job.class, rank);
+            job.rank_epoch = epoch;
+            let (class, cost) = (job.class, job.cost);
+            let fits = self.could_ever_fit(class, &cost);
+            let Some(job) = self.jobs.get_mut(&seq) else {
+                continue;
+            };
+            job.place = if fits {
+                self.room.queue(seq, class, rank)
+            } else {
+                self.room.park(seq)
+            };
             self.rounds.woken = true;
+        }
+    }
+
+    /// Whether any connected worker could hold a job of this class and cost, if nothing else ran there. While no connected
+    /// worker meets the class, that is not known, and the answer is yes.
+    fn could_ever_fit(&mut self, class: ClassId, cost: &Resources) -> bool {
+        let key = (class, cost.cpu_millicores, cost.memory_mib);
+        if let Some(fits) = self.rounds.fits.get(&key) {
+            return *fits;
+        }
+        let needs = self.classes.get(class);
+        let mut able = self
+            .cluster
+            .workers()
+            .iter()
+            .filter(|w| w.accepting && meets(w, &needs))
+            .peekable();
+        let fits = able.peek().is_none() || able.any(|w| Cluster::could_ever_fit(w, &needs, cost));
+        self.rounds.fits.insert(key, fits);
+        fits
+    }
+
+    /// A worker introduced itself: what no worker could hold before, this one may.
+    pub(super) fn unpark(&mut self) {
+        self.rounds.fits.clear();
+        for seq in self.room.take_parked() {
+            self.requeue(seq);
         }
     }
 }

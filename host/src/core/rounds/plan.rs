@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ffrtmp_api::ids::JobSeq;
-use ffrtmp_policy_sdk::{Ask, Candidate, Class};
+use ffrtmp_policy_sdk::{Ask, Candidate, Class, Cluster};
 
 use super::super::{Core, Now, explain::meets};
 
@@ -15,8 +15,8 @@ use super::super::{Core, Now, explain::meets};
 pub struct Plan {
     /// The question.
     pub ask: Ask,
-    /// The jobs in it, by the number the policy knows them by.
-    pub offered: BTreeMap<u32, JobSeq>,
+    /// The jobs in it, by the number the policy knows them by, with their places among the candidates.
+    pub offered: BTreeMap<u32, (JobSeq, usize)>,
     /// Jobs the policy passed over on earlier pages.
     pub skipped: BTreeSet<JobSeq>,
     /// Which page of the round this is, from 1.
@@ -43,10 +43,17 @@ impl Core {
         let mut feasible: BTreeMap<u32, bool> = BTreeMap::new();
         for (class, heap) in self.room.queues() {
             let class = self.classes.get(class);
-            if *feasible
-                .entry(class.id)
-                .or_insert_with(|| free.iter().any(|w| meets(w, &class)))
-            {
+            if *feasible.entry(class.id).or_insert_with(|| {
+                let (cpu, memory) = self.classes.least_cost(class.id);
+                free.iter().any(|w| {
+                    meets(w, &class)
+                        && w.capacity
+                            .cpu_millicores
+                            .saturating_sub(w.reserved.cpu_millicores)
+                            >= cpu
+                        && w.capacity.memory_mib.saturating_sub(w.reserved.memory_mib) >= memory
+                })
+            }) {
                 open.push((class, heap));
             }
         }
@@ -77,14 +84,13 @@ impl Core {
             let Some(job) = self.jobs.get(&seq) else {
                 continue;
             };
-            offered.insert(job.policy_id(), seq);
+            offered.insert(job.policy_id(), (seq, ask.candidates.len()));
             // Where every worker that could take it has failed it, all get another chance.
             let needs = &ask.classes[class as usize];
-            let others = self
-                .cluster
-                .workers()
-                .iter()
-                .any(|w| w.accepting && meets(w, needs) && !job.excluded.contains(&w.id));
+            let others = !job.excluded.is_empty()
+                && self.cluster.workers().iter().any(|w| {
+                    !job.excluded.contains(&w.id) && Cluster::could_ever_fit(w, needs, &job.cost)
+                });
             ask.candidates.push(Candidate {
                 job: job.policy_id(),
                 class,
