@@ -65,7 +65,7 @@ enum SessionEnd {
     #[error("the master refused this worker: {message}")]
     Refused { message: String, retry: bool },
     #[error(
-        "the master at {0} does not accept this worker's token; give the cluster's token with --token"
+        "the master at {0} does not accept this worker's token; set the cluster's token in FFRTMP_TOKEN or give --token-file"
     )]
     Unauthorized(String),
     #[error("{0}")]
@@ -74,6 +74,10 @@ enum SessionEnd {
     Handshake,
     #[error("nothing heard from the master for {} ms", .0.as_millis())]
     CutOff(Duration),
+    #[error(
+        "the master sent an order this version does not understand ({0}); install the master's version"
+    )]
+    NotUnderstood(serde_json::Error),
     #[error("the master closed the connection")]
     Closed,
 }
@@ -191,10 +195,9 @@ async fn hear(
                 let _ = wire.news.send(Heard::Resync);
             }
             Ok(order) => session.attempts.handle(order),
-            Err(error) => {
-                let start: String = text.chars().take(200).collect();
-                tracing::warn!(%error, frame = start, "a frame from the master is not understood and ignored");
-            }
+            // It may be an order to run a job: ignored, the job would wait for ever. A new session makes the master tell
+            // again, or give the job to a worker that understands it.
+            Err(error) => return SessionEnd::NotUnderstood(error),
         }
     }
 }
