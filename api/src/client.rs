@@ -34,7 +34,7 @@ pub const MASTER_DEFAULT: &str = "http://127.0.0.1:8080";
 /// Longest wait for a connection. Masters are near; a packet that is dropped on the way costs at most this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence on a connection. Longer than the master's slowest answer: a commit that waits for a slow disk.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer read, in bytes. A full page of 1,000 generous jobs is below 16 MiB.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// First pause between two tries; doubles up to [`RETRY_PAUSE_MAX`].

@@ -8,6 +8,8 @@ pub const BATCH_JOBS_MAX: usize = 10_000;
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Longest scenario, label key or value, node name and similar short string, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+/// Longest name of one file or directory, in bytes: Linux's `NAME_MAX`.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// Longest path or URL, in bytes: Linux's `PATH_MAX`.
 pub const PATH_BYTES_MAX: usize = 4096;
 /// Most labels, and most requirements, on one job.

@@ -3,7 +3,7 @@
 //! Pure, so that the master (at submit), the command line (before it) and tests agree. A field that cannot be honoured is
 //! refused here, by name; nothing behind this point sees unchecked text.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -220,6 +220,11 @@ pub struct Settings {
     pub timeout_seconds: Option<f64>,
 }
 
+/// Most pixels of a picture: 8192 x 8192. ffmpeg refuses much larger ones (`av_image_check_size`).
+const PIXELS_MAX: u32 = 8192 * 8192;
+/// Shortest duration or timeout, in seconds: less is below one frame, and ffmpeg reads it as 0.
+const SECONDS_MIN: f64 = 0.001;
+
 /// Default length of a synthetic source, in seconds (upstream's, so that its load tests weigh the same).
 pub const SYNTHETIC_SECONDS_DEFAULT: f64 = 10.0;
 
@@ -282,7 +287,7 @@ impl Settings {
                         format!("{path:?} names a directory; name the file to write"),
                     );
                 }
-                if spec.input.as_deref() == Some(path.as_str()) {
+                if source == Source::File(path.clone()) {
                     return bad("output", "is the input itself; name another file");
                 }
                 let container = Container::of_path(&path)?;
@@ -516,7 +521,13 @@ fn parse_size(text: &str) -> Result<Size, BadField> {
             .filter(|n| (16..=16_384).contains(n) && n.is_multiple_of(2))
     };
     match (pixels(width), pixels(height)) {
-        (Some(width), Some(height)) => Ok(Size::Exact { width, height }),
+        (Some(width), Some(height)) if width * height <= PIXELS_MAX => {
+            Ok(Size::Exact { width, height })
+        }
+        (Some(_), Some(_)) => bad(
+            "size",
+            format!("{text:?} is more than {PIXELS_MAX} pixels, and ffmpeg's encoders refuse it"),
+        ),
         _ => Err(wrong()),
     }
 }
@@ -574,13 +585,17 @@ fn resolve_preset(
 
 fn seconds(field: &'static str, given: Option<f64>) -> Result<Option<f64>, BadField> {
     match given {
-        Some(s) if !(s.is_finite() && s > 0.0 && s <= limits::DURATION_SECONDS_MAX) => bad(
-            field,
-            format!(
-                "{s} is not a number of seconds above 0 and up to {}",
-                limits::DURATION_SECONDS_MAX
-            ),
-        ),
+        Some(s)
+            if !(s.is_finite() && (SECONDS_MIN..=limits::DURATION_SECONDS_MAX).contains(&s)) =>
+        {
+            bad(
+                field,
+                format!(
+                    "{s} is not a number of seconds from {SECONDS_MIN} to {}",
+                    limits::DURATION_SECONDS_MAX
+                ),
+            )
+        }
         given => Ok(given),
     }
 }
@@ -649,7 +664,26 @@ fn absolute(field: &'static str, path: &str) -> Result<String, BadField> {
             format!("{:?} holds `..`; name the file without it", clip(path)),
         );
     }
-    Ok(path.to_owned())
+    if Path::new(path)
+        .components()
+        .any(|c| c.as_os_str().len() > limits::FILE_NAME_BYTES_MAX)
+    {
+        return bad(
+            field,
+            format!(
+                "holds a name of more than {} bytes; shorten it",
+                limits::FILE_NAME_BYTES_MAX
+            ),
+        );
+    }
+    // `/a/./b` and `/a//b` are `/a/b`: one name for one file. A slash at the end says that a directory is meant.
+    let normal: PathBuf = Path::new(path).components().collect();
+    let slash = if path.ends_with('/') && path.len() > 1 {
+        "/"
+    } else {
+        ""
+    };
+    Ok(format!("{}{slash}", normal.display()))
 }
 
 fn clip(text: &str) -> String {

@@ -11,6 +11,8 @@ use crate::exit::{Failure, Result};
 pub const TOKEN_VARIABLES: [&str; 2] = ["FFRTMP_TOKEN", "MASTER_API_KEY"];
 /// Shortest token accepted, in bytes: anything shorter can be guessed over the network.
 const TOKEN_BYTES_MIN: usize = 16;
+/// Most bytes read of a token file: a device named by mistake must not be read for ever.
+const TOKEN_FILE_BYTES_MAX: u64 = 4_096;
 /// Random bytes in a new token.
 const TOKEN_RANDOM_BYTES: usize = 32;
 
@@ -29,7 +31,9 @@ pub fn find(file: Option<&Path>, env: impl Fn(&str) -> Option<String>) -> Result
 
 fn read(file: &Path) -> Result<String> {
     let shown = file.display();
-    let text = fs::read_to_string(file)
+    let mut text = String::new();
+    fs::File::open(file)
+        .and_then(|source| source.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| Failure::failed(format!("cannot read the token file {shown}: {error}")))?;
     if fs::metadata(file).is_ok_and(|meta| meta.mode() & 0o077 != 0 && meta.is_file()) {
         eprintln!(

@@ -44,7 +44,20 @@ impl Live {
     }
 
     /// A worker reports progress.
-    pub fn progress(&self, report: Progress) {
+    pub fn progress(&self, mut report: Progress) {
+        // An infinite number cannot be written as JSON, and would spoil every answer it is part of.
+        let sane = |value: f32| {
+            if value.is_finite() {
+                value.max(0.0)
+            } else {
+                0.0
+            }
+        };
+        report.percent = report.percent.map(|percent| sane(percent).min(100.0));
+        (report.fps, report.speed) = (sane(report.fps), sane(report.speed));
+        if !report.media_seconds.is_finite() {
+            report.media_seconds = 0.0;
+        }
         self.with(report.attempt, |live| {
             live.progress = Some((report, Instant::now()))
         });

@@ -132,14 +132,14 @@ pub async fn run(
 
     tracing::info!(listen = %listener.local_addr()?, data_dir = %config.data_dir.display(), policies = %config.policies_dir.display(), "the master is ready");
     let (stop, stopped) = watch::channel(false);
-    let mut servers = vec![tokio::spawn(serve(
+    let mut servers = vec![tokio::spawn(http::serve(
         listener,
         http::api(app.clone()),
         stopped.clone(),
     ))];
     if let Some(listener) = metrics_listener {
         tracing::info!(listen = %listener.local_addr()?, "metrics");
-        servers.push(tokio::spawn(serve(
+        servers.push(tokio::spawn(http::serve(
             listener,
             http::metrics_routes(app.clone()),
             stopped,
@@ -209,23 +209,4 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}: is another master running? Choose another address with {flag}"))
-}
-
-async fn serve(
-    listener: TcpListener,
-    routes: axum::Router,
-    mut stopped: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    use axum::serve::ListenerExt;
-    // Small frames must not wait for each other: Nagle's algorithm costs up to 40 ms.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was refused; frames may be late");
-        }
-    });
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        })
-        .await
 }

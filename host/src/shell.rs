@@ -174,7 +174,7 @@ pub fn run(
     let thread = std::thread::Builder::new()
         .name("core".into())
         .spawn(move || driver.run())
-        .map_err(|source| StoreError::Directory { dir, source })?;
+        .map_err(|cause| StoreError::Directory { dir, cause })?;
     Ok(ShellThread {
         inbox: shell.inbox.clone(),
         thread: Some(thread),

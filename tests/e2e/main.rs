@@ -9,6 +9,7 @@
 
 mod cluster;
 
+mod attacks;
 mod encode;
 mod faults;
 mod master_crash;

@@ -104,6 +104,21 @@ impl Classes {
         self.classes[id as usize]
     }
 
+    /// What makes a class, so that it can be made again in another table: encoders, GPU, required labels.
+    pub fn needs_of(&self, id: ClassId) -> (u32, bool, BTreeMap<String, String>) {
+        let class = self.classes[id as usize];
+        let required = self
+            .tags
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| class.tags & (1 << bit) != 0);
+        (
+            class.encoders,
+            class.gpu,
+            required.map(|(_, tag)| tag.clone()).collect(),
+        )
+    }
+
     /// The least CPU (thousandths of a core) and memory (MiB) that a job of this class needs.
     pub fn least_cost(&self, id: ClassId) -> (u32, u32) {
         let (cpu, memory) = self.sizes[id as usize];

@@ -45,9 +45,15 @@ impl Core {
             worker.expired = true;
             if let Some(session) = worker.session {
                 // Connected but silent past its lease: it must introduce itself again before it is believed.
-                self.session_closed(session);
+                worker.session = None;
+                self.sessions.remove(&session);
+                self.change(Change::WorkerAccepting {
+                    worker: id,
+                    accepting: false,
+                });
                 out.push(Effect::Close(session));
             }
+            self.recount(id);
             self.lose_all(id, "it was not heard for longer than its lease", now, out);
             let publishing = self.workers.get(&id).map(|w| w.jobs.clone());
             for seq in publishing.into_iter().flatten() {

@@ -46,6 +46,7 @@ impl Core {
             stranded: BTreeSet::new(),
             idempotency_ages: VecDeque::new(),
             next_lease_check_ms: now.mono_ms,
+            next_compaction_ms: now.mono_ms,
         };
         core.idempotency_ages = core
             .idempotency

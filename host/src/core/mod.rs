@@ -116,6 +116,7 @@ pub struct Core {
     /// The keys above by the monotonic time they came, so that they can be forgotten.
     idempotency_ages: VecDeque<(u64, String)>,
     next_lease_check_ms: u64,
+    next_compaction_ms: u64,
 }
 
 impl Core {

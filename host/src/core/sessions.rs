@@ -83,6 +83,26 @@ impl Core {
     }
 
     fn hello(&mut self, session: SessionId, hello: Hello, now: Now, out: &mut Vec<Effect>) {
+        let known = self
+            .sessions
+            .get(&session)
+            .and_then(|id| self.workers.get(id));
+        if known.is_some_and(|w| w.name != hello.name) {
+            // One session is one worker; what the first one held would have nobody to speak for it.
+            let message =
+                "this session introduced itself under another name before; open another session"
+                    .into();
+            self.session_closed(session);
+            out.push(Effect::Send(
+                session,
+                ToWorker::Refused {
+                    message,
+                    retry: true,
+                },
+            ));
+            out.push(Effect::Close(session));
+            return;
+        }
         let id = match self.admit(&hello, now, out) {
             Ok(id) => id,
             Err((message, retry)) => {
@@ -298,7 +318,8 @@ impl Core {
         }
     }
 
-    fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) {
+    fn heartbeat(&mut self, id: WorkerId, mut heartbeat: Heartbeat) {
+        sanitise(&mut heartbeat);
         let Some(view) = self.cluster.worker(id) else {
             return;
         };
@@ -443,4 +464,20 @@ fn oversized(hello: &Hello) -> Option<String> {
         ));
     }
     None
+}
+
+/// Brings what a worker measured into range: an infinite load cannot even be written as JSON.
+fn sanitise(heartbeat: &mut Heartbeat) {
+    let percent = |value: f32| {
+        if value.is_finite() {
+            value.clamp(0.0, 100.0)
+        } else {
+            0.0
+        }
+    };
+    heartbeat.cpu_percent = percent(heartbeat.cpu_percent);
+    heartbeat.gpus.truncate(GPUS_MAX);
+    for gpu in &mut heartbeat.gpus {
+        gpu.utilisation_percent = percent(gpu.utilisation_percent);
+    }
 }

@@ -14,6 +14,9 @@ use super::{
     record::{JobEvent, JobRow, JobStatus, Record},
 };
 
+/// Shortest time between two compactions of the table of classes.
+const COMPACTION_MS: u64 = 10_000;
+
 impl Core {
     pub(super) fn submit(
         &mut self,
@@ -40,20 +43,21 @@ impl Core {
             });
         }
         let (encoders, gpu) = job::needs_of(&new.settings);
-        let (class, numbered) =
-            match self
-                .classes
-                .of(encoders, gpu, &new.spec.require, &job::cost_of(&new.spec))
-            {
-                Ok(class) => class,
-                Err(error) => {
-                    return SubmitItem::Refused(ErrorDetail {
-                        code: "bad_field".into(),
-                        message: error.to_string(),
-                        field: Some("require".into()),
-                    });
-                }
-            };
+        let cost = job::cost_of(&new.spec);
+        let mut class = self.classes.of(encoders, gpu, &new.spec.require, &cost);
+        if class.is_err() && self.compact_classes(now) {
+            class = self.classes.of(encoders, gpu, &new.spec.require, &cost);
+        }
+        let (class, numbered) = match class {
+            Ok(class) => class,
+            Err(error) => {
+                return SubmitItem::Refused(ErrorDetail {
+                    code: "too_many_requirements".into(),
+                    message: error.to_string(),
+                    field: Some("require".into()),
+                });
+            }
+        };
         if numbered {
             self.renumber_tags();
         }
@@ -98,7 +102,7 @@ impl Core {
                 submitted_ms: now.wall_ms,
                 pending_since_ms: now.mono_ms,
                 class,
-                cost: job::cost_of(&new.spec),
+                cost,
                 retries: new.spec.retries.unwrap_or(job::RETRIES_DEFAULT),
                 status: JobStatus::default(),
                 place,
@@ -117,6 +121,31 @@ impl Core {
             uuid,
             duplicate: false,
         })
+    }
+
+    /// Makes the table of classes anew from the live jobs, when it is full of what only ended jobs needed. Says whether it
+    /// did: it looks at every live job, so not more than once in a while.
+    fn compact_classes(&mut self, now: Now) -> bool {
+        if now.mono_ms < self.next_compaction_ms {
+            return false;
+        }
+        self.next_compaction_ms = now.mono_ms + COMPACTION_MS;
+        let old = std::mem::take(&mut self.classes);
+        for job in self.jobs.values_mut() {
+            let (encoders, gpu, require) = old.needs_of(job.class);
+            // It was in the old table, so it fits into one that holds no more.
+            let Ok((class, _)) = self.classes.of(encoders, gpu, &require, &job.cost) else {
+                continue;
+            };
+            if matches!(job.place, Place::Queued { .. }) {
+                self.room.remove(job.seq, job.class, job.place);
+                job.place = self.room.push_unranked(job.seq);
+            }
+            job.class = class;
+        }
+        self.renumber_tags();
+        self.unpark();
+        true
     }
 
     pub(super) fn control(

@@ -84,12 +84,13 @@ impl Worker {
 
     /// Whether it takes new work.
     pub fn accepting(&self) -> bool {
-        self.session.is_some() && !self.draining
+        self.session.is_some() && !self.draining && !self.expired
     }
 
     /// How it stands now.
     pub fn status_now(&self) -> NodeStatus {
         match self.session {
+            _ if self.expired => NodeStatus::Offline,
             None => NodeStatus::Offline,
             Some(_) if self.draining => NodeStatus::Draining,
             Some(_) if self.jobs.len() >= self.capabilities.slots as usize => NodeStatus::Busy,

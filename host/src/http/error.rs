@@ -2,7 +2,7 @@
 //!
 //! What went wrong inside is logged here and not sent: the caller is told that it was our side, and that is all.
 
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
 use axum::{
     Json,
@@ -84,6 +84,11 @@ impl ApiError {
         error
     }
 
+    /// The request comes from somewhere it must not come from.
+    pub fn forbidden(message: &str) -> ApiError {
+        ApiError::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
     /// Our side failed.
     pub fn internal(cause: impl Display) -> ApiError {
         tracing::error!(%cause, "a request failed on our side; the caller is told 500");
@@ -151,6 +156,9 @@ pub fn detail_of(error: BadField) -> ErrorDetail {
     }
 }
 
+/// How long a body may take to arrive: 8 MiB at 280 kB/s.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// A JSON body, with errors in our own words. The content type is not insisted on.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
@@ -159,24 +167,37 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection {
-                    BytesRejection::FailedToBufferBody(e)
-                        if e.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-                    {
-                        ApiError::new(
-                            StatusCode::PAYLOAD_TOO_LARGE,
-                            "too_large",
-                            format!(
-                                "the body is larger than {} bytes; split the batch",
-                                limits::BODY_BYTES_MAX
-                            ),
-                        )
-                    }
-                    other => ApiError::new(StatusCode::BAD_REQUEST, "bad_body", other.body_text()),
-                })?;
+        let body = Bytes::from_request(request, state);
+        let Ok(body) = tokio::time::timeout(BODY_TIME_MAX, body).await else {
+            return Err(ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "too_slow",
+                format!("the body did not arrive within {BODY_TIME_MAX:?}"),
+            ));
+        };
+        let bytes = body.map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(e)
+                if e.status() == StatusCode::PAYLOAD_TOO_LARGE =>
+            {
+                ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too_large",
+                    format!(
+                        "the body is larger than {} bytes; split the batch",
+                        limits::BODY_BYTES_MAX
+                    ),
+                )
+            }
+            other => ApiError::new(StatusCode::BAD_REQUEST, "bad_body", other.body_text()),
+        })?;
+        // serde would also take a list for a struct, field by field; nobody means that.
+        if bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "bad_json",
+                "the body must be a JSON object, as in {\"input\": \"/media/in.mp4\"}",
+            ));
+        }
         serde_json::from_slice(&bytes).map(Body).map_err(|e| {
             ApiError::new(
                 StatusCode::BAD_REQUEST,

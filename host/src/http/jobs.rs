@@ -287,7 +287,11 @@ pub async fn describe(app: &Arc<App>, rows: Vec<JobRow>) -> Result<Vec<Job>, Api
     }
     rows.into_iter()
         .map(|row| {
-            let spec: JobSpec = serde_json::from_str(&row.spec).map_err(ApiError::internal)?;
+            // A newer version may have stored fields this one does not know; one such job must not hide the others.
+            let spec = serde_json::from_str(&row.spec).unwrap_or_else(|error| {
+                tracing::warn!(job = %row.seq, %error, "a stored job is shown without its description");
+                JobSpec::default()
+            });
             let status = row.status;
             Ok(Job {
                 id: row.seq,

@@ -5,6 +5,8 @@ mod auth;
 mod error;
 mod jobs;
 mod nodes;
+mod origin;
+mod serve;
 mod session;
 mod watch;
 
@@ -26,6 +28,7 @@ use crate::{
 
 pub use auth::Token;
 use error::ApiError;
+pub use serve::serve;
 
 /// What every handler needs.
 #[derive(Debug)]
@@ -63,6 +66,10 @@ pub fn api(app: Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(
             app.clone(),
             auth::require_token,
+        ))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            origin::refuse_other_sites,
         ))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX));
     Router::new()

@@ -117,6 +117,8 @@ struct Entry {
     since_ms: i64,
     stats: Arc<Stats>,
     last_error: Option<String>,
+    /// Its file is gone; it is shown only while it still rules.
+    leaving: bool,
 }
 
 /// Everything there is to show.
@@ -138,6 +140,7 @@ impl Board {
     ) -> Arc<Stats> {
         let mut entries = lock(&self.entries);
         if state == State::Active {
+            entries.retain(|e| !(e.leaving && (e.name != name || e.digest != digest)));
             for entry in entries.iter_mut().filter(|e| e.state == State::Active) {
                 entry.state = if entry.digest == NATIVE {
                     State::Fallback
@@ -160,12 +163,14 @@ impl Board {
                 since_ms: 0,
                 stats: Arc::default(),
                 last_error: None,
+                leaving: false,
             },
         };
         if entry.state != state || entry.since_ms == 0 {
             entry.since_ms = now_ms();
         }
         entry.state = state;
+        entry.leaving = false;
         if !version.is_empty() {
             entry.version = version.to_owned();
         }
@@ -192,6 +197,16 @@ impl Board {
     pub(super) fn forget(&self, name: &str, states: &[State]) {
         lock(&self.entries)
             .retain(|e| e.name != name || e.digest == NATIVE || !states.contains(&e.state));
+    }
+
+    /// A file was removed. What ruled from it is shown until another rules.
+    pub(super) fn gone(&self, name: &str) {
+        let mut entries = lock(&self.entries);
+        entries.retain(|e| e.name != name || e.digest == NATIVE || e.state == State::Active);
+        entries
+            .iter_mut()
+            .filter(|e| e.name == name && e.digest != NATIVE)
+            .for_each(|e| e.leaving = true);
     }
 
     /// Changes the sums.

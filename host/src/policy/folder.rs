@@ -118,7 +118,10 @@ impl Folder {
     /// Looks. `at_once` takes files without waiting for them to settle: at start.
     pub(super) fn look(&mut self, told: &[String], at_once: bool) -> Vec<Found> {
         let now = Instant::now();
-        let there = self.list();
+        // A folder that cannot be read (a network mount away, no file descriptor left) is not an empty one.
+        let Some(there) = self.list() else {
+            return Vec::new();
+        };
         let mut found = Vec::new();
         for (name, stamp) in &there {
             match self.files.get_mut(name) {
@@ -162,7 +165,7 @@ impl Folder {
                 continue;
             }
             match read(
-                &self.dir.join(name).with_extension("wasm"),
+                &self.dir.join(format!("{name}.wasm")),
                 known.stamp,
                 self.file_bytes_max,
             ) {
@@ -206,39 +209,47 @@ impl Folder {
             .any(|known| !known.taken || known.away_since.is_some())
     }
 
-    fn list(&mut self) -> BTreeMap<String, Stamp> {
+    fn list(&mut self) -> Option<BTreeMap<String, Stamp>> {
         let mut there = BTreeMap::new();
         let entries = match std::fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) => {
                 if !std::mem::replace(&mut self.unreadable, true) {
-                    tracing::warn!(dir = %self.dir.display(), %error, "the policies folder cannot be read; looking again every 5 s");
+                    tracing::warn!(dir = %self.dir.display(), %error, "the policies folder cannot be read; what ruled goes on ruling, looking again every 5 s");
                 }
-                return there;
+                return None;
             }
         };
         self.unreadable = false;
         let mut skipped = false;
-        for entry in entries.flatten() {
+        for entry in entries {
+            let Ok(entry) = entry else {
+                return None;
+            };
             let file_name = entry.file_name();
             let Some(name) = file_name.to_str().and_then(policy_name) else {
                 continue;
             };
-            // Follows links. A dangling one is no file.
-            let Ok(metadata) = std::fs::metadata(entry.path()) else {
-                continue;
+            // Follows links. A dangling one is no file; one that cannot be looked at is as it was.
+            let stamp = match std::fs::metadata(entry.path()) {
+                Ok(metadata) => Stamp::of(&metadata),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(_) => match self.files.get(name) {
+                    Some(known) => known.stamp,
+                    None => continue,
+                },
             };
             if there.len() >= self.files_max && !self.files.contains_key(name) {
                 skipped = true;
                 continue;
             }
-            there.insert(name.to_owned(), Stamp::of(&metadata));
+            there.insert(name.to_owned(), stamp);
         }
         if skipped && !std::mem::replace(&mut self.too_many, true) {
             tracing::warn!(dir = %self.dir.display(), most = self.files_max, "too many files in the policies folder; the rest is ignored");
         }
         self.too_many = skipped;
-        there
+        Some(there)
     }
 }
 

@@ -237,7 +237,7 @@ impl Librarian {
             Some((Arrival::Together { names, before }, ..)) => {
                 tracing::warn!(
                     policies = names.join(", "), rules = %before.name,
-                    "several new policies arrived within 2 s, so none of them was chosen; choose one with `ffrtmp policies activate NAME`"
+                    "several new policies arrived within 2 s, so none of them was chosen; to choose one, move its file away and back"
                 );
                 if before != self.current {
                     self.go_back_to(before);
@@ -298,10 +298,11 @@ impl Librarian {
         );
         self.memory.saw(&choice);
         if known {
-            tracing::info!(
+            tracing::warn!(
                 policy = name,
                 digest = short(&choice.digest),
-                "this policy was here before and is not chosen by itself"
+                rules = %self.current.name,
+                "this file was here before under that name, so it is not chosen by itself; to choose it, move it away and back"
             );
             return None;
         }
@@ -351,8 +352,7 @@ impl Librarian {
             let seat = self.earlier_seat();
             self.send(seat);
         }
-        self.board
-            .forget(name, &[State::Refused, State::Ready, State::Faulted]);
+        self.board.gone(name);
     }
 
     fn failed(&mut self, choice: &Choice, message: &str) {

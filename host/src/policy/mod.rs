@@ -31,6 +31,7 @@ pub use limits::Limits;
 pub const NATIVE: &str = "native";
 
 /// The rule by which a policy is chosen, as `policies list`, the documentation and the log say it.
-pub const RULE: &str = "One policy rules: the last file to appear or change in the policies folder while the master runs, \
-    once it passes every check (none, if several arrive within 2 s); when it is removed or keeps failing, the newest \
-    earlier one still there that did not fail, else the built-in one.";
+pub const RULE: &str = "One policy rules: the last file to appear in the policies folder while the master runs, or to change \
+    to what it never was under that name, once it passes every check (none, if several arrive within 2 s); when it is removed \
+    or keeps failing, the newest earlier one still there that did not fail, else the built-in one. To choose one that was \
+    here before, move its file away and back.";

@@ -26,13 +26,13 @@ use crate::core::record::Snapshot;
 pub enum StoreError {
     /// The directory cannot be made or written.
     #[error(
-        "the data directory {dir} cannot be used: {source}; choose another with --data-dir or change its permissions"
+        "the data directory {dir} cannot be used: {cause}; choose another with --data-dir or change its permissions"
     )]
     Directory {
         /// Which.
         dir: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why. Part of the message, so it is not given again as the error's source.
+        cause: std::io::Error,
     },
     /// Another master holds it.
     #[error(
@@ -61,8 +61,17 @@ pub enum StoreError {
         what: String,
     },
     /// The database itself failed.
-    #[error("the store failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    #[error(
+        "the store ffrtmp.sqlite in the data directory failed: {0}; if the file is damaged, restore it from a backup"
+    )]
+    Database(rusqlite::Error),
+}
+
+/// Not a derived source: the message holds it already.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        StoreError::Database(error)
+    }
 }
 
 /// The open store. Holds the lock on its directory for as long as it lives.
@@ -79,9 +88,9 @@ impl Store {
     /// # Errors
     /// See [`StoreError`]; each says what to do.
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
-        let directory = |source| StoreError::Directory {
+        let directory = |cause| StoreError::Directory {
             dir: dir.to_owned(),
-            source,
+            cause,
         };
         std::fs::create_dir_all(dir).map_err(directory)?;
         let lock = File::create(dir.join("master.lock")).map_err(directory)?;

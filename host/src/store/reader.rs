@@ -97,11 +97,15 @@ impl Reader {
                 before,
                 filter.limit as i64 + 1
             ])?;
-            let mut jobs = Vec::new();
+            let (mut jobs, mut read) = (Vec::new(), 0);
             while let Some(row) = found.next()? {
-                jobs.push(rows::job(row)?);
+                read += 1;
+                match rows::job(row) {
+                    Ok(job) => jobs.push(job),
+                    Err(error) => tracing::error!(%error, "a stored job cannot be read and is left out of a list"),
+                }
             }
-            let more = jobs.len() > filter.limit;
+            let more = read > filter.limit;
             jobs.truncate(filter.limit);
             Ok(JobPage { next_before: jobs.last().filter(|_| more).map(|job| job.seq), jobs })
         })

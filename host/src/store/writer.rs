@@ -62,9 +62,9 @@ impl<T: Send + 'static> Writer<T> {
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || run(connection, &receiver, report))
-            .map_err(|source| StoreError::Directory {
+            .map_err(|cause| StoreError::Directory {
                 dir: store.dir.clone(),
-                source,
+                cause,
             })?;
         Ok(Writer {
             commits: Some(sender),

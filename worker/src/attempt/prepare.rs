@@ -4,6 +4,7 @@
 use std::{
     fs::{self, OpenOptions},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -55,6 +56,10 @@ pub(crate) async fn inspect(
     let path = PathBuf::from(path);
     let to_check = path.clone();
     let input_bytes = blocking(move || check_input(&to_check)).await?;
+    if let Some(output) = settings.output.clone() {
+        let input = path.clone();
+        blocking(move || check_distinct(&input, Path::new(&output))).await?;
+    }
     let bad = |what: String| {
         Failure::new(
             FailureReason::InputError,
@@ -147,6 +152,23 @@ fn check_output(output: &Path, overwrite: bool) -> Result<(), Failure> {
         Ok(_) if !overwrite => {
             fail("exists already; name another, remove it, or allow it with overwrite")
         }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// Whether the output is not the input by another name: through a link, or a path written differently.
+fn check_distinct(input: &Path, output: &Path) -> Result<(), Failure> {
+    let identity = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino()));
+    match (identity(input), identity(output)) {
+        (Ok(input), Ok(same)) if input == same => Err(Failure::new(
+            FailureReason::UserError,
+            format!(
+                "output {} is the input itself; name another file",
+                output.display()
+            ),
+        )),
         _ => Ok(()),
     }
 }

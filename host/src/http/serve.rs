@@ -1,0 +1,85 @@
+//! Accepts connections, with bounds: how many there are, how long a request's head may take, how long a stop may.
+//!
+//! `axum::serve` has none of these, and strangers who only connect could otherwise use up every file descriptor.
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+
+/// Connections served at once, beside upgraded ones (workers' sessions). Further ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4_096;
+/// How long a connection may take to send a request's head, idle time between requests included.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long to wait after a failed `accept`: it fails when no file descriptor is left, and would at once again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stopped` turns true; then takes nothing new and returns when every request was answered.
+///
+/// # Errors
+/// None at present; a connection that fails is only that connection's end.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let open = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let next = async {
+            // The semaphore is never closed.
+            let place = places
+                .clone()
+                .acquire_owned()
+                .await
+                .map_err(io::Error::other)?;
+            let (stream, _) = listener.accept().await?;
+            io::Result::Ok((place, stream))
+        };
+        let (place, stream): (_, TcpStream) = tokio::select! {
+            next = next => match next {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+            () = stop_asked(&mut stopped) => break,
+        };
+        // Small frames must not wait for each other: Nagle's algorithm costs up to 40 ms.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was refused; frames may be late");
+        }
+        let mut server = auto::Builder::new(TokioExecutor::new());
+        server
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME_MAX);
+        let service = TowerToHyperService::new(routes.clone());
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = open.watch(connection.into_owned());
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    open.shutdown().await;
+    Ok(())
+}
+
+async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and so is the master.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
