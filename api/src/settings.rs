@@ -3,9 +3,13 @@
 //! Pure, so that the master (at submit), the command line (before it) and tests agree. A field that cannot be honoured is
 //! refused here, by name; nothing behind this point sees unchecked text.
 
+mod scenario;
+
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use scenario::parse_scenario;
 
 use crate::{
     encoder::{Encoder, EncoderSet},
@@ -439,71 +443,6 @@ impl Settings {
     pub fn encoders_needed(&self) -> EncoderSet {
         EncoderSet::of(self.encoder)
     }
-}
-
-/// What a scenario name of the known form sets.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Scenario {
-    height: u32,
-    fps: Option<f64>,
-    codec: Codec,
-}
-
-/// `<height>p[fps]-<codec>` and `4K[fps]-<codec>`; `None` for any other name. Of that form with an unknown codec: refused.
-fn parse_scenario(name: &str) -> Result<Option<Scenario>, BadField> {
-    let Some((picture, codec_word)) = name.split_once('-') else {
-        return Ok(None);
-    };
-    let (height, fps) = if let Some(fps) = picture
-        .strip_prefix("4K")
-        .or_else(|| picture.strip_prefix("4k"))
-    {
-        ("2160", fps)
-    } else if let Some(split) = picture.split_once('p') {
-        split
-    } else {
-        return Ok(None);
-    };
-    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    if !digits(height) || !(fps.is_empty() || digits(fps)) {
-        return Ok(None);
-    }
-    let Some(codec) = Codec::parse(codec_word) else {
-        return bad(
-            "scenario",
-            format!(
-                "{:?} names the codec {:?}; known codecs are {}",
-                clip(name),
-                clip(codec_word),
-                Codec::ACCEPTED
-            ),
-        );
-    };
-    let height = match height.parse::<u32>() {
-        Ok(height) if (16..=8192).contains(&height) && height.is_multiple_of(2) => height,
-        _ => {
-            return bad(
-                "scenario",
-                format!(
-                    "{:?}: the height must be even and between 16 and 8192",
-                    clip(name)
-                ),
-            );
-        }
-    };
-    let fps = match fps {
-        "" => None,
-        fps => match fps.parse::<f64>() {
-            Ok(fps) if (1.0..=240.0).contains(&fps) => Some(fps),
-            _ => {
-                return bad(
-                    "scenario",
-                    format!("{:?}: the frame rate must be between 1 and 240", clip(name)),
-                );
-            }
-        },
-    };
-    Ok(Some(Scenario { height, fps, codec }))
 }
 
 fn parse_size(text: &str) -> Result<Size, BadField> {

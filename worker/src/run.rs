@@ -61,7 +61,8 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     hello.labels = config.labels.clone();
     hello.capabilities = Capabilities {
         slots,
-        cpu_millicores: host::cpus().saturating_mul(1000),
+        // Slots beyond the cores are the operator's word that jobs may share them; a job reserves a core by default.
+        cpu_millicores: host::cpus().max(slots).saturating_mul(1000),
         memory_mib: host::memory_mib()?,
         gpus: gpus.list.clone(),
         ..known

@@ -300,7 +300,7 @@ mod tests {
         let Command::Jobs(JobsCommand::Submit(submit)) = args.command else {
             panic!("not a submit")
         };
-        let (spec, format) = submit.into_spec(Path::new("/work"))?;
+        let (spec, format) = submit.into_spec(Path::new("/media"))?;
         Ok((spec, format, args.global.format))
     }
 
@@ -309,19 +309,19 @@ mod tests {
         let (spec, format, _) = parse("--output out.mp4").unwrap();
         assert_eq!(
             (spec.output.as_deref(), format),
-            (Some("/work/out.mp4"), None)
+            (Some("/media/out.mp4"), None)
         );
         let (spec, format, _) = parse("--output json").unwrap();
         assert_eq!((spec.output.as_deref(), format), (None, Some(Format::Json)));
         let (spec, format, _) = parse("--output jsonl --output ./json").unwrap();
         assert_eq!(
             (spec.output.as_deref(), format),
-            (Some("/work/json"), Some(Format::Jsonl))
+            (Some("/media/json"), Some(Format::Jsonl))
         );
         let (spec, format, global) = parse("-o json --output x.mp4").unwrap();
         assert_eq!(
             (spec.output.as_deref(), format, global),
-            (Some("/work/x.mp4"), None, Some(Format::Json))
+            (Some("/media/x.mp4"), None, Some(Format::Json))
         );
         for words in [
             "--output a.mp4 --output b.mp4",
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(
             json,
             serde_json::json!({
-                "scenario": "s", "input": "/work/a.mp4", "output": "/work/b.mp4", "overwrite": true, "duration_seconds": 90.0,
+                "scenario": "s", "input": "/media/a.mp4", "output": "/media/b.mp4", "overwrite": true, "duration_seconds": 90.0,
                 "codec": "h265", "size": "854x480", "fps": 30.0, "crf": 20, "preset": "fast", "audio": "copy", "queue": "live",
                 "priority": "high", "gpu": true, "require": {"zone": "eu", "disk": "ssd"}, "labels": {"a": "b"},
                 "timeout_seconds": 7200.0, "retries": 5, "idempotency_key": "k"
@@ -356,7 +356,7 @@ mod tests {
         let (spec, ..) = parse("--input -y --output concat:x.mp4").unwrap();
         assert_eq!(
             (spec.input.as_deref(), spec.output.as_deref()),
-            (Some("/work/-y"), Some("/work/concat:x.mp4"))
+            (Some("/media/-y"), Some("/media/concat:x.mp4"))
         );
     }
 

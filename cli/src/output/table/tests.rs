@@ -1,3 +1,5 @@
+//! What tables look like.
+
 use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, Priority, Queue},
