@@ -4,7 +4,11 @@ use ffrtmp_api::job::{FailureReason, JobState};
 use ffrtmp_api::rest::Failure;
 use ffrtmp_policy_sdk::{Change, WorkerId};
 
-use super::{Core, Effect, Now, record::Record, stats::decrement};
+use super::{
+    Core, Effect, Now,
+    record::{IDEMPOTENCY_MS, Record},
+    stats::decrement,
+};
 
 /// How often leases are looked at. A lease is seen to end at most this much late, and 10,000 workers cost a scan a
 /// second instead of a timer each.
@@ -76,10 +80,9 @@ impl Core {
     }
 
     fn forget_keys(&mut self, now: Now) {
-        let age_ms = self.config.idempotency_ms;
         while let Some((_, key)) = self
             .idempotency_ages
-            .pop_front_if(|(at_ms, _)| now.mono_ms >= *at_ms + age_ms)
+            .pop_front_if(|(at_ms, _)| now.mono_ms >= *at_ms + IDEMPOTENCY_MS)
         {
             self.idempotency.remove(&key);
         }

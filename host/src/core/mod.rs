@@ -53,8 +53,6 @@ pub struct Config {
     pub heartbeat_ms: u64,
     /// How long a silent worker keeps what it holds. Six missed heartbeats by default.
     pub lease_ms: u64,
-    /// How long an idempotency key is remembered: far beyond any client's retries.
-    pub idempotency_ms: u64,
     /// How long a silent worker is remembered, so that counts and label sets stay bounded.
     pub forget_ms: u64,
     /// Delay before the first retry; doubles with each failure.
@@ -75,7 +73,6 @@ impl Default for Config {
         Config {
             heartbeat_ms: 5_000,
             lease_ms: 30_000,
-            idempotency_ms: 24 * 3_600_000,
             forget_ms: 24 * 3_600_000,
             backoff_first_ms: 1_000,
             backoff_max_ms: 60_000,

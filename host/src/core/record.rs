@@ -12,6 +12,10 @@ use ffrtmp_api::{
 };
 use uuid::Uuid;
 
+/// How long an idempotency key is remembered, in milliseconds: a day, far beyond any client's retries. The core forgets
+/// keys of this age and the store reads back none that is older.
+pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
+
 /// One change to the durable state.
 #[derive(Debug, Clone)]
 pub enum Record {

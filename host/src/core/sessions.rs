@@ -87,23 +87,16 @@ impl Core {
             .sessions
             .get(&session)
             .and_then(|id| self.workers.get(id));
-        if known.is_some_and(|w| w.name != hello.name) {
+        let admitted = if known.is_some_and(|w| w.name != hello.name) {
             // One session is one worker; what the first one held would have nobody to speak for it.
-            let message =
-                "this session introduced itself under another name before; open another session"
-                    .into();
             self.session_closed(session);
-            out.push(Effect::Send(
-                session,
-                ToWorker::Refused {
-                    message,
-                    retry: true,
-                },
-            ));
-            out.push(Effect::Close(session));
-            return;
-        }
-        let id = match self.admit(&hello, now, out) {
+            let message =
+                "this session introduced itself under another name before; open another session";
+            Err((message.into(), true))
+        } else {
+            self.admit(&hello, now, out)
+        };
+        let id = match admitted {
             Ok(id) => id,
             Err((message, retry)) => {
                 out.push(Effect::Send(session, ToWorker::Refused { message, retry }));

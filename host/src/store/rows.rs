@@ -12,10 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::core::record::{JobRow, JobStatus, Record, Snapshot, WorkerRow};
-
-/// How long an idempotency key is remembered, in milliseconds: a day, far beyond any client's retries.
-pub const IDEMPOTENCY_MS: i64 = 24 * 3_600_000;
+use crate::core::record::{IDEMPOTENCY_MS, JobRow, JobStatus, Record, Snapshot, WorkerRow};
 
 /// The columns of a job, in the order [`job`] reads them.
 pub const JOB_COLUMNS: &str = "seq, uuid, spec, queue, priority, submitted_ms, idempotency_key, state, attempt, failures, \
@@ -148,7 +145,7 @@ pub fn snapshot(connection: &Connection, now_ms: i64) -> Result<Snapshot, StoreE
     snapshot.last_seq = last.unwrap_or(0) as u64;
     let mut statement = connection
         .prepare("SELECT idempotency_key, seq, uuid FROM jobs WHERE idempotency_key IS NOT NULL AND submitted_ms > ?1")?;
-    let mut rows = statement.query([now_ms - IDEMPOTENCY_MS])?;
+    let mut rows = statement.query([now_ms.saturating_sub_unsigned(IDEMPOTENCY_MS)])?;
     while let Some(row) = rows.next()? {
         snapshot.idempotency.push((
             row.get(0)?,
