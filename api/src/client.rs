@@ -5,6 +5,7 @@
 //! pause and resume ask for a state rather than a step, and a submit is repeated only when it carries an idempotency key.
 
 mod error;
+mod query;
 mod watch;
 
 use std::{
@@ -16,15 +17,19 @@ use serde::{Serialize, de::DeserializeOwned};
 use ureq::{Agent, Body, http::Response};
 
 pub use error::{ClientError, Result};
+pub use query::JobQuery;
 pub use watch::Watch;
 
+use query::escape;
+
 use crate::{
-    ids::{JobRef, JobSeq},
-    job::{JobSpec, JobState, Queue},
+    ids::JobRef,
+    job::JobSpec,
     limits,
     rest::{
-        ErrorBody, ErrorDetail, Job, JobList, JobLogs, NodeList, PolicyList, SubmitBatch,
-        SubmitBatchAnswer, Submitted, Version,
+        ChangeJob, CreatedToken, ErrorBody, ErrorDetail, Explanation, Job, JobHistory, JobList,
+        JobLogs, NewToken, Node, NodeList, PolicyList, Stats, SubmitBatch, SubmitBatchAnswer,
+        Submitted, TokenList, Version,
     },
 };
 
@@ -41,37 +46,6 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause between two tries, so that a master that returns is met within half a second.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
-
-/// What to ask `GET /v1/jobs` for.
-#[derive(Debug, Clone, Default)]
-pub struct JobQuery {
-    /// Only jobs in this state.
-    pub state: Option<JobState>,
-    /// Only jobs in this lane.
-    pub queue: Option<Queue>,
-    /// At most so many.
-    pub limit: Option<usize>,
-    /// Only jobs before this one.
-    pub before: Option<JobSeq>,
-}
-
-impl JobQuery {
-    /// The part of the URL after the path. Every value is a word or a number, so nothing needs escaping.
-    fn to_query(&self) -> String {
-        let pairs = [
-            self.state.map(|state| format!("state={state}")),
-            self.queue.map(|queue| format!("queue={queue}")),
-            self.limit.map(|limit| format!("limit={limit}")),
-            self.before.map(|before| format!("before={before}")),
-        ];
-        let pairs: Vec<String> = pairs.into_iter().flatten().collect();
-        if pairs.is_empty() {
-            String::new()
-        } else {
-            format!("?{}", pairs.join("&"))
-        }
-    }
-}
 
 /// A connection to one master.
 pub struct Client {
@@ -152,7 +126,7 @@ impl Client {
     pub fn jobs_up_to(&self, mut query: JobQuery, limit: usize) -> Result<JobList> {
         let mut all = JobList {
             jobs: Vec::new(),
-            next_before: None,
+            next_cursor: None,
         };
         loop {
             query.limit = Some((limit - all.jobs.len()).min(limits::LIST_LIMIT_MAX));
@@ -160,11 +134,11 @@ impl Client {
             // A master that answers an empty page with a cursor would otherwise be asked for ever.
             let over = page.jobs.is_empty();
             all.jobs.extend(page.jobs);
-            all.next_before = page.next_before;
-            if over || all.jobs.len() >= limit || all.next_before.is_none() {
+            all.next_cursor = page.next_cursor;
+            if over || all.jobs.len() >= limit || all.next_cursor.is_none() {
                 return Ok(all);
             }
-            query.before = all.next_before;
+            query.cursor = all.next_cursor.clone();
         }
     }
 
@@ -207,6 +181,87 @@ impl Client {
         self.call(true, |client| {
             client.post(&format!("/v1/jobs/{job}/resume"), &NO_BODY)
         })
+    }
+
+    /// `POST /v1/jobs/{id}/retry`: a job that failed or was canceled goes back to the queue. Repeated on a broken connection:
+    /// a job that is already pending again answers as it is.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn retry(&self, job: JobRef) -> Result<Job> {
+        self.call(true, |client| {
+            client.post(&format!("/v1/jobs/{job}/retry"), &NO_BODY)
+        })
+    }
+
+    /// `PATCH /v1/jobs/{id}`: another lane or urgency for a job that waits.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn change(&self, job: JobRef, change: &ChangeJob) -> Result<Job> {
+        self.call(true, |client| {
+            client.send("PATCH", &format!("/v1/jobs/{job}"), Some(change))
+        })
+    }
+
+    /// `GET /v1/jobs/{id}/history`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn history(&self, job: JobRef) -> Result<JobHistory> {
+        self.read(&format!("/v1/jobs/{job}/history"))
+    }
+
+    /// `GET /v1/jobs/{id}/explain`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn explain(&self, job: JobRef) -> Result<Explanation> {
+        self.read(&format!("/v1/jobs/{job}/explain"))
+    }
+
+    /// `GET /v1/stats`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn stats(&self) -> Result<Stats> {
+        self.read("/v1/stats")
+    }
+
+    /// `GET /v1/nodes/{name}`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn node(&self, name: &str) -> Result<Node> {
+        self.read(&format!("/v1/nodes/{}", escape(name)))
+    }
+
+    /// `POST /v1/nodes/{name}/drain`: the worker finishes what it has and takes nothing new.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn drain(&self, name: &str) -> Result<Node> {
+        self.call(true, |client| {
+            client.post(&format!("/v1/nodes/{}/drain", escape(name)), &NO_BODY)
+        })
+    }
+
+    /// `POST /v1/nodes/{name}/undrain`: it takes work again.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn undrain(&self, name: &str) -> Result<Node> {
+        self.call(true, |client| {
+            client.post(&format!("/v1/nodes/{}/undrain", escape(name)), &NO_BODY)
+        })
+    }
+
+    /// `DELETE /v1/nodes/{name}`: an offline worker is forgotten.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn remove_node(&self, name: &str) -> Result<()> {
+        self.delete(&format!("/v1/nodes/{}", escape(name)))
+    }
+
+    /// `GET /v1/tokens`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn tokens(&self) -> Result<TokenList> {
+        self.read("/v1/tokens")
+    }
+
+    /// `POST /v1/tokens`. Never repeated: each call makes another.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn create_token(&self, new: &NewToken) -> Result<CreatedToken> {
+        self.call(false, |client| client.post("/v1/tokens", new))
+    }
+
+    /// `DELETE /v1/tokens/{id}`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn revoke_token(&self, id: uuid::Uuid) -> Result<()> {
+        self.delete(&format!("/v1/tokens/{id}"))
     }
 
     /// `GET /v1/nodes`.
@@ -276,13 +331,47 @@ impl Client {
     }
 
     fn post(&self, path: &str, body: &impl Serialize) -> Result<Response<Body>> {
-        let mut request = self.agent.post(format!("{}{path}", self.base));
+        self.send("POST", path, Some(body))
+    }
+
+    /// A call with a body, or with none.
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Response<Body>> {
+        let text = match body {
+            Some(body) => serde_json::to_string(body).map_err(|error| ClientError::Unexpected {
+                url: self.base.clone(),
+                what: format!("the request cannot be written as JSON: {error}"),
+            })?,
+            None => String::new(),
+        };
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        request
-            .send_json(body)
+        let request = request
+            .body(text)
+            .map_err(|error| ClientError::Unexpected {
+                url: self.base.clone(),
+                what: format!("the request cannot be made: {error}"),
+            })?;
+        self.agent
+            .run(request)
             .map_err(|error| ClientError::from_ureq(&self.base, error))
+    }
+
+    /// A repeatable DELETE, whose answer has no content. What is gone already counts as deleted only if this very call may
+    /// have done it.
+    fn delete(&self, path: &str) -> Result<()> {
+        self.call(true, |client| client.send("DELETE", path, None::<&()>))
     }
 
     /// The answer as `T`, or the master's own error.
@@ -297,7 +386,9 @@ impl Client {
         if !status.is_success() {
             return Err(self.refusal(status.as_u16(), &text));
         }
-        serde_json::from_str(&text).map_err(|error| ClientError::Unexpected {
+        // No content is JSON's nothing.
+        let text = if text.is_empty() { "null" } else { &text };
+        serde_json::from_str(text).map_err(|error| ClientError::Unexpected {
             url: self.base.clone(),
             what: format!("status {status}, but not the JSON expected: {error}"),
         })
@@ -426,17 +517,6 @@ mod tests {
             let error = base_url(given).unwrap_err().to_string();
             assert!(error.contains(why), "{given:?}: {error}");
         }
-    }
-
-    #[test]
-    fn a_query_names_only_what_was_asked() {
-        assert_eq!(JobQuery::default().to_query(), "");
-        let query = JobQuery {
-            state: Some(JobState::Running),
-            limit: Some(5),
-            ..JobQuery::default()
-        };
-        assert_eq!(query.to_query(), "?state=running&limit=5");
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! It is a crate of its own so that `host` and `worker` agree on these types without importing each other.
 //! It never does I/O outside `client`, and it decides nothing: rules of scheduling live in `host::core`.
 
+#[macro_use]
+mod words;
+
 pub mod encoder;
 pub mod ids;
 pub mod job;

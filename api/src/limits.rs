@@ -24,3 +24,5 @@ pub const LIST_LIMIT_DEFAULT: usize = 100;
 pub const LIST_LIMIT_MAX: usize = 1_000;
 /// Bytes of ffmpeg's stderr kept as a job's log: the last so many. Early lines are dropped with a note.
 pub const LOG_BYTES_MAX: usize = 256 * 1024;
+/// Workers an explanation names. A farm has more, but the first few dozen tell why.
+pub const EXPLAIN_NODES_MAX: usize = 50;

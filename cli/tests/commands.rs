@@ -251,7 +251,7 @@ fn a_list_is_read_over_as_many_pages_as_it_takes() {
         list.jobs.iter().map(|job| job.id.0).collect::<Vec<_>>(),
         [5, 4, 3, 2]
     );
-    assert_eq!(list.next_before.map(|id| id.0), Some(2));
+    assert_eq!(list.next_cursor.as_deref(), Some("2"));
     assert_eq!(
         master.with(|memory| memory.queries.clone()),
         [

@@ -57,7 +57,7 @@ impl<W: Write> Output for Json<W> {
         let jobs = jobs.iter().map(|(_, job)| job.clone()).collect();
         self.jobs(&JobList {
             jobs,
-            next_before: None,
+            next_cursor: None,
         })
     }
     fn nodes(&mut self, list: &NodeList) -> io::Result<()> {

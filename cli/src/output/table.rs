@@ -213,7 +213,7 @@ impl<W: Write> Output for Table<W> {
             ]);
         }
         columns.write(&mut self.out, self.colour)?;
-        if let Some(before) = list.next_before {
+        if let Some(before) = &list.next_cursor {
             writeln!(
                 self.out,
                 "There are more: --before {before} shows the next, --limit shows more at once."

@@ -99,6 +99,7 @@ pub fn job(id: u64, state: JobState) -> Job {
         node: Some("w1".into()),
         placement: None,
         waiting: None,
+        held: false,
         cancel_requested: false,
         failure: failed.then(|| Failure {
             reason: FailureReason::InputError,
@@ -206,7 +207,7 @@ async fn list(
         .get("limit")
         .map_or(100, |limit| limit.parse().unwrap());
     let before: u64 = query
-        .get("before")
+        .get("cursor")
         .map_or(u64::MAX, |before| before.parse().unwrap());
     let older: Vec<Job> = memory
         .jobs
@@ -217,10 +218,10 @@ async fn list(
         .collect();
     // Pages of at most two, so that a few jobs are several pages.
     let page: Vec<Job> = older.iter().take(limit.min(2)).cloned().collect();
-    let next_before = (page.len() < older.len()).then(|| page.last().unwrap().id);
+    let next_cursor = (page.len() < older.len()).then(|| page.last().unwrap().id.to_string());
     Json(JobList {
         jobs: page,
-        next_before,
+        next_cursor,
     })
     .into_response()
 }

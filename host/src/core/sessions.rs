@@ -408,6 +408,7 @@ impl Core {
             .map(|worker| Node {
                 name: worker.name.clone(),
                 status: worker.status_now(),
+                drained: false,
                 software: worker.software.clone(),
                 ffmpeg: worker.capabilities.ffmpeg.clone(),
                 slots: worker.capabilities.slots,

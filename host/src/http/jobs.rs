@@ -127,7 +127,7 @@ pub struct ListQuery {
     state: Option<String>,
     queue: Option<String>,
     limit: Option<String>,
-    before: Option<String>,
+    cursor: Option<String>,
 }
 
 /// Lists jobs, newest first.
@@ -162,13 +162,13 @@ pub async fn list(
             .map(|s| s.parse())
             .transpose()
             .map_err(|e| word("queue", e))?,
-        before: number("before", query.before)?.map(JobSeq),
+        before: number("cursor", query.cursor)?.map(JobSeq),
         limit: limit as usize,
     };
     let page = read(&app, move |reader| reader.jobs(&filter)).await?;
     Ok(Json(JobList {
         jobs: describe(&app, page.jobs).await?,
-        next_before: page.next_before,
+        next_cursor: page.next_before.map(|seq| seq.to_string()),
     }))
 }
 
@@ -307,6 +307,7 @@ pub async fn describe(app: &Arc<App>, rows: Vec<JobRow>) -> Result<Vec<Job>, Api
                 node: status.worker,
                 placement: status.placement.map(|placement| *placement),
                 waiting: waiting.remove(&row.seq),
+                held: false,
                 cancel_requested: status.cancel_requested,
                 failure: status.failure,
                 result: status.result.map(|result| *result),

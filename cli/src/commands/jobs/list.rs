@@ -60,10 +60,10 @@ fn seq(text: &str) -> std::result::Result<JobSeq, String> {
 /// Does it.
 pub fn run(args: &ListArgs, global: &GlobalArgs) -> Result {
     let query = JobQuery {
-        state: args.state,
-        queue: args.queue,
-        limit: None,
-        before: args.before,
+        states: args.state.into_iter().collect(),
+        queues: args.queue.into_iter().collect(),
+        cursor: args.before.map(|before| before.to_string()),
+        ..JobQuery::default()
     };
     let list = connect(global)?.jobs_up_to(query, args.limit)?;
     Ok(face(args.output.output, global).jobs(&list)?)

@@ -30,6 +30,7 @@ fn job(edit: impl FnOnce(&mut Job)) -> Job {
         node: None,
         placement: None,
         waiting: None,
+        held: false,
         cancel_requested: false,
         failure: None,
         result: None,
@@ -118,7 +119,7 @@ fn a_list_has_one_line_for_each_job_and_says_when_there_are_more() {
             job(running),
             job(|job| job.waiting = Some("no free slot".into())),
         ],
-        next_before: Some(JobSeq(42)),
+        next_cursor: Some("42".into()),
     };
     assert_eq!(
         shown(|table| table.jobs(&list)),
@@ -135,7 +136,7 @@ fn names_cannot_drive_the_terminal() {
     let text = shown(|table| {
         table.jobs(&JobList {
             jobs: vec![job(|job| job.spec.scenario = Some("\x1b[2Jx".into()))],
-            next_before: None,
+            next_cursor: None,
         })
     });
     assert!(!text.contains('\x1b'), "{text:?}");
@@ -146,7 +147,7 @@ fn empty_lists_say_what_to_do_next() {
     assert!(
         shown(|table| table.jobs(&JobList {
             jobs: Vec::new(),
-            next_before: None
+            next_cursor: None
         }))
         .contains("ffrtmp jobs submit")
     );

@@ -1,0 +1,19 @@
+//! The JSON that the HTTP API speaks, one file for each thing it speaks of.
+
+mod error;
+mod events;
+mod jobs;
+mod nodes;
+mod policies;
+mod stats;
+mod tokens;
+mod version;
+
+pub use error::*;
+pub use events::*;
+pub use jobs::*;
+pub use nodes::*;
+pub use policies::*;
+pub use stats::*;
+pub use tokens::*;
+pub use version::*;

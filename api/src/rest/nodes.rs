@@ -1,0 +1,99 @@
+//! Workers, as users see them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    encoder::EncoderSet,
+    ids::JobSeq,
+    protocol::{Gpu, GpuLoad},
+};
+
+/// How a worker stands; the label values of `ffrtmp_nodes_by_status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeStatus {
+    /// Connected, with a free slot.
+    Available,
+    /// Connected, every slot taken.
+    Busy,
+    /// Not connected, or silent past its lease.
+    Offline,
+    /// Finishing what it has, taking nothing new.
+    Draining,
+    /// Connected, given nothing because too much fails there.
+    Quarantined,
+}
+
+impl NodeStatus {
+    /// Every status, in order.
+    pub const ALL: [NodeStatus; 5] = [
+        NodeStatus::Available,
+        NodeStatus::Busy,
+        NodeStatus::Offline,
+        NodeStatus::Draining,
+        NodeStatus::Quarantined,
+    ];
+
+    /// The word on the wire and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NodeStatus::Available => "available",
+            NodeStatus::Busy => "busy",
+            NodeStatus::Offline => "offline",
+            NodeStatus::Draining => "draining",
+            NodeStatus::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// A worker, as `GET /v1/nodes` shows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name; `node_id` in metrics.
+    pub name: String,
+    /// How it stands.
+    pub status: NodeStatus,
+    /// Whether an operator took it out of service: it finishes what it has and takes nothing new, through its own restarts
+    /// and the master's, until it is put back.
+    #[serde(default)]
+    pub drained: bool,
+    /// Software version.
+    pub software: String,
+    /// First line of its `ffmpeg -version`.
+    pub ffmpeg: String,
+    /// Most attempts at once.
+    pub slots: u32,
+    /// Attempts it holds now.
+    pub slots_used: u32,
+    /// Cores, in thousandths.
+    pub cpu_millicores: u32,
+    /// Memory, in MiB.
+    pub memory_mib: u32,
+    /// Host CPU in use, percent.
+    pub cpu_percent: f32,
+    /// Host memory in use, in MiB.
+    pub memory_used_mib: u32,
+    /// Encoders proven by trial.
+    pub encoders: EncoderSet,
+    /// GPUs.
+    pub gpus: Vec<Gpu>,
+    /// Load of each.
+    pub gpu_loads: Vec<GpuLoad>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Where its metrics are.
+    pub metrics_address: Option<String>,
+    /// Milliseconds since the last frame from it; none if it has not been heard since the master started.
+    pub silent_ms: Option<u64>,
+    /// The jobs it holds.
+    pub jobs: Vec<JobSeq>,
+}
+
+/// `GET /v1/nodes`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeList {
+    /// By name.
+    pub nodes: Vec<Node>,
+}

@@ -1,0 +1,39 @@
+//! Policies, as users see them.
+
+use serde::{Deserialize, Serialize};
+
+/// A policy the master knows, as `GET /v1/policies` shows it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// Its name: the file's name without `.wasm`.
+    pub name: String,
+    /// Version it states.
+    pub version: String,
+    /// First 12 hex digits of its SHA-256, or `native`.
+    pub digest: String,
+    /// `active`, `ready`, `refused`, `fallback` or `faulted`.
+    pub state: String,
+    /// When it came into that state, milliseconds since 1970.
+    pub since_ms: i64,
+    /// Rounds it decided.
+    pub rounds: u64,
+    /// Jobs it placed.
+    pub placements: u64,
+    /// Rounds in which it failed and the built-in policy decided instead.
+    pub faults: u64,
+    /// Median guest time of its last rounds, microseconds.
+    pub guest_p50_us: u64,
+    /// 99th percentile.
+    pub guest_p99_us: u64,
+    /// The last thing that went wrong, and what to do.
+    pub last_error: Option<String>,
+}
+
+/// `GET /v1/policies`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyList {
+    /// The active one first.
+    pub policies: Vec<PolicyStatus>,
+    /// The rule by which the active one is chosen, in one sentence.
+    pub rule: String,
+}
