@@ -70,7 +70,7 @@ fn twenty_kills_under_load_lose_no_acknowledged_job_and_complete_none_twice() {
         let target = acknowledged.lock().unwrap().len() + 10 + kill;
         // Counted in the store: a gauge may be ahead of the disk by a commit, and that commit may be the one a kill prevents.
         let query = JobQuery {
-            state: Some(JobState::Completed),
+            states: vec![JobState::Completed],
             ..JobQuery::default()
         };
         let completed = || {
