@@ -299,14 +299,16 @@ impl Client {
         repeatable: bool,
         request: impl Fn(&Client) -> Result<Response<Body>>,
     ) -> Result<T> {
-        let mut retry = Retry::new(if repeatable {
-            self.retry_for
-        } else {
-            Duration::ZERO
-        });
+        let mut retry = Retry::new(self.retry_for);
         loop {
             match request(self).and_then(|response| self.json(response)) {
-                Err(error) if error.is_passing() && retry.pause() => self.tell(&error),
+                Err(error)
+                    if error.is_passing()
+                        && (repeatable || error.is_undone())
+                        && retry.pause_for(error.retry_after()) =>
+                {
+                    self.tell(&error);
+                }
                 answer => return answer,
             }
         }
@@ -377,6 +379,10 @@ impl Client {
     /// The answer as `T`, or the master's own error.
     fn json<T: DeserializeOwned>(&self, mut response: Response<Body>) -> Result<T> {
         let status = response.status();
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let text = response
             .body_mut()
             .with_config()
@@ -384,7 +390,8 @@ impl Client {
             .read_to_string()
             .map_err(|error| ClientError::from_ureq(&self.base, error))?;
         if !status.is_success() {
-            return Err(self.refusal(status.as_u16(), &text));
+            let refusal = self.refusal(status.as_u16(), &text);
+            return Err(refusal.with_retry_after(retry_after.as_deref()));
         }
         // No content is JSON's nothing.
         let text = if text.is_empty() { "null" } else { &text };
@@ -397,11 +404,16 @@ impl Client {
     /// What a status that is not a success means.
     fn refusal(&self, status: u16, body: &str) -> ClientError {
         match serde_json::from_str::<ErrorBody>(body) {
-            Ok(ErrorBody { error }) => ClientError::Refused { status, error },
+            Ok(ErrorBody { error }) => ClientError::Refused {
+                status,
+                error,
+                retry_after: None,
+            },
             // Not our JSON: a proxy's page, or another program on that port. Its first line is what helps.
             Err(_) if status == 401 => ClientError::Refused {
                 status,
                 error: ErrorDetail::new("unauthorized", "the token is missing or wrong"),
+                retry_after: None,
             },
             Err(_) => ClientError::Unexpected {
                 url: self.base.clone(),
@@ -438,11 +450,16 @@ impl Retry {
 
     /// Sleeps before the next try; `false` when the time is over.
     fn pause(&mut self) -> bool {
+        self.pause_for(None)
+    }
+
+    /// The same, at least for as long as the master asked; `false` at once if that is longer than there is time.
+    fn pause_for(&mut self, asked: Option<Duration>) -> bool {
         let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() || asked.is_some_and(|asked| asked > left) {
             return false;
         }
-        std::thread::sleep(self.pause.min(left));
+        std::thread::sleep(self.pause.min(left).max(asked.unwrap_or_default()));
         self.pause = (self.pause * 2).min(RETRY_PAUSE_MAX);
         true
     }

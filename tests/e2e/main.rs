@@ -8,8 +8,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cluster;
+mod fuzz_api;
+mod http;
 
 mod attacks;
+mod bad_input;
 mod encode;
 mod faults;
 mod master_crash;

@@ -3,7 +3,7 @@
 //! Separate because callers decide on these (the command line chooses exit codes and hints). A message here never holds
 //! the token.
 
-use std::io;
+use std::{io, time::Duration};
 
 use crate::rest::ErrorDetail;
 
@@ -36,6 +36,8 @@ pub enum ClientError {
         status: u16,
         /// What it said.
         error: ErrorDetail,
+        /// When to come again, if it said so.
+        retry_after: Option<Duration>,
     },
     /// Somebody answered, but not as a master does.
     #[error(
@@ -50,13 +52,35 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether trying again shortly can help: nobody listens (a restart), or the master says it is starting.
+    /// Whether trying again shortly can help: nobody listens (a restart), the master says it is starting, or it was asked too
+    /// often.
     pub fn is_passing(&self) -> bool {
         match self {
             ClientError::Unreachable { .. } => true,
-            ClientError::Refused { status, .. } => *status == 503,
+            ClientError::Refused { status, .. } => matches!(status, 429 | 503),
             ClientError::BadUrl { .. } | ClientError::Unexpected { .. } => false,
         }
+    }
+
+    /// Whether the master certainly did nothing, so that even a call that must not be done twice may be tried again.
+    pub fn is_undone(&self) -> bool {
+        matches!(self, ClientError::Refused { status: 429, .. })
+    }
+
+    /// How long the master asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ClientError::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    pub(super) fn with_retry_after(mut self, header: Option<&str>) -> ClientError {
+        if let ClientError::Refused { retry_after, .. } = &mut self {
+            let seconds = header.and_then(|text| text.trim().parse().ok());
+            *retry_after = seconds.map(Duration::from_secs);
+        }
+        self
     }
 
     /// Whether the job asked for does not exist.

@@ -49,6 +49,9 @@ pub struct MasterArgs {
     /// How often workers say they are alive
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     heartbeat: Duration,
+    /// Requests a second from one caller; 0: no limit [default: 2000, and none for this machine's callers]
+    #[arg(long, value_name = "N")]
+    rate_limit: Option<u32>,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,
@@ -76,6 +79,7 @@ pub fn run(args: MasterArgs, global: &GlobalArgs) -> Result {
         data_dir,
         policy: args.policy,
         token,
+        rate_limit: args.rate_limit,
         lease: args.lease,
         heartbeat: args.heartbeat,
     };

@@ -37,6 +37,7 @@ use uuid::Uuid;
 
 pub use clock::Now;
 pub use event::{Control, ControlError, Effect, Event, NewJob, Reply, ReplyTo, SessionId};
+pub use job::RETRIES_DEFAULT;
 
 use classes::Classes;
 use job::Job;

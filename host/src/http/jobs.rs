@@ -21,8 +21,9 @@ use uuid::Uuid;
 
 use super::{
     App,
+    body::Body,
     document::{Conflict, NotFound, ReadOnly},
-    error::{ApiError, Body, detail_of},
+    error::{ApiError, detail_of},
 };
 use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},
@@ -160,6 +161,17 @@ pub struct ListQuery {
     /// From here on: `next_cursor` of the page before.
     #[param(inline, value_type = Option<PageCursor>)]
     cursor: Option<String>,
+}
+
+/// A page of the newest.
+pub async fn newest(app: Arc<App>, limit: String) -> Result<Json<JobList>, ApiError> {
+    let query = ListQuery {
+        state: None,
+        queue: None,
+        limit: Some(limit),
+        cursor: None,
+    };
+    list(State(app), Ok(Query(query))).await
 }
 
 /// Lists jobs, newest first.
