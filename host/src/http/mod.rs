@@ -3,7 +3,9 @@
 
 mod auth;
 mod error;
+mod explain;
 mod jobs;
+mod list;
 mod nodes;
 mod origin;
 mod serve;
@@ -52,15 +54,22 @@ pub struct App {
 /// The API's routes.
 pub fn api(app: Arc<App>) -> Router {
     let v1 = Router::new()
-        .route("/jobs", post(jobs::submit).get(jobs::list))
+        .route("/jobs", post(jobs::submit).get(list::list))
         .route("/jobs/batch", post(jobs::submit_batch))
-        .route("/jobs/{job}", get(jobs::show))
+        .route("/jobs/{job}", get(jobs::show).patch(jobs::change))
         .route("/jobs/{job}/watch", get(watch::watch))
         .route("/jobs/{job}/logs", get(jobs::logs))
+        .route("/jobs/{job}/history", get(explain::history))
+        .route("/jobs/{job}/explain", get(explain::explain))
+        .route("/stats", get(explain::stats))
         .route("/jobs/{job}/cancel", post(jobs::cancel))
         .route("/jobs/{job}/pause", post(jobs::pause))
         .route("/jobs/{job}/resume", post(jobs::resume))
+        .route("/jobs/{job}/retry", post(jobs::retry))
         .route("/nodes", get(nodes::list))
+        .route("/nodes/{name}", get(nodes::show).delete(nodes::remove))
+        .route("/nodes/{name}/drain", post(nodes::drain))
+        .route("/nodes/{name}/undrain", post(nodes::undrain))
         .route("/policies", get(nodes::policies))
         .route("/worker/session", get(session::open))
         .layer(middleware::from_fn_with_state(
