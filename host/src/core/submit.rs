@@ -43,6 +43,7 @@ impl Core {
                         known.seq
                     ),
                     field: Some("idempotency_key".into()),
+                    request_id: None,
                 });
             }
             return SubmitItem::Accepted(Submitted {
@@ -64,6 +65,7 @@ impl Core {
                     code: "too_many_requirements".into(),
                     message: error.to_string(),
                     field: Some("require".into()),
+                    request_id: None,
                 });
             }
         };

@@ -13,12 +13,15 @@ use ffrtmp_api::{
 
 use super::{
     App,
+    document::NotFound,
     error::ApiError,
-    jobs::{find, read},
+    jobs::{JobPath, find, read},
 };
 use crate::core::{Event, Reply, record::JobRow};
 
 /// Everything that happened to a job, oldest first.
+#[utoipa::path(get, path = "/v1/jobs/{job}/history", operation_id = "job_history", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "Its lines; at most the last 1,000.", body = JobHistory), NotFound))]
 pub async fn history(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,
@@ -29,6 +32,8 @@ pub async fn history(
 }
 
 /// Why a job is where it is.
+#[utoipa::path(get, path = "/v1/jobs/{job}/explain", operation_id = "explain_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "For what it waits, which workers could take it, what happened so far.", body = Explanation), NotFound))]
 pub async fn explain(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,
@@ -101,6 +106,8 @@ fn summary(row: &JobRow, waiting: Option<&Waiting>) -> String {
 }
 
 /// The cluster in numbers.
+#[utoipa::path(get, path = "/v1/stats", operation_id = "stats", tag = "system",
+    responses((status = 200, description = "Now, and since the master started.", body = Stats)))]
 pub async fn stats(State(app): State<Arc<App>>) -> Result<Json<Stats>, ApiError> {
     let mut stats = app.metrics.stats();
     // The room is not known while the store is read-only; the rest is.

@@ -11,15 +11,16 @@ use ffrtmp_api::{
     ids::{JobRef, JobSeq},
     job::{JobSpec, JobState},
     limits,
-    rest::{
-        ChangeJob, Job, JobLogs, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted,
-    },
+    rest::{ChangeJob, Job, JobLogs, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
+    schema::JobId,
     settings::{BadField, Settings},
 };
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
     App,
+    document::{Conflict, NotFound, ReadOnly},
     error::{ApiError, Body, detail_of},
 };
 use crate::{
@@ -31,6 +32,13 @@ use crate::{
 const EXPLAINED_MAX: usize = 100;
 
 /// Takes one job. Answers when it is durable.
+#[utoipa::path(post, path = "/v1/jobs", operation_id = "submit_job", tag = "jobs", request_body = JobSpec,
+    responses(
+        (status = 201, description = "Accepted, and durable.", body = Submitted),
+        (status = 200, description = "An earlier submit with this idempotency key had already made it.", body = Submitted),
+        Conflict,
+        ReadOnly,
+    ))]
 pub async fn submit(
     State(app): State<Arc<App>>,
     Body(spec): Body<JobSpec>,
@@ -61,6 +69,8 @@ pub async fn submit(
 }
 
 /// Takes a batch. Jobs that are refused do not keep the others from being accepted.
+#[utoipa::path(post, path = "/v1/jobs/batch", operation_id = "submit_batch", tag = "jobs", request_body = SubmitBatch,
+    responses((status = 200, description = "What became of each, in order.", body = SubmitBatchAnswer), ReadOnly))]
 pub async fn submit_batch(
     State(app): State<Arc<App>>,
     Body(batch): Body<SubmitBatch>,
@@ -111,6 +121,8 @@ fn parse(spec: JobSpec) -> Result<NewJob, BadField> {
 }
 
 /// Shows a job.
+#[utoipa::path(get, path = "/v1/jobs/{job}", operation_id = "show_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job.", body = Job), NotFound))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,
@@ -121,22 +133,40 @@ pub async fn show(
     )?))
 }
 
+/// Which job, in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code)] // describes what `Path<String>` takes and `JobRef` parses
+pub struct JobPath {
+    /// Its number, as in 42, or its UUID.
+    #[param(inline, value_type = JobId)]
+    job: String,
+}
+
 /// Ends a job.
+#[utoipa::path(post, path = "/v1/jobs/{job}/cancel", operation_id = "cancel_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn cancel(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Cancel).await
 }
 
 /// Stops a job's ffmpeg; holds a job that waits.
+#[utoipa::path(post, path = "/v1/jobs/{job}/pause", operation_id = "pause_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn pause(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Pause).await
 }
 
-/// Lets it go on.
+/// Lets a paused or held job go on.
+#[utoipa::path(post, path = "/v1/jobs/{job}/resume", operation_id = "resume_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn resume(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Resume).await
 }
 
 /// Gives a job that waits another lane or urgency.
+#[utoipa::path(patch, path = "/v1/jobs/{job}", operation_id = "change_job", tag = "jobs", params(JobPath), request_body = ChangeJob,
+    responses((status = 200, description = "The job, changed.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn change(
     app: State<Arc<App>>,
     job: Path<String>,
@@ -150,6 +180,32 @@ pub async fn change(
         ));
     }
     control(app, job, Control::Change { queue, priority }).await
+}
+
+/// How often a retry looks at a job again that changes under its eyes.
+const RETRY_LOOKS_MAX: u32 = 5;
+
+/// Puts a job that failed or was canceled back in line.
+#[utoipa::path(post, path = "/v1/jobs/{job}/retry", operation_id = "retry_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, waiting again.", body = Job), NotFound, Conflict, ReadOnly))]
+pub async fn retry(
+    State(app): State<Arc<App>>,
+    Path(job): Path<String>,
+) -> Result<Json<Job>, ApiError> {
+    let job: JobRef = job.parse()?;
+    for _ in 0..RETRY_LOOKS_MAX {
+        let row = Box::new(find(&app, job).await?);
+        match app.shell.ask(|reply| Event::Retry { row, reply }).await? {
+            Reply::Controlled(Ok(())) => return show(State(app), Path(job.to_string())).await,
+            // The answer came behind the commit of what changed it, so the next look sees that.
+            Reply::Controlled(Err(ControlError::Stale)) => {}
+            Reply::Controlled(Err(error)) => return Err(error.into()),
+            _ => return Err(ApiError::internal("not an answer to a retry")),
+        }
+    }
+    Err(ApiError::wrong_state(format!(
+        "job {job} changes too fast to be tried again; look at it and ask again"
+    )))
 }
 
 async fn control(
@@ -184,31 +240,9 @@ async fn control(
     show(State(app), Path(job.to_string())).await
 }
 
-/// How often a retry looks at a job again that changes under its eyes.
-const RETRY_LOOKS_MAX: u32 = 5;
-
-/// Puts a job that failed or was canceled back in line.
-pub async fn retry(
-    State(app): State<Arc<App>>,
-    Path(job): Path<String>,
-) -> Result<Json<Job>, ApiError> {
-    let job: JobRef = job.parse()?;
-    for _ in 0..RETRY_LOOKS_MAX {
-        let row = Box::new(find(&app, job).await?);
-        match app.shell.ask(|reply| Event::Retry { row, reply }).await? {
-            Reply::Controlled(Ok(())) => return show(State(app), Path(job.to_string())).await,
-            // The answer came behind the commit of what changed it, so the next look sees that.
-            Reply::Controlled(Err(ControlError::Stale)) => {}
-            Reply::Controlled(Err(error)) => return Err(error.into()),
-            _ => return Err(ApiError::internal("not an answer to a retry")),
-        }
-    }
-    Err(ApiError::wrong_state(format!(
-        "job {job} changes too fast to be tried again; look at it and ask again"
-    )))
-}
-
 /// The log of a job's latest attempt: live while it runs, stored afterwards.
+#[utoipa::path(get, path = "/v1/jobs/{job}/logs", operation_id = "job_logs", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The log.", body = JobLogs), NotFound))]
 pub async fn logs(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,

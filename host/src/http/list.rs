@@ -8,7 +8,13 @@ use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
 };
-use ffrtmp_api::{limits, rest::JobList};
+use ffrtmp_api::{
+    job::{JobState, Priority, Queue},
+    limits,
+    rest::{JobList, JobSort},
+    schema::{LabelPair, PageCursor, PageLimit, ShortText},
+};
+use utoipa::IntoParams;
 
 use super::{App, error::ApiError, jobs};
 use crate::store::{Cursor, JobFilter};
@@ -19,7 +25,44 @@ const KNOWN: [&str; 10] = [
     "cursor",
 ];
 
+/// What a list can be asked for. Conditions are joined by *and*, the values of one by *or*.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code)] // describes what `parse` takes
+pub struct ListQuery {
+    /// In this state, or one of these.
+    #[param(inline, value_type = Option<Vec<JobState>>)]
+    state: String,
+    /// In this lane, or one of these.
+    #[param(inline, value_type = Option<Vec<Queue>>)]
+    queue: String,
+    /// Of this urgency, or one of these.
+    #[param(inline, value_type = Option<Vec<Priority>>)]
+    priority: String,
+    /// With this label, `KEY=VALUE`, or all of these.
+    #[param(inline, value_type = Option<Vec<LabelPair>>)]
+    label: String,
+    /// Whose latest attempt is or was on this worker.
+    #[param(inline, value_type = Option<ShortText>)]
+    node: String,
+    /// Accepted at or after this time, milliseconds since 1970.
+    since_ms: Option<i64>,
+    /// Accepted before this time, milliseconds since 1970.
+    until_ms: Option<i64>,
+    /// In this order; the newest first without.
+    #[param(inline, value_type = Option<JobSort>)]
+    sort: String,
+    /// At most so many; 100 without. A page may hold fewer, even none, and still have a next one.
+    #[param(inline, value_type = Option<PageLimit>)]
+    limit: String,
+    /// From here on: `next_cursor` of the page before, with the same conditions and order.
+    #[param(inline, value_type = Option<PageCursor>)]
+    cursor: String,
+}
+
 /// Lists jobs, a page at a time.
+#[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs", params(ListQuery),
+    responses((status = 200, description = "One page.", body = JobList)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
@@ -68,7 +111,7 @@ pub fn parse(pairs: Vec<(String, String)>) -> Result<JobFilter, ApiError> {
             "queue" => filter.queues.push(word(known, &value)?),
             "priority" => filter.priorities.push(word(known, &value)?),
             "label" => filter.labels.push(label(&value)?),
-            "node" => filter.node = Some(value),
+            "node" => filter.node = Some(bounded(known, value)?),
             "since_ms" => filter.since_ms = Some(number(known, &value)?),
             "until_ms" => filter.until_ms = Some(number(known, &value)?),
             "sort" => filter.sort = word(known, &value)?,
@@ -116,7 +159,10 @@ fn limit(value: &str) -> Result<usize, ApiError> {
 
 fn label(value: &str) -> Result<(String, String), ApiError> {
     match value.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some((key, value)) if !key.is_empty() => Ok((
+            bounded("label", key.to_owned())?,
+            bounded("label", value.to_owned())?,
+        )),
         _ => Err(ApiError::bad_field(
             "label",
             format!(
@@ -125,6 +171,21 @@ fn label(value: &str) -> Result<(String, String), ApiError> {
             ),
         )),
     }
+}
+
+/// A text that a name or a label could be.
+fn bounded(field: &str, text: String) -> Result<String, ApiError> {
+    if text.len() > limits::NAME_BYTES_MAX {
+        let bytes = text.len();
+        return Err(ApiError::bad_field(
+            field,
+            format!(
+                "{bytes} bytes are longer than any there can be; at most {}",
+                limits::NAME_BYTES_MAX
+            ),
+        ));
+    }
+    Ok(text)
 }
 
 /// As much of what was given as a message needs.
