@@ -24,8 +24,10 @@ impl Core {
             None => Err(NodeError::Unknown { name }),
             Some(id) => match control {
                 NodeControl::Show => Ok(()),
-                NodeControl::Drain => Ok(self.set_drained(id, true, out)),
-                NodeControl::Undrain => Ok(self.set_drained(id, false, out)),
+                NodeControl::Drain | NodeControl::Undrain => {
+                    self.set_drained(id, control == NodeControl::Drain, out);
+                    Ok(())
+                }
                 NodeControl::Remove => self.remove_worker(id, now, out),
             }
             .map(|()| self.workers.get(&id).map(|w| Box::new(shown(w, now)))),

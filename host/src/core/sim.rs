@@ -19,9 +19,10 @@ use ffrtmp_api::{
 };
 use ffrtmp_policy_balanced::Balanced;
 use ffrtmp_policy_sdk::{Answer, Hold, Placement, Policy};
+use uuid::Uuid;
 
 use super::{
-    record::{JobRow, Snapshot, WorkerRow},
+    record::{self, JobRow, Snapshot, WorkerRow},
     round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded, Work},
     *,
 };

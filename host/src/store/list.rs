@@ -453,9 +453,12 @@ mod tests {
         let mut all = Vec::new();
         for seq in 1..=jobs {
             let mut spec = JobSpec::default();
-            for label in ["team", "show.name"].iter().filter(|_| rng.bool()) {
+            for label in ["team", "show.name"] {
+                if rng.bool() {
+                    continue;
+                }
                 spec.labels
-                    .insert((*label).into(), format!("v{}", rng.u32(..3)));
+                    .insert(label.into(), format!("v{}", rng.u32(..3)));
             }
             let state = *rng.choice(JobState::ALL).unwrap();
             let started_ms = rng.bool().then(|| rng.i64(..50));
