@@ -13,6 +13,7 @@ mod http;
 
 mod attacks;
 mod bad_input;
+mod control;
 mod encode;
 mod faults;
 mod master_crash;

@@ -18,7 +18,10 @@ use ffrtmp_api::{
     settings::BadField,
 };
 
-use crate::{core::ControlError, shell::ReadOnly};
+use crate::{
+    core::{ControlError, NodeError},
+    shell::ReadOnly,
+};
 
 /// An error answer.
 #[derive(Debug)]
@@ -152,8 +155,13 @@ impl ApiError {
 
     /// From what the core said of one job.
     pub fn refused(detail: ErrorDetail) -> ApiError {
+        let status = if detail.code == "idempotency_conflict" {
+            StatusCode::CONFLICT
+        } else {
+            StatusCode::BAD_REQUEST
+        };
         ApiError {
-            status: StatusCode::BAD_REQUEST,
+            status,
             detail,
             retry_after: None,
         }
@@ -185,6 +193,19 @@ impl From<BadJobRef> for ApiError {
 impl From<ControlError> for ApiError {
     fn from(error: ControlError) -> Self {
         ApiError::wrong_state(error.to_string())
+    }
+}
+
+impl From<NodeError> for ApiError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Unknown { .. } => {
+                ApiError::new(StatusCode::NOT_FOUND, "not_found", error.to_string())
+            }
+            NodeError::Connected { .. } | NodeError::Publishing { .. } => {
+                ApiError::wrong_state(error.to_string())
+            }
+        }
     }
 }
 

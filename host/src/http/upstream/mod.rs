@@ -15,7 +15,6 @@ use axum::{
     http::StatusCode,
 };
 use ffrtmp_api::{limits, schema::PageLimit};
-use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
@@ -23,7 +22,7 @@ use super::{
     body::Body,
     document::{Conflict, NotFound, NotNow, ReadOnly},
     error::ApiError,
-    jobs, nodes,
+    jobs, list, nodes,
 };
 use crate::clock;
 
@@ -44,25 +43,31 @@ pub async fn submit(
 }
 
 /// How much of a list.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
+#[allow(dead_code)] // describes what `list` takes
 pub struct Limit {
     /// At most so many; 1,000 without.
     #[param(inline, value_type = Option<PageLimit>)]
-    limit: Option<String>,
+    limit: String,
 }
 
 /// Lists jobs in upstream's shape, newest first.
 #[utoipa::path(get, path = "/jobs", operation_id = "upstream_list_jobs", tag = "upstream", params(Limit),
     responses((status = 200, description = "The newest jobs.", body = Jobs)))]
 pub async fn list(
-    State(app): State<Arc<App>>,
-    query: Result<Query<Limit>, QueryRejection>,
+    app: State<Arc<App>>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<Jobs>, ApiError> {
-    let Query(Limit { limit }) = query.map_err(|e| ApiError::bad_field("query", e.body_text()))?;
-    let limit = limit.unwrap_or_else(|| limits::LIST_LIMIT_MAX.to_string());
-    let Json(page) = jobs::newest(app, limit).await?;
+    let Query(mut pairs) = query.map_err(|e| ApiError::bad_field("query", e.body_text()))?;
+    if let Some((name, _)) = pairs.iter().find(|(name, _)| name != "limit") {
+        let message = format!("unknown parameter {name:?}; known is limit");
+        return Err(ApiError::bad_field("query", message));
+    }
+    if pairs.is_empty() {
+        pairs.push(("limit".to_owned(), limits::LIST_LIMIT_MAX.to_string()));
+    }
+    let Json(page) = list::list(app, Ok(Query(pairs))).await?;
     Ok(Json(page.jobs.into()))
 }
 
