@@ -3,9 +3,11 @@
 
 mod auth;
 mod error;
+mod handshake;
 mod jobs;
 mod nodes;
 mod origin;
+mod peer;
 mod serve;
 mod session;
 mod watch;
