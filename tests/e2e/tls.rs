@@ -58,9 +58,16 @@ fn a_cluster_over_tls_does_its_work_and_tells_those_who_get_it_wrong_what_to_do(
         let (text, code) = said(command, &["jobs", "list"]);
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains(what), "{what:?} is missing in {text}");
-        let mut command = cluster.command("worker");
-        command.args(["--master", &master, "--state-dir", &cluster.file("state-x")]);
-        let (text, code) = said(command, &["worker", "--no-metrics"]);
+        let state = cluster.file("state-x");
+        let words = [
+            "worker",
+            "--master",
+            &master,
+            "--state-dir",
+            &state,
+            "--no-metrics",
+        ];
+        let (text, code) = said(cluster.command("stranger"), &words);
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains(what), "{what:?} is missing in {text}");
     }

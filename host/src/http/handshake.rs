@@ -61,11 +61,10 @@ pub async fn accept(
 /// Answers a plain request, whatever it was, with an error in plain HTTP that says what to do.
 async fn turn_away(mut stream: TcpStream) {
     let body = ErrorBody {
-        error: ErrorDetail {
-            code: PLAIN_HTTP_CODE.into(),
-            message: "this port speaks TLS; use https:// instead of http:// (and --tls-ca FILE, if the cluster has its own CA)".into(),
-            field: None,
-        },
+        error: ErrorDetail::new(
+            PLAIN_HTTP_CODE,
+            "this port speaks TLS; use https:// instead of http:// (and --tls-ca FILE, if the cluster has its own CA)",
+        ),
     };
     let body = serde_json::to_string(&body).unwrap_or_default();
     let answer = format!(
