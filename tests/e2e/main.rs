@@ -10,6 +10,7 @@
 mod cluster;
 
 mod attacks;
+mod control;
 mod encode;
 mod faults;
 mod master_crash;
