@@ -21,4 +21,5 @@ mod metrics;
 mod policies;
 mod seed_loop;
 mod sessions;
+mod tls;
 mod tokens;

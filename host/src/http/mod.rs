@@ -9,6 +9,7 @@ mod document;
 mod envelope;
 mod error;
 mod explain;
+mod handshake;
 mod health;
 mod jobs;
 mod list;
