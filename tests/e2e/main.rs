@@ -8,7 +8,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cluster;
-mod fuzz_api;
 mod http;
 
 mod attacks;
@@ -16,6 +15,7 @@ mod bad_input;
 mod control;
 mod encode;
 mod faults;
+mod fuzz_api;
 mod master_crash;
 mod metrics;
 mod policies;
@@ -23,3 +23,4 @@ mod seed_loop;
 mod sessions;
 mod tls;
 mod tokens;
+mod upstream;
