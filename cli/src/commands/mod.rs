@@ -7,6 +7,7 @@ pub mod master;
 pub mod nodes;
 pub mod policies;
 mod stats;
+pub mod tls;
 mod token;
 pub mod up;
 mod version;
@@ -29,6 +30,7 @@ pub fn run(args: Args) -> Result {
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
         Command::Stats(output) => stats::run(&output, &global),
+        Command::Tls(command) => tls::run(command),
         Command::Token => token::run(),
         Command::Version(output) => version::run(&output, &global),
     }

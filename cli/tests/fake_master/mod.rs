@@ -144,11 +144,7 @@ fn router(memory: Shared) -> Router {
 }
 
 fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
-    let error = ErrorDetail {
-        code: code.into(),
-        message: message.into(),
-        field: None,
-    };
+    let error = ErrorDetail::new(code, message);
     (status, Json(ErrorBody { error })).into_response()
 }
 
@@ -210,6 +206,7 @@ async fn submit_batch(State(memory): State<Shared>, Json(batch): Json<SubmitBatc
                     code: "bad_field".into(),
                     message: "scenario: refused here".into(),
                     field: Some("scenario".into()),
+                    request_id: None,
                 });
             }
             let same = |job: &&Job| job.spec.idempotency_key == spec.idempotency_key;

@@ -19,7 +19,10 @@ use ffrtmp_api::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{core::ControlError, shell::ReadOnly};
+use crate::{
+    core::{ControlError, NodeError},
+    shell::ReadOnly,
+};
 
 /// An error answer.
 #[derive(Debug)]
@@ -32,11 +35,7 @@ impl ApiError {
     fn new(status: StatusCode, code: &str, message: impl Into<String>) -> ApiError {
         ApiError {
             status,
-            detail: ErrorDetail {
-                code: code.into(),
-                message: message.into(),
-                field: None,
-            },
+            detail: ErrorDetail::new(code, message),
         }
     }
 
@@ -72,9 +71,24 @@ impl ApiError {
         ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
-    /// The store cannot be written. 507, as WebDAV names it: Insufficient Storage.
-    pub fn read_only() -> ApiError {
-        ReadOnly.into()
+    /// Serving, but not able to make anything durable.
+    pub fn not_ready() -> ApiError {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "read_only",
+            ReadOnly.to_string(),
+        )
+    }
+
+    /// What only the core knows, while there is none. 503: it passes.
+    pub fn not_now(what: &str) -> ApiError {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            format!(
+                "{what} not known while the store cannot be written (disk full, or failing); try again when it is back"
+            ),
+        )
     }
 
     /// A query parameter or field is wrong.
@@ -106,10 +120,12 @@ impl ApiError {
 
     /// From what the core said of one job.
     pub fn refused(detail: ErrorDetail) -> ApiError {
-        ApiError {
-            status: StatusCode::BAD_REQUEST,
-            detail,
-        }
+        let status = if detail.code == "idempotency_conflict" {
+            StatusCode::CONFLICT
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        ApiError { status, detail }
     }
 }
 
@@ -141,6 +157,19 @@ impl From<ControlError> for ApiError {
     }
 }
 
+impl From<NodeError> for ApiError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Unknown { .. } => {
+                ApiError::new(StatusCode::NOT_FOUND, "not_found", error.to_string())
+            }
+            NodeError::Connected { .. } | NodeError::Publishing { .. } => {
+                ApiError::wrong_state(error.to_string())
+            }
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         (self.status, Json(ErrorBody { error: self.detail })).into_response()
@@ -153,6 +182,7 @@ pub fn detail_of(error: BadField) -> ErrorDetail {
         code: "bad_field".into(),
         message: error.to_string(),
         field: Some(error.field.into()),
+        request_id: None,
     }
 }
 

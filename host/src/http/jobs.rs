@@ -1,35 +1,44 @@
-//! `/v1/jobs`: submit, show, list, control, logs.
+//! `/v1/jobs`: submit, show, control, logs.
 
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::StatusCode,
 };
 use ffrtmp_api::{
     ids::{JobRef, JobSeq},
     job::{JobSpec, JobState},
     limits,
-    rest::{Job, JobList, JobLogs, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
+    rest::{ChangeJob, Job, JobLogs, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
+    schema::JobId,
     settings::{BadField, Settings},
 };
-use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
     App,
+    document::{Conflict, NotFound, ReadOnly},
     error::{ApiError, Body, detail_of},
 };
 use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},
-    store::{JobFilter, Reader, StoreError},
+    store::{Reader, StoreError},
 };
 
 /// Jobs of one list whose waiting is explained: each costs the core a look at the workers.
 const EXPLAINED_MAX: usize = 100;
 
 /// Takes one job. Answers when it is durable.
+#[utoipa::path(post, path = "/v1/jobs", operation_id = "submit_job", tag = "jobs", request_body = JobSpec,
+    responses(
+        (status = 201, description = "Accepted, and durable.", body = Submitted),
+        (status = 200, description = "An earlier submit with this idempotency key had already made it.", body = Submitted),
+        Conflict,
+        ReadOnly,
+    ))]
 pub async fn submit(
     State(app): State<Arc<App>>,
     Body(spec): Body<JobSpec>,
@@ -60,6 +69,8 @@ pub async fn submit(
 }
 
 /// Takes a batch. Jobs that are refused do not keep the others from being accepted.
+#[utoipa::path(post, path = "/v1/jobs/batch", operation_id = "submit_batch", tag = "jobs", request_body = SubmitBatch,
+    responses((status = 200, description = "What became of each, in order.", body = SubmitBatchAnswer), ReadOnly))]
 pub async fn submit_batch(
     State(app): State<Arc<App>>,
     Body(batch): Body<SubmitBatch>,
@@ -110,6 +121,8 @@ fn parse(spec: JobSpec) -> Result<NewJob, BadField> {
 }
 
 /// Shows a job.
+#[utoipa::path(get, path = "/v1/jobs/{job}", operation_id = "show_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job.", body = Job), NotFound))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,
@@ -120,71 +133,79 @@ pub async fn show(
     )?))
 }
 
-/// What a list can be asked for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListQuery {
-    state: Option<String>,
-    queue: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
-}
-
-/// Lists jobs, newest first.
-pub async fn list(
-    State(app): State<Arc<App>>,
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<JobList>, ApiError> {
-    let Query(query) = query.map_err(|e| ApiError::bad_field("query", e.body_text()))?;
-    let word = |field, e: String| ApiError::bad_field(field, e);
-    let number = |field: &'static str, text: Option<String>| -> Result<Option<u64>, ApiError> {
-        text.map(|text| {
-            text.parse()
-                .map_err(|_| ApiError::bad_field(field, format!("{text:?} is not a whole number")))
-        })
-        .transpose()
-    };
-    let limit = number("limit", query.limit)?.unwrap_or(limits::LIST_LIMIT_DEFAULT as u64);
-    if limit == 0 || limit > limits::LIST_LIMIT_MAX as u64 {
-        return Err(ApiError::bad_field(
-            "limit",
-            format!("must be between 1 and {}", limits::LIST_LIMIT_MAX),
-        ));
-    }
-    let filter = JobFilter {
-        state: query
-            .state
-            .map(|s| s.parse())
-            .transpose()
-            .map_err(|e| word("state", e))?,
-        queue: query
-            .queue
-            .map(|s| s.parse())
-            .transpose()
-            .map_err(|e| word("queue", e))?,
-        before: number("cursor", query.cursor)?.map(JobSeq),
-        limit: limit as usize,
-    };
-    let page = read(&app, move |reader| reader.jobs(&filter)).await?;
-    Ok(Json(JobList {
-        jobs: describe(&app, page.jobs).await?,
-        next_cursor: page.next_before.map(|seq| seq.to_string()),
-    }))
+/// Which job, in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code)] // describes what `Path<String>` takes and `JobRef` parses
+pub struct JobPath {
+    /// Its number, as in 42, or its UUID.
+    #[param(inline, value_type = JobId)]
+    job: String,
 }
 
 /// Ends a job.
+#[utoipa::path(post, path = "/v1/jobs/{job}/cancel", operation_id = "cancel_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn cancel(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Cancel).await
 }
 
-/// Stops a job's ffmpeg.
+/// Stops a job's ffmpeg; holds a job that waits.
+#[utoipa::path(post, path = "/v1/jobs/{job}/pause", operation_id = "pause_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn pause(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Pause).await
 }
 
-/// Continues it.
+/// Lets a paused or held job go on.
+#[utoipa::path(post, path = "/v1/jobs/{job}/resume", operation_id = "resume_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn resume(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Resume).await
+}
+
+/// Gives a job that waits another lane or urgency.
+#[utoipa::path(patch, path = "/v1/jobs/{job}", operation_id = "change_job", tag = "jobs", params(JobPath), request_body = ChangeJob,
+    responses((status = 200, description = "The job, changed.", body = Job), NotFound, Conflict, ReadOnly))]
+pub async fn change(
+    app: State<Arc<App>>,
+    job: Path<String>,
+    Body(change): Body<ChangeJob>,
+) -> Result<Json<Job>, ApiError> {
+    let ChangeJob { queue, priority } = change;
+    if queue.is_none() && priority.is_none() {
+        return Err(ApiError::bad_field(
+            "queue",
+            "nothing to change: give queue, priority or both, as in {\"priority\": \"high\"}",
+        ));
+    }
+    control(app, job, Control::Change { queue, priority }).await
+}
+
+/// How often a retry looks at a job again that changes under its eyes.
+const RETRY_LOOKS_MAX: u32 = 5;
+
+/// Puts a job that failed or was canceled back in line.
+#[utoipa::path(post, path = "/v1/jobs/{job}/retry", operation_id = "retry_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, waiting again.", body = Job), NotFound, Conflict, ReadOnly))]
+pub async fn retry(
+    State(app): State<Arc<App>>,
+    Path(job): Path<String>,
+) -> Result<Json<Job>, ApiError> {
+    let job: JobRef = job.parse()?;
+    for _ in 0..RETRY_LOOKS_MAX {
+        let row = Box::new(find(&app, job).await?);
+        match app.shell.ask(|reply| Event::Retry { row, reply }).await? {
+            Reply::Controlled(Ok(())) => return show(State(app), Path(job.to_string())).await,
+            // The answer came behind the commit of what changed it, so the next look sees that.
+            Reply::Controlled(Err(ControlError::Stale)) => {}
+            Reply::Controlled(Err(error)) => return Err(error.into()),
+            _ => return Err(ApiError::internal("not an answer to a retry")),
+        }
+    }
+    Err(ApiError::wrong_state(format!(
+        "job {job} changes too fast to be tried again; look at it and ask again"
+    )))
 }
 
 async fn control(
@@ -220,6 +241,8 @@ async fn control(
 }
 
 /// The log of a job's latest attempt: live while it runs, stored afterwards.
+#[utoipa::path(get, path = "/v1/jobs/{job}/logs", operation_id = "job_logs", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The log.", body = JobLogs), NotFound))]
 pub async fn logs(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,
@@ -253,7 +276,7 @@ pub async fn find(app: &Arc<App>, job: JobRef) -> Result<JobRow, ApiError> {
 }
 
 /// Asks the store, off the async threads.
-async fn read<R: Send + 'static>(
+pub async fn read<R: Send + 'static>(
     app: &Arc<App>,
     ask: impl FnOnce(&Reader) -> Result<R, StoreError> + Send + 'static,
 ) -> Result<R, ApiError> {
@@ -307,7 +330,7 @@ pub async fn describe(app: &Arc<App>, rows: Vec<JobRow>) -> Result<Vec<Job>, Api
                 node: status.worker,
                 placement: status.placement.map(|placement| *placement),
                 waiting: waiting.remove(&row.seq),
-                held: false,
+                held: status.held,
                 cancel_requested: status.cancel_requested,
                 failure: status.failure,
                 result: status.result.map(|result| *result),

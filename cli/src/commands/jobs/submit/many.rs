@@ -80,6 +80,7 @@ impl<'a> Many<'a> {
             .to_owned(),
             message,
             field: Some(field.to_owned()).filter(|field| !field.is_empty()),
+            request_id: None,
         };
         self.keep(place, Err(detail))
     }
