@@ -266,6 +266,11 @@ impl Instance {
         std::mem::take(&mut self.times)
     }
 
+    /// Puts back what was taken.
+    pub(super) fn set_call_times(&mut self, times: CallTimes) {
+        self.times = times;
+    }
+
     /// Linear memory it has, bytes.
     pub fn memory_bytes(&self) -> usize {
         self.store.data().bounds.memory_bytes()
@@ -296,7 +301,8 @@ impl Instance {
         guest.log.last_error = None;
         self.store.set_epoch_deadline(1);
         let result = f(&self.calls, &mut self.store, &self.ask);
-        self.times.add(stage.as_str(), self.store.data().budget.used());
+        self.times
+            .add(stage.as_str(), self.store.data().budget.used());
         result.map_err(|error| fault(stage, &error, self.store.data()))
     }
 }

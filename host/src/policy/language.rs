@@ -16,9 +16,13 @@ const INTERPRETERS: [(&str, &str); 3] = [
     ("ComponentizeJS", "JavaScript"),
 ];
 
+/// Compilers that name themselves but not always the language.
+const COMPILERS: [(&str, &str); 3] = [("rustc", "Rust"), ("TinyGo", "Go"), ("clang", "C/C++")];
+
 /// The language, where the component says.
 pub(super) fn of(bytes: &[u8]) -> Option<String> {
     let mut first = None;
+    let mut compiler = None;
     let mut sections = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         let Ok(payload) = payload else { break };
@@ -37,6 +41,9 @@ pub(super) fn of(bytes: &[u8]) -> Option<String> {
                 if let Some((_, language)) = INTERPRETERS.iter().find(|(by, _)| *by == value.name) {
                     return Some((*language).to_owned());
                 }
+                if let Some((_, language)) = COMPILERS.iter().find(|(by, _)| *by == value.name) {
+                    compiler = compiler.or(Some((*language).to_owned()));
+                }
                 if field.name == "language" {
                     match value.name {
                         "Python" | "JavaScript" => return Some(value.name.to_owned()),
@@ -46,7 +53,7 @@ pub(super) fn of(bytes: &[u8]) -> Option<String> {
             }
         }
     }
-    first
+    first.or(compiler)
 }
 
 fn plain(name: &str) -> Option<String> {
@@ -87,6 +94,18 @@ mod tests {
     fn the_language_is_what_the_toolchain_wrote_down() {
         assert_eq!(
             of(&module(&[("processed-by", "rustc"), ("language", "Rust")])).as_deref(),
+            Some("Rust")
+        );
+    }
+
+    #[test]
+    fn a_compiler_s_name_says_it_too() {
+        assert_eq!(
+            of(&module(&[
+                ("processed-by", "wit-component"),
+                ("processed-by", "rustc")
+            ]))
+            .as_deref(),
             Some("Rust")
         );
     }

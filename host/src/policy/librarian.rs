@@ -104,11 +104,8 @@ impl Librarian {
                     State::Ready,
                     None,
                 );
-                self.board.written_in(
-                    &name,
-                    short(&choice.digest),
-                    loaded.language.as_deref(),
-                );
+                self.board
+                    .written_in(&name, short(&choice.digest), loaded.language.as_deref());
             }
         }
         self.remember();
@@ -302,11 +299,8 @@ impl Librarian {
             State::Ready,
             None,
         );
-        self.board.written_in(
-            name,
-            short(&choice.digest),
-            loaded.language.as_deref(),
-        );
+        self.board
+            .written_in(name, short(&choice.digest), loaded.language.as_deref());
         self.memory.saw(&choice);
         if known {
             tracing::warn!(
@@ -364,7 +358,12 @@ impl Librarian {
     fn gone(&mut self, name: &str) {
         self.memory.removed(name);
         let rules = self.current.name == name && !self.current.is_native();
-        tracing::info!(event = "policy_removed", policy = name, rules, "the policy's file was removed");
+        tracing::info!(
+            event = "policy_removed",
+            policy = name,
+            rules,
+            "the policy's file was removed"
+        );
         if rules {
             let seat = self.earlier_seat();
             self.send(seat);
@@ -427,7 +426,11 @@ impl Librarian {
                 return seat;
             }
         }
-        tracing::warn!(event = "policy_went_back", policy = NATIVE, "no earlier policy is left to go back to; the built-in one rules");
+        tracing::warn!(
+            event = "policy_went_back",
+            policy = NATIVE,
+            "no earlier policy is left to go back to; the built-in one rules"
+        );
         self.chose(&Choice::native(), true);
         Seat::native()
     }

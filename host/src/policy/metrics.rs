@@ -64,25 +64,46 @@ impl PolicyMetrics {
     pub(super) fn new() -> Result<PolicyMetrics, prometheus::Error> {
         let metrics = PolicyMetrics {
             info: IntGaugeVec::new(
-                Opts::new("ffrtmp_policy_info", "The policy that rules; always 1. Its digest is `native` where it is the built-in one."),
+                Opts::new(
+                    "ffrtmp_policy_info",
+                    "The policy that rules; always 1. Its digest is `native` where it is the built-in one.",
+                ),
                 &["name", "version", "digest"],
             )?,
             guest_seconds: HistogramVec::new(
-                HistogramOpts::new("ffrtmp_policy_guest_seconds", "CPU time of one call into the policy's wasm, by call.")
-                    .buckets(GUEST_SECONDS.to_vec()),
+                HistogramOpts::new(
+                    "ffrtmp_policy_guest_seconds",
+                    "CPU time of one call into the policy's wasm, by call.",
+                )
+                .buckets(GUEST_SECONDS.to_vec()),
                 &["call"],
             )?,
             rounds: IntCounterVec::new(
-                Opts::new("ffrtmp_policy_rounds_total", "Rounds answered by the policy that rules: a wasm one, or the built-in one where it was chosen or nothing else was left."),
+                Opts::new(
+                    "ffrtmp_policy_rounds_total",
+                    "Rounds answered by the policy that rules: a wasm one, or the built-in one where it was chosen or nothing else was left.",
+                ),
                 &["policy"],
             )?,
-            swaps: IntCounter::new("ffrtmp_policy_swaps_total", "Times another policy began to rule while the master ran.")?,
+            swaps: IntCounter::new(
+                "ffrtmp_policy_swaps_total",
+                "Times another policy began to rule while the master ran.",
+            )?,
             files_refused: IntCounterVec::new(
-                Opts::new("ffrtmp_policy_files_refused_total", "Files in the policies folder that were not taken, by the check they failed."),
+                Opts::new(
+                    "ffrtmp_policy_files_refused_total",
+                    "Files in the policies folder that were not taken, by the check they failed.",
+                ),
                 &["stage"],
             )?,
-            memory: IntGauge::new("ffrtmp_policy_memory_bytes", "Linear memory of the policy that rules; 0 for the built-in one.")?,
-            good_round_age: Gauge::new("ffrtmp_policy_good_round_age_seconds", "Time since the policy that rules last answered a round, or since the start. Rounds happen only when something changed.")?,
+            memory: IntGauge::new(
+                "ffrtmp_policy_memory_bytes",
+                "Linear memory of the policy that rules; 0 for the built-in one.",
+            )?,
+            good_round_age: Gauge::new(
+                "ffrtmp_policy_good_round_age_seconds",
+                "Time since the policy that rules last answered a round, or since the start. Rounds happen only when something changed.",
+            )?,
             good_round: Mutex::new(Instant::now()),
             scrape: Mutex::default(),
         };
@@ -176,14 +197,15 @@ pub(super) struct Exposed(pub(super) Arc<Board>);
 impl Collector for Exposed {
     fn desc(&self) -> Vec<&Desc> {
         let each = self.0.metrics.each();
-        each.into_iter()
-            .flat_map(|metric| metric.desc())
-            .collect()
+        each.into_iter().flat_map(|metric| metric.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         let metrics = &self.0.metrics;
-        let _alone = metrics.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = metrics
+            .scrape
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let good = metrics
             .good_round
             .lock()
