@@ -10,6 +10,7 @@
 mod cluster;
 
 mod attacks;
+mod control;
 mod encode;
 mod faults;
 mod master_crash;
@@ -17,4 +18,5 @@ mod metrics;
 mod policies;
 mod seed_loop;
 mod sessions;
+mod tls;
 mod tokens;
