@@ -310,11 +310,13 @@ impl Client {
     ) -> Result<T> {
         let mut retry = Retry::new(self.retry_for);
         loop {
-            match request(self).and_then(|response| self.json(response)) {
+            let response = request(self);
+            let asked = response.as_ref().ok().and_then(retry_after);
+            match response.and_then(|response| self.json(response)) {
                 Err(error)
                     if error.is_passing()
                         && (repeatable || error.is_undone())
-                        && retry.pause_for(error.retry_after()) =>
+                        && retry.pause_for(asked) =>
                 {
                     self.tell(&error);
                 }
@@ -426,10 +428,6 @@ impl Client {
     /// The answer as `T`, or the master's own error.
     fn json<T: DeserializeOwned>(&self, mut response: Response<Body>) -> Result<T> {
         let status = response.status();
-        let retry_after = response.headers().get("retry-after");
-        let retry_after = retry_after
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
         let text = response
             .body_mut()
             .with_config()
@@ -437,8 +435,7 @@ impl Client {
             .read_to_string()
             .map_err(|error| ClientError::from_ureq(&self.base, error))?;
         if !status.is_success() {
-            let refusal = self.refusal(status.as_u16(), &text);
-            return Err(refusal.with_retry_after(retry_after.as_deref()));
+            return Err(self.refusal(status.as_u16(), &text));
         }
         // No content is JSON's nothing.
         let text = if text.is_empty() { "null" } else { &text };
@@ -451,16 +448,11 @@ impl Client {
     /// What a status that is not a success means.
     fn refusal(&self, status: u16, body: &str) -> ClientError {
         match serde_json::from_str::<ErrorBody>(body) {
-            Ok(ErrorBody { error }) => ClientError::Refused {
-                status,
-                error,
-                retry_after: None,
-            },
+            Ok(ErrorBody { error }) => ClientError::Refused { status, error },
             // Not our JSON: a proxy's page, or another program on that port. Its first line is what helps.
             Err(_) if status == 401 => ClientError::Refused {
                 status,
                 error: ErrorDetail::new("unauthorized", "the token is missing or wrong"),
-                retry_after: None,
             },
             Err(_) => ClientError::Unexpected {
                 url: self.base.clone(),
@@ -492,6 +484,12 @@ fn agent(tls: &ClientTls) -> Agent {
         .user_agent(concat!("ffrtmp/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent()
+}
+
+/// How long the master asks to wait, if it does.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after")?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// What is sent where a call needs no body.

@@ -3,7 +3,7 @@
 //! Separate because callers decide on these (the command line chooses exit codes and hints). A message here never holds
 //! the token.
 
-use std::{io, time::Duration};
+use std::io;
 
 use crate::{rest::ErrorDetail, tls};
 
@@ -44,8 +44,6 @@ pub enum ClientError {
         status: u16,
         /// What it said.
         error: ErrorDetail,
-        /// When to come again, if it said so.
-        retry_after: Option<Duration>,
     },
     /// Somebody answered, but not as a master does.
     #[error(
@@ -75,22 +73,6 @@ impl ClientError {
     /// Whether the master certainly did nothing, so that even a call that must not be done twice may be tried again.
     pub fn is_undone(&self) -> bool {
         matches!(self, ClientError::Refused { status: 429, .. })
-    }
-
-    /// How long the master asks to wait.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            ClientError::Refused { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    pub(super) fn with_retry_after(mut self, header: Option<&str>) -> ClientError {
-        if let ClientError::Refused { retry_after, .. } = &mut self {
-            let seconds = header.and_then(|text| text.trim().parse().ok());
-            *retry_after = seconds.map(Duration::from_secs);
-        }
-        self
     }
 
     /// Whether the job asked for does not exist.
