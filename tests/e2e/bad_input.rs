@@ -329,7 +329,7 @@ fn json_that_is_none_or_says_a_thing_twice_is_refused_with_its_place() {
         (
             r#"{"queue":null}"#,
             "bad_json",
-            "queue: invalid type: null, expected string or map at line 1 column 13",
+            "queue: expected value at line 1 column 10",
         ),
         (
             r#"{"labels":["a"]}"#,
