@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use ffrtmp_api::rest::{Job, JobList, NodeList, PolicyList, Submitted};
+use ffrtmp_api::rest::{Job, JobList, NodeList, PolicyDetail, PolicyList, Submitted};
 use serde::Serialize;
 
 use super::{Output, Versions};
@@ -65,6 +65,9 @@ impl<W: Write> Output for Json<W> {
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
         self.list(list, &list.policies)
+    }
+    fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
+        self.one(policy)
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.one(versions)

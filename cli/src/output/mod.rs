@@ -12,7 +12,7 @@ mod units;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use ffrtmp_api::rest::{Job, JobList, NodeList, PolicyList, Submitted, Version};
+use ffrtmp_api::rest::{Job, JobList, NodeList, PolicyDetail, PolicyList, Submitted, Version};
 use serde::Serialize;
 
 pub use describe::{settings_line, source_line};
@@ -56,6 +56,8 @@ pub trait Output {
     fn nodes(&mut self, list: &NodeList) -> io::Result<()>;
     /// Policies.
     fn policies(&mut self, list: &PolicyList) -> io::Result<()>;
+    /// One policy, all of it.
+    fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()>;
     /// Versions.
     fn versions(&mut self, versions: &Versions) -> io::Result<()>;
 }

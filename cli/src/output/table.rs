@@ -10,7 +10,9 @@ use std::{
 use ffrtmp_api::{
     job::JobState,
     protocol::MediaResult,
-    rest::{Job, JobList, JobProgress, Node, NodeList, Placement, PolicyList, Submitted},
+    rest::{
+        Job, JobList, JobProgress, Node, NodeList, Placement, PolicyDetail, PolicyList, Submitted,
+    },
     settings::Settings,
 };
 
@@ -318,7 +320,55 @@ impl<W: Write> Output for Table<W> {
             ]);
         }
         columns.write(&mut self.out, self.colour)?;
-        writeln!(self.out, "\n{}", clean(&list.rule))
+        writeln!(self.out, "\n{}", clean(&list.rule))?;
+        match (&list.pinned, list.mode.as_str()) {
+            (Some(pinned), _) => writeln!(
+                self.out,
+                "Now: {} is pinned; `ffrtmp policies unpin` lets files choose again.",
+                clean(pinned)
+            ),
+            (None, "manual") => writeln!(self.out, "Now: mode manual, only commands choose."),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
+        for status in &policy.policies {
+            let name = self.paint(Style::Strong, &status.name);
+            let state = self.paint(style::of_policy(&status.state), &status.state);
+            writeln!(self.out, "{name} {} {state}", clean(&status.version))?;
+            self.field("digest", &status.digest)?;
+            self.field("language", status.language.as_deref().unwrap_or("-"))?;
+            self.field("since", age(status.since_ms, self.now_ms))?;
+            self.field(
+                "rounds",
+                format!(
+                    "{} decided, {} jobs placed, {} failed",
+                    status.rounds, status.placements, status.faults
+                ),
+            )?;
+            self.field(
+                "guest time",
+                format!(
+                    "p50 {} µs, p99 {} µs",
+                    status.guest_p50_us, status.guest_p99_us
+                ),
+            )?;
+            if let Some(error) = &status.last_error {
+                self.field("last error", clean(error))?;
+            }
+            writeln!(self.out)?;
+        }
+        let mut columns = Columns::new(&["LIMIT", ">VALUE", ">DEFAULT", "WHY"]);
+        for limit in &policy.limits {
+            columns.row(vec![
+                cell(&limit.name),
+                cell(limit.value.to_string()),
+                cell(limit.default.to_string()),
+                cell(&limit.reason),
+            ]);
+        }
+        columns.write(&mut self.out, self.colour)
     }
 
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
