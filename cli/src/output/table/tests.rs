@@ -3,7 +3,7 @@
 use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, Priority, Queue},
-    rest::{Failure, PolicyStatus},
+    rest::{Failure, PolicyLimit, PolicyStatus},
 };
 
 use super::*;
