@@ -55,7 +55,7 @@ fn faulted_at(stage: &str, name: &str, why: &str) {
         by_the_built_in_one += u64::from(job.placement.unwrap().digest == "native");
         listed(&cluster, "faulted")
     });
-    let error = status.last_error.unwrap();
+    let error = status.last_error.clone().unwrap();
     assert!(error.contains(why), "{error:?} does not say {why:?}");
     assert!(status.faults >= 3 && by_the_built_in_one >= 1, "{status:?}");
     let metrics = cluster.metrics();
