@@ -19,6 +19,7 @@ mod fuzz_api;
 mod master_crash;
 mod metrics;
 mod policies;
+mod policy_failures;
 mod seed_loop;
 mod sessions;
 mod tls;
