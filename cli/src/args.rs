@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::{
-    commands::{jobs, master::MasterArgs, nodes, policies, up::UpArgs, worker::WorkerArgs},
+    commands::{
+        config::ConfigCommand, jobs, master::MasterArgs, nodes, policies, up::UpArgs,
+        worker::WorkerArgs,
+    },
     output::Format,
 };
 
@@ -39,6 +42,9 @@ pub struct Args {
 #[derive(Debug, Clone, ClapArgs)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
+    /// Settings file, instead of /etc/ffrtmp/config.toml (servers) or ~/.config/ffrtmp/config.toml (clients)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Master to talk to: http://HOST:PORT. Else FFRTMP_MASTER, else MASTER_URL, else http://127.0.0.1:8080
     #[arg(long, global = true, value_name = "URL")]
     pub master: Option<String>,
@@ -91,6 +97,9 @@ pub enum Command {
     /// See the scheduling policies
     #[command(subcommand, visible_alias = "policy")]
     Policies(policies::PoliciesCommand),
+    /// See and check the settings, and write a file of them
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print a new random token, to share between master, workers and clients
     #[command(after_help = "Examples:
   ffrtmp token > token.txt

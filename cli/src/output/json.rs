@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use ffrtmp_api::rest::{Job, JobList, NodeList, PolicyList, Submitted};
 use serde::Serialize;
 
-use super::{Output, Versions};
+use super::{FindingList, Output, SettingList, Versions};
 
 /// Prints JSON.
 pub struct Json<W> {
@@ -68,5 +68,11 @@ impl<W: Write> Output for Json<W> {
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.one(versions)
+    }
+    fn settings(&mut self, list: &SettingList) -> io::Result<()> {
+        self.list(list, &list.settings)
+    }
+    fn findings(&mut self, list: &FindingList) -> io::Result<()> {
+        self.list(list, &list.findings)
     }
 }

@@ -5,6 +5,7 @@
 mod columns;
 mod describe;
 mod json;
+mod settings;
 mod style;
 mod table;
 mod units;
@@ -14,6 +15,8 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use ffrtmp_api::rest::{Job, JobList, NodeList, PolicyList, Submitted, Version};
 use serde::Serialize;
+
+use crate::settings::Source;
 
 pub use describe::{settings_line, source_line};
 pub use style::colour_wanted;
@@ -40,6 +43,65 @@ pub struct Versions {
     pub master: Option<Version>,
 }
 
+/// What `ffrtmp config show` prints.
+#[derive(Debug, Serialize)]
+pub struct SettingList {
+    /// One for each setting.
+    pub settings: Vec<SettingShown>,
+}
+
+/// One setting's value in force.
+#[derive(Debug, Serialize)]
+pub struct SettingShown {
+    /// `client`, `master`, `worker` or `up`: its table in the file.
+    pub part: String,
+    /// Its key there.
+    pub key: String,
+    /// The value, as its flag takes it; `null` when there is none.
+    pub value: Option<String>,
+    /// Where it came from.
+    #[serde(flatten)]
+    pub source: Source,
+    /// The flag that sets it.
+    pub flag: Option<String>,
+    /// The variables that set it, first wins.
+    pub variables: Vec<String>,
+    /// Whether SIGHUP takes a new value over.
+    pub reloads: bool,
+}
+
+/// What `ffrtmp config check` prints.
+#[derive(Debug, Serialize)]
+pub struct FindingList {
+    /// One for each thing looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// It starts, but should worry somebody.
+    Warning,
+    /// It would not start.
+    Error,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// How it is.
+    pub level: Level,
+    /// Which part of the product: `config`, `client`, `master`, `worker` or `up`.
+    pub part: String,
+    /// What was looked at: a setting's key, or another word.
+    pub item: String,
+    /// In words.
+    pub message: String,
+}
+
 /// A face of the answers. One method for each thing that can be shown.
 pub trait Output {
     /// A job was accepted.
@@ -58,6 +120,10 @@ pub trait Output {
     fn policies(&mut self, list: &PolicyList) -> io::Result<()>;
     /// Versions.
     fn versions(&mut self, versions: &Versions) -> io::Result<()>;
+    /// Settings in force.
+    fn settings(&mut self, list: &SettingList) -> io::Result<()>;
+    /// What a check found.
+    fn findings(&mut self, list: &FindingList) -> io::Result<()>;
 }
 
 /// The face for `format`, on standard output.

@@ -15,7 +15,7 @@ use ffrtmp_api::{
 };
 
 use super::{
-    Output, Versions,
+    FindingList, Output, SettingList, Versions,
     columns::{Columns, cell, styled},
     describe::{settings_line, source_line},
     style::{self, Style},
@@ -330,6 +330,14 @@ impl<W: Write> Output for Table<W> {
             ),
             None => Ok(()),
         }
+    }
+
+    fn settings(&mut self, list: &SettingList) -> io::Result<()> {
+        super::settings::settings(&mut self.out, self.colour, list)
+    }
+
+    fn findings(&mut self, list: &FindingList) -> io::Result<()> {
+        super::settings::findings(&mut self.out, self.colour, list)
     }
 }
 

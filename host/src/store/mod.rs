@@ -3,6 +3,7 @@
 //! One [`Writer`] thread commits records in groups; [`Reader`] answers questions about jobs from connections of its own, so
 //! that a slow list never delays a commit. WAL with `synchronous=FULL`: what is reported durable survives a power cut.
 
+mod examine;
 mod reader;
 mod rows;
 mod schema;
@@ -16,6 +17,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
+pub use examine::examine;
 pub use reader::{JobFilter, JobPage, Reader};
 pub use writer::{Commit, Durable, Writer};
 
@@ -92,6 +94,9 @@ impl Store {
             dir: dir.to_owned(),
             cause,
         };
+        if dir.is_file() {
+            return Err(directory(std::io::Error::other("it is a file")));
+        }
         std::fs::create_dir_all(dir).map_err(directory)?;
         let lock = File::create(dir.join("master.lock")).map_err(directory)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::Locked {
