@@ -8,8 +8,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::{
     commands::{
-        config::ConfigCommand, jobs, master::MasterArgs, nodes, policies, up::UpArgs,
-        worker::WorkerArgs,
+        completions, config::ConfigCommand, jobs, man, master::MasterArgs, nodes, policies,
+        up::UpArgs, worker::WorkerArgs,
     },
     output::Format,
 };
@@ -107,6 +107,23 @@ pub enum Command {
     Token,
     /// Print the versions of this tool and of the master
     Version(OutputArg),
+    /// Print a script that lets a shell complete commands and flags
+    #[command(after_help = "Examples:
+  ffrtmp completions bash > ~/.local/share/bash-completion/completions/ffrtmp
+  ffrtmp completions zsh > ~/.zfunc/_ffrtmp
+  ffrtmp completions fish > ~/.config/fish/completions/ffrtmp.fish")]
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages, one for each command
+    #[command(after_help = "Examples:
+  ffrtmp man --dir /usr/local/share/man/man1")]
+    Man(man::ManArgs),
+    /// Print docs/CLI.md
+    #[command(
+        hide = true,
+        after_help = "Examples:
+  ffrtmp reference > docs/CLI.md"
+    )]
+    Reference,
 }
 
 #[cfg(test)]

@@ -56,7 +56,10 @@ impl Reload {
         };
         let file = loaded.file.map(|file| file.path.display().to_string());
         tracing::info!(file, "SIGHUP: the settings are read again");
-        for (old, new) in self.values.iter_mut().zip(loaded.values) {
+        // What can be taken over first: the rest is said at the level that is in force then.
+        let mut changes: Vec<_> = self.values.iter_mut().zip(loaded.values).collect();
+        changes.sort_by_key(|(old, _)| !old.setting.reloads);
+        for (old, new) in changes {
             if old.texts == new.texts {
                 old.source = new.source;
                 continue;

@@ -10,6 +10,8 @@
 mod cluster;
 
 mod attacks;
+mod bad_start;
+mod config;
 mod encode;
 mod faults;
 mod master_crash;
@@ -17,4 +19,5 @@ mod metrics;
 mod policies;
 mod seed_loop;
 mod sessions;
+mod shells;
 mod tokens;

@@ -2,11 +2,14 @@
 //!
 //! A command never formats (see `output`), never chooses an exit code (see `exit`), and holds no rule of scheduling.
 
+pub mod completions;
 pub mod config;
 pub mod jobs;
+pub mod man;
 pub mod master;
 pub mod nodes;
 pub mod policies;
+mod reference;
 mod token;
 pub mod up;
 mod version;
@@ -34,6 +37,9 @@ pub fn run(loaded: Loaded) -> Result {
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
         Command::Token => token::run(),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Reference => reference::run(),
         Command::Version(output) => version::run(&output, &global),
     }
 }

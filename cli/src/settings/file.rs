@@ -138,7 +138,7 @@ impl File {
             Err(error) => {
                 let span = error.span().unwrap_or(0..0);
                 reading.problem(&span, &format!("not TOML: {}", error.message()));
-                return Err(reading.problems);
+                return Err(reading.in_order());
             }
         };
         for (name, value) in &document {
@@ -181,7 +181,7 @@ impl File {
                 tables,
             })
         } else {
-            Err(reading.problems)
+            Err(reading.in_order())
         }
     }
 
@@ -200,14 +200,21 @@ impl File {
 struct Reading<'a> {
     path: &'a Path,
     text: &'a str,
-    problems: Vec<String>,
+    /// Each with its line.
+    problems: Vec<(usize, String)>,
 }
 
 impl Reading<'_> {
     fn problem(&mut self, at: &Range<usize>, message: &str) {
         let line = self.line(at);
-        self.problems
-            .push(format!("{}:{line}: {message}", self.path.display()));
+        let text = format!("{}:{line}: {message}", self.path.display());
+        self.problems.push((line, text));
+    }
+
+    /// The problems by line: TOML's tables have no order of their own.
+    fn in_order(mut self) -> Vec<String> {
+        self.problems.sort();
+        self.problems.into_iter().map(|(_, text)| text).collect()
     }
 
     fn line(&self, at: &Range<usize>) -> usize {

@@ -17,4 +17,4 @@ pub use file::{File, MachineOrUser};
 pub use layers::{Source, Value, token_variable};
 pub use load::{Loaded, load, load_for};
 pub use sample::sample;
-pub use table::Role;
+pub use table::{Role, of};
