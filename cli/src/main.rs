@@ -16,6 +16,7 @@ mod reload;
 mod service;
 mod settings;
 mod supervisor;
+mod tls;
 mod token;
 mod values;
 

@@ -15,6 +15,7 @@ use crate::{
     reload::Reload,
     service,
     settings::Value,
+    tls::{ApiTlsArgs, MetricsTlsArgs},
     token, values,
 };
 
@@ -23,7 +24,7 @@ use crate::{
 #[command(after_help = "Examples:
   ffrtmp master
   ffrtmp master --data-dir /var/lib/ffrtmp --policies /etc/ffrtmp/policies
-  ffrtmp master --listen 0.0.0.0:8080 --token-file /etc/ffrtmp/token
+  ffrtmp master --listen 0.0.0.0:8080 --token-file token --tls-cert server.pem --tls-key server-key.pem
 
 The token is read from --token-file or FFRTMP_TOKEN; `ffrtmp token` makes one. Without a token the
 API is only served to this machine.")]
@@ -52,6 +53,12 @@ pub struct MasterArgs {
     /// How often workers say they are alive
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     heartbeat: Duration,
+    /// Its certificate.
+    #[command(flatten)]
+    tls: ApiTlsArgs,
+    /// That of its metrics.
+    #[command(flatten)]
+    metrics_tls: MetricsTlsArgs,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,
@@ -67,6 +74,8 @@ impl MasterArgs {
             metrics_listen: (!self.no_metrics).then_some(self.metrics_listen),
             policies_dir: dirs::policies_dir(self.policies.clone(), &data_dir),
             data_dir,
+            tls: self.tls.files()?,
+            metrics_tls: self.metrics_tls.files()?,
             policy: self.policy.clone(),
             token,
             lease: self.lease,

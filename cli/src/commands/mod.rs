@@ -10,6 +10,7 @@ pub mod master;
 pub mod nodes;
 pub mod policies;
 mod reference;
+pub mod tls;
 mod token;
 pub mod up;
 mod version;
@@ -36,6 +37,7 @@ pub fn run(loaded: Loaded) -> Result {
         Command::Jobs(command) => jobs::run(command, &global),
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
+        Command::Tls(command) => tls::run(command),
         Command::Token => token::run(),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

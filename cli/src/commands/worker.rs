@@ -15,6 +15,7 @@ use crate::{
     reload::Reload,
     service,
     settings::Value,
+    tls::{self, MetricsTlsArgs},
     token, values,
 };
 
@@ -24,7 +25,7 @@ pub const METRICS_PORT_DEFAULT: u16 = 9091;
 /// How a worker runs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ffrtmp worker --master http://10.0.0.5:8080 --token-file /etc/ffrtmp/token
+  ffrtmp worker --master https://10.0.0.5:8080 --token-file token --tls-ca ca.pem
   ffrtmp worker --master http://10.0.0.5:8080 --name encoder-7 --slots 4 --label zone=eu
 
 The worker connects to the master; nothing has to reach the worker. On SIGTERM it takes nothing new
@@ -63,6 +64,9 @@ pub struct WorkerArgs {
     /// The ffprobe to run
     #[arg(long, value_name = "PATH", default_value = "ffprobe")]
     ffprobe: PathBuf,
+    /// The certificate of its metrics.
+    #[command(flatten)]
+    metrics_tls: MetricsTlsArgs,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,
@@ -93,6 +97,8 @@ impl WorkerArgs {
             slots: self.slots,
             labels,
             token,
+            tls: tls::client(global, |name| std::env::var(name).ok())?,
+            metrics_tls: self.metrics_tls.files()?,
             metrics_listen: (!self.no_metrics)
                 .then(|| self.metrics_listen.unwrap_or(metrics_default)),
             grace: self.grace,

@@ -51,9 +51,24 @@ impl Role {
     /// Which of the flags that every command takes are settings of this part.
     fn global_flags(self) -> &'static [&'static str] {
         match self {
-            Role::Client => &["master", "token_file", "format", "retry_for"],
-            Role::Master | Role::Up => &["token_file"],
-            Role::Worker => &["master", "token_file"],
+            Role::Client => &[
+                "master",
+                "token_file",
+                "tls_ca",
+                "tls_client_cert",
+                "tls_client_key",
+                "format",
+                "retry_for",
+            ],
+            Role::Master => &["token_file"],
+            Role::Worker => &[
+                "master",
+                "token_file",
+                "tls_ca",
+                "tls_client_cert",
+                "tls_client_key",
+            ],
+            Role::Up => &["token_file", "tls_ca", "tls_client_cert", "tls_client_key"],
         }
     }
 

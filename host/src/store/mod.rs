@@ -4,6 +4,7 @@
 //! that a slow list never delays a commit. WAL with `synchronous=FULL`: what is reported durable survives a power cut.
 
 mod examine;
+mod list;
 mod reader;
 mod rows;
 mod schema;
@@ -18,7 +19,8 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
 pub use examine::examine;
-pub use reader::{JobFilter, JobPage, Reader};
+pub use list::{Cursor, JobFilter, JobPage};
+pub use reader::Reader;
 pub use writer::{Commit, Durable, Writer};
 
 use crate::core::record::Snapshot;

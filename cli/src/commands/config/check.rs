@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::Args;
+use ffrtmp_api::tls::{ServerTls, ServerTlsFiles};
 
 use super::{folder, show::words};
 use crate::{
@@ -188,7 +189,13 @@ impl Report {
             Ok(config) => config,
             Err(failure) => return self.failed(part, "settings", failure),
         };
-        self.exposure(part, config.listen, token.is_some());
+        self.exposure(part, config.listen, token.is_some(), config.tls.is_some());
+        for (item, files) in [
+            ("tls_cert", &config.tls),
+            ("metrics_tls_cert", &config.metrics_tls),
+        ] {
+            self.certificate(part, item, files);
+        }
         self.port(part, "listen", "the API", "--listen", config.listen);
         if let Some(address) = config.metrics_listen {
             self.port(
@@ -257,7 +264,13 @@ impl Report {
     fn up(&mut self, args: &up::UpArgs, global: &GlobalArgs) {
         let part = "up";
         let token = self.token(part, global);
-        self.exposure(part, args.listen, token.is_some());
+        match args.tls.files() {
+            Ok(files) => {
+                self.exposure(part, args.listen, token.is_some(), files.is_some());
+                self.certificate(part, "tls_cert", &files);
+            }
+            Err(failure) => self.failed(part, "tls_cert", failure),
+        }
         match args.addresses() {
             Ok(addresses) => {
                 for (what, flag, address) in addresses {
@@ -298,7 +311,7 @@ impl Report {
     }
 
     /// What an API beyond loopback needs.
-    fn exposure(&mut self, part: &str, listen: SocketAddr, has_token: bool) {
+    fn exposure(&mut self, part: &str, listen: SocketAddr, has_token: bool, has_tls: bool) {
         if is_near(listen) {
             return;
         }
@@ -306,11 +319,27 @@ impl Report {
         if let Err(failure) = outcome {
             self.failed(part, "token", failure);
         }
-        self.warning(
-            part,
-            "listen",
-            format!("{listen} is reachable from other machines without TLS: the token and all paths can be read on the way"),
-        );
+        if !has_tls {
+            self.warning(
+                part,
+                "listen",
+                format!("{listen} is reachable from other machines without TLS: the token and all paths can be read on the way; `ffrtmp tls init` makes certificates"),
+            );
+        }
+    }
+
+    fn certificate(&mut self, part: &str, item: &str, files: &Option<ServerTlsFiles>) {
+        let Some(files) = files else {
+            return;
+        };
+        match ServerTls::load(files.clone()) {
+            Ok(_) => self.ok(
+                part,
+                item,
+                format!("{} can be served with", files.cert.display()),
+            ),
+            Err(error) => self.error(part, item, error.to_string()),
+        }
     }
 
     fn port(&mut self, part: &str, item: &str, what: &str, flag: &str, address: SocketAddr) {

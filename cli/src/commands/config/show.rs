@@ -46,6 +46,15 @@ pub fn words(part: Role, global: &GlobalArgs) -> Vec<OsString> {
     };
     flag("config", global.config.clone().map(Into::into));
     flag("token-file", global.token_file.clone().map(Into::into));
+    if part != Role::Master {
+        flag("tls-ca", global.tls_ca.clone().map(Into::into));
+        for (name, file) in [
+            ("tls-client-cert", &global.tls_client_cert),
+            ("tls-client-key", &global.tls_client_key),
+        ] {
+            flag(name, file.clone().map(Into::into));
+        }
+    }
     if matches!(part, Role::Client | Role::Worker) {
         flag("master", global.master.clone().map(Into::into));
     }

@@ -31,6 +31,19 @@ impl Children<'_> {
         args.flag("--data-dir", self.ready.data_dir.join("master"));
         args.flag("--policies", &self.ready.policies);
         args.flag("--policy", &self.args.policy);
+        let tls = &self.args.tls;
+        for (flag, file) in [
+            ("--tls-cert", &tls.tls_cert),
+            ("--tls-key", &tls.tls_key),
+            ("--tls-client-ca", &tls.tls_client_ca),
+        ] {
+            if let Some(file) = file {
+                args.flag(flag, file);
+            }
+        }
+        if tls.tls_require_client_cert {
+            args.0.push("--tls-require-client-cert".into());
+        }
         self.role("the master".to_owned(), args, MASTER_ENDS_WITHIN)
     }
 
@@ -63,6 +76,15 @@ impl Children<'_> {
         // The token itself is inherited in the environment, or read from the same file; never an argument.
         if let Some(file) = &self.global.token_file {
             args.flag("--token-file", file);
+        }
+        for (flag, file) in [
+            ("--tls-ca", &self.global.tls_ca),
+            ("--tls-client-cert", &self.global.tls_client_cert),
+            ("--tls-client-key", &self.global.tls_client_key),
+        ] {
+            if let Some(file) = file {
+                args.flag(flag, file);
+            }
         }
         if let Some(level) = &self.args.log.log_level {
             args.flag("--log-level", level);
@@ -116,7 +138,11 @@ mod tests {
         };
         let worker_metrics = up.worker_metrics().unwrap();
         let ready = Ready {
-            api: format!("http://{}", super::super::near(up.listen)),
+            api: format!(
+                "{}://{}",
+                super::super::scheme(&up),
+                super::super::near(up.listen)
+            ),
             master_metrics: String::new(),
             worker_metrics: Vec::new(),
             data_dir: "/d".into(),
@@ -133,7 +159,7 @@ mod tests {
     #[test]
     fn the_children_s_command_lines_are_ones_that_master_and_worker_accept() {
         children_of(
-            "ffrtmp up --listen 0.0.0.0:1 --workers 2 --slots 3 --grace 1.5s --token-file /t --log-format json",
+            "ffrtmp up --listen 0.0.0.0:1 --workers 2 --slots 3 --grace 1.5s --token-file /t --log-format json --tls-cert /c --tls-key /k --tls-ca /a",
             |children| {
                 for role in [children.master(), children.worker(0), children.worker(1)] {
                     let words = std::iter::once(OsString::from("ffrtmp")).chain(role.args.clone());
@@ -152,7 +178,8 @@ mod tests {
                     .into_string()
                     .unwrap();
                 for word in [
-                    "--master=http://127.0.0.1:1",
+                    "--master=https://127.0.0.1:1",
+                    "--tls-ca=/a",
                     "--name=w2",
                     "--metrics-listen=127.0.0.1:9092",
                     "--grace=1500ms",

@@ -25,6 +25,7 @@ use crate::{
     listen,
     logging::LogArgs,
     settings::Value,
+    tls::{self, ApiTlsArgs},
     token, values,
 };
 
@@ -71,6 +72,9 @@ pub struct UpArgs {
     /// The ffprobe to run
     #[arg(long, value_name = "PATH", default_value = "ffprobe")]
     ffprobe: PathBuf,
+    /// The master's certificate.
+    #[command(flatten)]
+    pub tls: ApiTlsArgs,
     /// How the children log.
     #[command(flatten)]
     log: LogArgs,
@@ -139,7 +143,7 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
     let data_dir = made(args.data_dir()?)?;
     let policies = made(args.policies_dir(&data_dir))?;
     let ready = Ready {
-        api: format!("http://{}", near(args.listen)),
+        api: format!("{}://{}", scheme(&args), near(args.listen)),
         master_metrics: format!("http://{}/metrics", near(args.metrics_listen)),
         worker_metrics: worker_metrics
             .iter()
@@ -148,7 +152,9 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
         data_dir,
         policies,
     };
-    let probe = Client::new(&ready.api, token)?;
+    args.tls.files()?;
+    let tls = tls::client(global, |name| std::env::var(name).ok())?;
+    let probe = Client::new(&ready.api, token)?.with_tls(&tls);
     let children = Children {
         args: &args,
         global,
@@ -173,6 +179,14 @@ fn made(dir: PathBuf) -> Result<PathBuf> {
         .map_err(|error| {
             Failure::failed(format!("cannot make the folder {}: {error}", dir.display()))
         })
+}
+
+/// How the API is spoken to.
+fn scheme(args: &UpArgs) -> &'static str {
+    match args.tls.tls_cert {
+        Some(_) => "https",
+        None => "http",
+    }
 }
 
 /// The address at which this machine itself reaches a listener.
