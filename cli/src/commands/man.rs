@@ -16,7 +16,7 @@ use crate::{
 /// Where to write them.
 #[derive(Debug, ClapArgs)]
 pub struct ManArgs {
-    /// Folder for the pages: ffrtmp.1, ffrtmp-jobs.1, ffrtmp-jobs-submit.1, …; made if it is missing
+    /// Folder for the pages: ffrtmp.1, ffrtmp-jobs.1, ffrtmp-jobs-submit.1 and so on; made if it is missing
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
 }

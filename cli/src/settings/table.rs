@@ -303,7 +303,7 @@ mod tests {
     use super::*;
 
     /// Flags that every command takes and that are a matter of one call, not settings.
-    const CALLS_ONLY: [&str; 1] = ["config"];
+    const CALLS_ONLY: [&str; 2] = ["config", "quiet"];
 
     #[test]
     fn every_flag_that_all_commands_take_is_a_setting_of_some_part_or_said_not_to_be() {
