@@ -12,6 +12,8 @@ mod http;
 
 mod attacks;
 mod bad_input;
+mod bad_start;
+mod config;
 mod control;
 mod encode;
 mod faults;
@@ -22,6 +24,7 @@ mod policies;
 mod policy_failures;
 mod seed_loop;
 mod sessions;
+mod shells;
 mod tls;
 mod tokens;
 mod upstream;
