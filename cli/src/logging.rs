@@ -91,6 +91,8 @@ pub fn start(args: &LogArgs) -> Result<Log> {
     let colour = crate::output::colour_wanted(stderr().is_terminal());
     let builder = tracing_subscriber::fmt()
         .with_writer(stderr)
+        // What cannot be written (the disk of the log is full) would be told to stderr, which fails too, and that is a panic.
+        .log_internal_errors(false)
         .with_ansi(colour)
         .with_env_filter(filter);
     let reload: Box<dyn Fn(EnvFilter) -> _ + Send> = match args.log_format {
