@@ -10,6 +10,7 @@
 mod cluster;
 
 mod attacks;
+mod cli;
 mod control;
 mod encode;
 mod faults;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ffrtmp_api::{
-    client::{Client, ClientError, JobQuery},
+    client::{Client, ClientError, EventFilter, JobQuery},
     ids::{JobRef, JobSeq},
     rest::{ClusterEvent, Job, JobList},
 };
@@ -89,7 +89,13 @@ fn gather(events: &Receiver<std::result::Result<ClusterEvent, ClientError>>) -> 
 fn listen(client: Client) -> Receiver<std::result::Result<ClusterEvent, ClientError>> {
     let (sender, events) = channel();
     thread::spawn(move || {
-        for event in client.events() {
+        let mut listening = client.events(&EventFilter {
+            types: vec!["job".to_owned()],
+            job: None,
+        });
+        // What changed before is in the first list, which is asked for once this is open.
+        let opened = listening.open().map(|()| ClusterEvent::Reset);
+        for event in std::iter::once(opened).chain(listening) {
             if sender.send(event).is_err() {
                 return;
             }
