@@ -26,7 +26,7 @@ use crate::{
   ffrtmp jobs list --state running
   ffrtmp nodes list
 
-Exit codes: 0 done, 1 failed, 2 wrong usage."
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 )]
 pub struct Args {
     /// What every command takes.
