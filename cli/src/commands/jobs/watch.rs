@@ -89,13 +89,11 @@ fn gather(events: &Receiver<std::result::Result<ClusterEvent, ClientError>>) -> 
 fn listen(client: Client) -> Receiver<std::result::Result<ClusterEvent, ClientError>> {
     let (sender, events) = channel();
     thread::spawn(move || {
-        let mut listening = client.events(&EventFilter {
+        let filter = EventFilter {
             types: vec!["job".to_owned()],
             job: None,
-        });
-        // What changed before is in the first list, which is asked for once this is open.
-        let opened = listening.open().map(|()| ClusterEvent::Reset);
-        for event in std::iter::once(opened).chain(listening) {
+        };
+        for event in client.events_of(&filter) {
             if sender.send(event).is_err() {
                 return;
             }
