@@ -11,6 +11,8 @@ mod cluster;
 
 mod attacks;
 mod cli;
+mod bad_start;
+mod config;
 mod control;
 mod encode;
 mod faults;
@@ -20,5 +22,6 @@ mod policies;
 mod policy_failures;
 mod seed_loop;
 mod sessions;
+mod shells;
 mod tls;
 mod tokens;
