@@ -5,7 +5,10 @@
 //! pause and resume ask for a state rather than a step, and a submit is repeated only when it carries an idempotency key.
 
 mod error;
+mod events;
+mod follow;
 mod query;
+mod sse;
 mod watch;
 
 use std::{
@@ -17,6 +20,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use ureq::{Agent, Body, http::Response};
 
 pub use error::{ClientError, Result};
+pub use events::{EventFilter, Events};
+pub use follow::FollowLogs;
 pub use query::JobQuery;
 pub use watch::Watch;
 
@@ -115,13 +120,13 @@ impl Client {
         self.call(repeatable, |client| client.post("/v1/jobs/batch", batch))
     }
 
-    /// `GET /v1/jobs`: one page, newest first.
+    /// `GET /v1/jobs`: one page.
     #[allow(clippy::missing_errors_doc)]
     pub fn jobs(&self, query: &JobQuery) -> Result<JobList> {
         self.read(&format!("/v1/jobs{}", query.to_query()))
     }
 
-    /// Up to `limit` jobs, newest first, over as many pages as that takes.
+    /// Up to `limit` jobs, in the order asked for, over as many pages as that takes.
     #[allow(clippy::missing_errors_doc)]
     pub fn jobs_up_to(&self, mut query: JobQuery, limit: usize) -> Result<JobList> {
         let mut all = JobList {
@@ -131,11 +136,11 @@ impl Client {
         loop {
             query.limit = Some((limit - all.jobs.len()).min(limits::LIST_LIMIT_MAX));
             let page = self.jobs(&query)?;
-            // A master that answers an empty page with a cursor would otherwise be asked for ever.
-            let over = page.jobs.is_empty();
             all.jobs.extend(page.jobs);
             all.next_cursor = page.next_cursor;
-            if over || all.jobs.len() >= limit || all.next_cursor.is_none() {
+            // An empty page may have a next one: the master looks at so many jobs at a time. One that leads to itself does not.
+            let over = all.next_cursor.is_none() || all.next_cursor == query.cursor;
+            if over || all.jobs.len() >= limit {
                 return Ok(all);
             }
             query.cursor = all.next_cursor.clone();
@@ -153,10 +158,20 @@ impl Client {
         Watch::new(self, job)
     }
 
+    /// `GET /v1/events`: what changes in the cluster, from now on. Reconnects by itself.
+    pub fn events(&self, filter: &EventFilter) -> Events<'_> {
+        Events::new(self, filter)
+    }
+
     /// `GET /v1/jobs/{id}/logs`.
     #[allow(clippy::missing_errors_doc)]
     pub fn logs(&self, job: JobRef) -> Result<JobLogs> {
         self.read(&format!("/v1/jobs/{job}/logs"))
+    }
+
+    /// `GET /v1/jobs/{id}/logs?follow=true`: the log as it grows, until the job ends. Reconnects by itself.
+    pub fn follow_logs(&self, job: JobRef) -> FollowLogs<'_> {
+        FollowLogs::new(self, job)
     }
 
     /// `POST /v1/jobs/{id}/cancel`.
@@ -320,7 +335,19 @@ impl Client {
     }
 
     fn get(&self, path: &str, silence_max: Duration) -> Result<Response<Body>> {
+        self.get_with(path, None, silence_max)
+    }
+
+    fn get_with(
+        &self,
+        path: &str,
+        header: Option<(&str, &str)>,
+        silence_max: Duration,
+    ) -> Result<Response<Body>> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

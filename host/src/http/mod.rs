@@ -6,10 +6,12 @@
 mod auth;
 mod document;
 mod error;
+mod events;
 mod explain;
 mod health;
 mod jobs;
 mod list;
+mod logs;
 mod nodes;
 mod origin;
 mod serve;
@@ -76,7 +78,7 @@ fn guarded_routes() -> Routes {
         .path(routes!(jobs::submit_batch))
         .path(routes!(jobs::show, jobs::change))
         .path(routes!(watch::watch))
-        .path(routes!(jobs::logs))
+        .path(routes!(logs::logs))
         .path(routes!(jobs::cancel))
         .path(routes!(jobs::pause))
         .path(routes!(jobs::resume))
@@ -84,6 +86,7 @@ fn guarded_routes() -> Routes {
         .path(routes!(explain::history))
         .path(routes!(explain::explain))
         .path(routes!(explain::stats))
+        .path(routes!(events::events))
         .path(routes!(nodes::list))
         .path(routes!(nodes::show, nodes::remove))
         .path(routes!(nodes::drain))

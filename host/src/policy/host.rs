@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use ffrtmp_api::rest::PolicyList;
+use ffrtmp_api::rest::{PolicyList, PolicyStatus};
 
 use super::accepted::Accepted;
 use super::board::{Board, Counters, State};
@@ -40,6 +40,8 @@ pub struct PolicyHostConfig {
 pub enum PolicyEvent {
     /// A round is over. Exactly one for each [`PolicyHost::submit`].
     RoundEnded(RoundEnded),
+    /// A policy came into another state.
+    Changed(PolicyStatus),
     /// Another policy was chosen: to be kept in the store, and given back at the next start.
     Chosen(Choice),
 }
@@ -81,7 +83,10 @@ impl PolicyHost {
             )
         })?;
         let events: Arc<dyn Fn(PolicyEvent) + Send + Sync> = Arc::new(events);
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board::new({
+            let events = events.clone();
+            move |status| events(PolicyEvent::Changed(status))
+        }));
         let (orders, thread_orders) = channel();
         let (notes, librarian_notes) = channel();
         let native = Seat::native();
