@@ -120,7 +120,9 @@ fn a_list_is_filtered_sorted_and_paged_as_asked() {
 #[test]
 fn what_a_list_cannot_be_asked_for_is_refused_by_name() {
     let cluster = Cluster::with_master();
-    (0..3).for_each(|_| drop(cluster.submit(tiny(0.1))));
+    for _ in 0..3 {
+        cluster.submit(tiny(0.1));
+    }
     let page = cluster
         .client()
         .jobs(&JobQuery {

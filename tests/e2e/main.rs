@@ -20,4 +20,5 @@ mod metrics;
 mod policies;
 mod seed_loop;
 mod sessions;
+mod tls;
 mod tokens;

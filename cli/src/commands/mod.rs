@@ -6,6 +6,7 @@ pub mod jobs;
 pub mod master;
 pub mod nodes;
 pub mod policies;
+pub mod tls;
 mod token;
 pub mod up;
 mod version;
@@ -27,6 +28,7 @@ pub fn run(args: Args) -> Result {
         Command::Jobs(command) => jobs::run(command, &global),
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
+        Command::Tls(command) => tls::run(command),
         Command::Token => token::run(),
         Command::Version(output) => version::run(&output, &global),
     }
