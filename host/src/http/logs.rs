@@ -225,9 +225,15 @@ impl Follow {
 
     /// Says what is new in the log of the attempt that runs; `text` begins `before` bytes into it.
     fn say_growing(&mut self, before: u64, text: &str) {
-        let Some(place) = self.place.filter(|place| place.said != ALL) else {
+        let Some(mut place) = self.place.filter(|place| place.said != ALL) else {
             return;
         };
+        if before + (text.len() as u64) < place.said {
+            // The master forgot it with its memory, and it grows anew.
+            self.ready.push_back((LogEvent::Gap { bytes: 0 }, None));
+            self.tail = Some(String::new());
+            place.said = 0;
+        }
         let known = place.said.saturating_sub(before) as usize;
         let (old, new) = text.split_at_checked(known).unwrap_or((text, ""));
         if place.said < before {
@@ -257,8 +263,12 @@ impl Follow {
                 // What was said cannot be found in it, so where to go on is not known.
                 self.ready.push_back((LogEvent::Gap { bytes: 0 }, None));
             }
-            // Lost with its worker: there is no more than what was said.
-            None => {}
+            // Lost with its worker: there is no more than what was said. If that comes back with it, its log grows anew.
+            None => {
+                self.tail = Some(String::new());
+                self.place = Some(Place { said: 0, ..place });
+                return Ok(());
+            }
         }
         self.place = Some(Place { said: ALL, ..place });
         Ok(())
