@@ -159,8 +159,13 @@ impl Client {
         Watch::new(self, job)
     }
 
-    /// `GET /v1/events`: what changes in the cluster, from now on. Reconnects by itself.
-    pub fn events(&self, filter: &EventFilter) -> Events<'_> {
+    /// `GET /v1/events`: what changes in the cluster, without end. Reconnects by itself.
+    pub fn events(&self) -> Events<'_> {
+        self.events_of(&EventFilter::default())
+    }
+
+    /// The same, of some things only.
+    pub fn events_of(&self, filter: &EventFilter) -> Events<'_> {
         Events::new(self, filter)
     }
 

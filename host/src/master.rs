@@ -144,6 +144,7 @@ pub async fn run(
         Arc::new(Events::new(clock::wall_ms() as u64)),
     )));
     let policies = Arc::new(start_policies(&config, saved, &shell)?);
+    metrics.add(policies.metrics())?;
     let reader = store.reader();
     let core_config = core::Config {
         heartbeat_ms: config.heartbeat.as_millis() as u64,

@@ -17,8 +17,9 @@ fn listen(cluster: &Cluster, filter: EventFilter) -> Receiver<ClusterEvent> {
     let (opened, is_open) = channel();
     let client = cluster.client();
     std::thread::spawn(move || {
-        let mut stream = client.events(&filter);
-        opened.send(stream.open()).unwrap();
+        let mut stream = client.events_of(&filter);
+        // Once it listens, it says so.
+        opened.send(stream.next()).unwrap();
         // Ends with the cluster.
         while let Some(Ok(event)) = stream.next() {
             if sender.send(event).is_err() {
@@ -26,7 +27,8 @@ fn listen(cluster: &Cluster, filter: EventFilter) -> Receiver<ClusterEvent> {
             }
         }
     });
-    is_open.recv_timeout(PATIENCE).unwrap().unwrap();
+    let first = is_open.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(first, Some(Ok(ClusterEvent::Reset))), "{first:?}");
     events
 }
 

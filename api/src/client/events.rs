@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Client, ClientError, Result, Retry, escape,
+    Client, Result, Retry, escape,
     sse::{self, Stream},
 };
 use crate::{ids::JobRef, rest::ClusterEvent};
@@ -22,12 +22,14 @@ pub struct EventFilter {
 }
 
 /// The changes of the cluster, as an iterator that ends only with an error: the master refused, or did not answer for longer
-/// than the client is to wait. After a [`ClusterEvent::Reset`] everything is to be looked at again.
+/// than the client is to wait. The first event is always a [`ClusterEvent::Reset`], once changes are listened to: whoever looks
+/// at everything then and after each later one, and at what each event names, misses nothing.
 pub struct Events<'a> {
     client: &'a Client,
     path: String,
     stream: Option<Stream>,
     last: Option<String>,
+    begun: bool,
     over: bool,
 }
 
@@ -44,34 +46,34 @@ impl<'a> Events<'a> {
             path: format!("/v1/events{query}{}", pairs.join("&")),
             stream: None,
             last: None,
+            begun: false,
             over: false,
         }
     }
 
-    /// Opens the stream, if it is not: from then on nothing is missed.
-    ///
-    /// # Errors
-    /// As for every call.
-    pub fn open(&mut self) -> Result<()> {
-        let mut retry = Retry::new(self.client.retry_for);
-        while self.stream.is_none() {
-            match self
-                .client
-                .stream(&self.path, self.last.as_deref(), SILENCE_MAX)
-            {
-                Ok(stream) => self.stream = Some(stream),
-                Err(error) if error.is_passing() && retry.pause() => self.client.tell(&error),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
     fn advance(&mut self) -> Result<ClusterEvent> {
+        let mut retry = Retry::new(self.client.retry_for);
         loop {
-            self.open()?;
-            let Some(stream) = &mut self.stream else {
-                continue;
+            let stream = match &mut self.stream {
+                Some(stream) => stream,
+                None => match self
+                    .client
+                    .stream(&self.path, self.last.as_deref(), SILENCE_MAX)
+                {
+                    Ok(stream) => {
+                        self.stream = Some(stream);
+                        // Without an id nobody can tell what was missed.
+                        if !std::mem::replace(&mut self.begun, true) || self.last.is_none() {
+                            return Ok(ClusterEvent::Reset);
+                        }
+                        continue;
+                    }
+                    Err(error) if error.is_passing() && retry.pause() => {
+                        self.client.tell(&error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             let Ok(Some(event)) = sse::next_event(stream) else {
                 // Ended, broken, or silent for long: the next connection goes on where this one was.
@@ -80,11 +82,9 @@ impl<'a> Events<'a> {
                 continue;
             };
             self.last = event.id.or_else(|| self.last.take());
-            if let Some(data) = event.data {
-                return serde_json::from_str(&data).map_err(|error| ClientError::Unexpected {
-                    url: self.client.base.clone(),
-                    what: format!("an event this version does not understand: {error}"),
-                });
+            // A newer master may tell of things this client does not know; they change nothing it shows.
+            if let Some(event) = event.data.and_then(|data| serde_json::from_str(&data).ok()) {
+                return Ok(event);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What the policy host shows of itself: counts for the metrics, and a line for each policy it knows.
+//! What the policy host shows of itself: its metrics, and a line for each policy it knows.
 //!
 //! Written by the policy thread and the librarian, read by HTTP and metrics; nobody waits for long on it.
 
@@ -9,27 +9,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ffrtmp_api::rest::{PolicyList, PolicyStatus};
 
+use super::metrics::PolicyMetrics;
 use super::{NATIVE, RULE};
-use crate::core::round::FaultStage;
 
 /// Guest times kept of each policy, for its percentiles.
 const RECENT: usize = 1_024;
 /// Refused and replaced entries kept; the oldest go first.
 const ENTRIES_MAX: usize = 100;
 
-/// Sums since the master started. Read by the metrics.
+/// Sums since the master started, as the metrics have them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Rounds answered by a policy, the built-in one included.
+    /// Rounds answered by the policy that ruled, the built-in one included.
     pub rounds: u64,
-    /// Rounds in which the policy failed, by stage, in the order of [`FaultStage::ALL`].
-    pub faults: [u64; FaultStage::ALL.len()],
     /// Times another policy began to rule.
     pub swaps: u64,
     /// Files that were not taken.
     pub refused_files: u64,
-    /// CPU time in guests, microseconds.
-    pub guest_us: u64,
 }
 
 /// Counts of one policy.
@@ -118,6 +114,7 @@ struct Entry {
     since_ms: i64,
     stats: Arc<Stats>,
     last_error: Option<String>,
+    language: Option<String>,
     /// Its file is gone; it is shown only while it still rules.
     leaving: bool,
 }
@@ -126,7 +123,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Board {
     entries: Mutex<Vec<Entry>>,
-    counters: Mutex<Counters>,
+    pub(super) metrics: PolicyMetrics,
     changed: Changed,
 }
 
@@ -154,18 +151,24 @@ impl Entry {
             guest_p50_us,
             guest_p99_us,
             last_error: self.last_error.clone(),
+            language: self.language.clone(),
         }
     }
 }
 
 impl Board {
-    /// An empty one. `changed` is told of each policy that comes into another state; it must not block.
-    pub(super) fn new(changed: impl Fn(PolicyStatus) + Send + Sync + 'static) -> Board {
-        Board {
+    /// Nothing to show yet. `changed` is told of each policy that comes into another state; it must not block.
+    ///
+    /// # Errors
+    /// When a metric cannot be made.
+    pub(super) fn new(
+        changed: impl Fn(PolicyStatus) + Send + Sync + 'static,
+    ) -> Result<Board, prometheus::Error> {
+        Ok(Board {
             entries: Mutex::default(),
-            counters: Mutex::default(),
+            metrics: PolicyMetrics::new()?,
             changed: Changed(Box::new(changed)),
-        }
+        })
     }
 
     /// Notes how a policy stands. `digest` is short; an entry of the same name and digest is changed.
@@ -206,6 +209,7 @@ impl Board {
                 since_ms: 0,
                 stats: Arc::default(),
                 last_error: None,
+                language: None,
                 leaving: false,
             },
         };
@@ -260,14 +264,34 @@ impl Board {
             .for_each(|e| e.leaving = true);
     }
 
-    /// Changes the sums.
-    pub(super) fn count(&self, f: impl FnOnce(&mut Counters)) {
-        f(&mut lock(&self.counters));
+    /// Notes the language of a policy, where it is known.
+    pub(super) fn written_in(&self, name: &str, digest: &str, language: Option<&str>) {
+        if let Some(entry) = lock(&self.entries)
+            .iter_mut()
+            .find(|e| e.name == name && e.digest == digest)
+        {
+            entry.language = language.map(str::to_owned);
+        }
     }
 
     /// The sums.
     pub(super) fn counters(&self) -> Counters {
-        *lock(&self.counters)
+        Counters {
+            rounds: self.metrics.rounds(),
+            swaps: self.metrics.swaps(),
+            refused_files: self.metrics.files_refused(),
+        }
+    }
+
+    /// Name, version and short digest of the policy that rules.
+    pub(super) fn active(&self) -> Option<[String; 3]> {
+        let entries = lock(&self.entries);
+        let active = entries.iter().find(|e| e.state == State::Active)?;
+        Some([
+            active.name.clone(),
+            active.version.clone(),
+            active.digest.clone(),
+        ])
     }
 
     /// The list, the active one first.

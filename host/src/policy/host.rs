@@ -16,6 +16,7 @@ use super::engine::PolicyEngine;
 use super::folder::Folder;
 use super::librarian::{Librarian, Note};
 use super::limits::Limits;
+use super::metrics::Exposed;
 use super::seat::Seat;
 use super::thread::{Order, PolicyThread};
 use crate::core::round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded};
@@ -83,10 +84,9 @@ impl PolicyHost {
             )
         })?;
         let events: Arc<dyn Fn(PolicyEvent) + Send + Sync> = Arc::new(events);
-        let board = Arc::new(Board::new({
-            let events = events.clone();
-            move |status| events(PolicyEvent::Changed(status))
-        }));
+        let told = events.clone();
+        let board = Board::new(move |status| told(PolicyEvent::Changed(status)));
+        let board = Arc::new(board.context("the policy metrics cannot be made")?);
         let (orders, thread_orders) = channel();
         let (notes, librarian_notes) = channel();
         let native = Seat::native();
@@ -171,7 +171,12 @@ impl PolicyHost {
         self.board.list()
     }
 
-    /// Sums for the metrics.
+    /// Its metrics, for a registry.
+    pub fn metrics(&self) -> Box<dyn prometheus::core::Collector> {
+        Box::new(Exposed(self.board.clone()))
+    }
+
+    /// The sums among its metrics.
     pub fn counters(&self) -> Counters {
         self.board.counters()
     }
