@@ -18,6 +18,7 @@ mod lists;
 mod master_crash;
 mod metrics;
 mod policies;
+mod policy_failures;
 mod seed_loop;
 mod sessions;
 mod tls;

@@ -16,6 +16,7 @@ mod logs;
 mod nodes;
 mod origin;
 mod peer;
+mod policies;
 mod serve;
 mod session;
 mod watch;
@@ -93,7 +94,13 @@ fn guarded_routes() -> Routes {
         .path(routes!(nodes::show, nodes::remove))
         .path(routes!(nodes::drain))
         .path(routes!(nodes::undrain))
-        .path(routes!(nodes::policies))
+        .path(routes!(policies::list))
+        .path(routes!(policies::describe))
+        .path(routes!(policies::activate))
+        .path(routes!(policies::disable))
+        .path(routes!(policies::enable))
+        .path(routes!(policies::unpin))
+        .path(routes!(policies::rollback))
         .path(routes!(session::open))
 }
 

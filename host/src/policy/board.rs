@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ffrtmp_api::rest::{PolicyList, PolicyStatus};
 
+use super::choice::Mode;
 use super::metrics::PolicyMetrics;
 use super::{NATIVE, RULE};
 
@@ -89,6 +90,8 @@ pub(super) enum State {
     Refused,
     /// It failed too often.
     Faulted,
+    /// A command said that it must not rule.
+    Disabled,
     /// The built-in one, while another rules.
     Fallback,
 }
@@ -100,6 +103,7 @@ impl State {
             State::Ready => "ready",
             State::Refused => "refused",
             State::Faulted => "faulted",
+            State::Disabled => "disabled",
             State::Fallback => "fallback",
         }
     }
@@ -123,6 +127,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Board {
     entries: Mutex<Vec<Entry>>,
+    chooses: Mutex<(Mode, Option<String>)>,
     pub(super) metrics: PolicyMetrics,
     changed: Changed,
 }
@@ -166,6 +171,7 @@ impl Board {
     ) -> Result<Board, prometheus::Error> {
         Ok(Board {
             entries: Mutex::default(),
+            chooses: Mutex::default(),
             metrics: PolicyMetrics::new()?,
             changed: Changed(Box::new(changed)),
         })
@@ -264,6 +270,13 @@ impl Board {
             .for_each(|e| e.leaving = true);
     }
 
+    /// Whether there is a line of that name, the built-in policy's apart.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        lock(&self.entries)
+            .iter()
+            .any(|e| e.name == name && e.digest != NATIVE)
+    }
+
     /// Notes the language of a policy, where it is known.
     pub(super) fn written_in(&self, name: &str, digest: &str, language: Option<&str>) {
         if let Some(entry) = lock(&self.entries)
@@ -294,8 +307,14 @@ impl Board {
         ])
     }
 
+    /// Notes what chooses: the mode, and what a command pinned.
+    pub(super) fn chooses(&self, mode: Mode, pinned: Option<String>) {
+        *lock(&self.chooses) = (mode, pinned);
+    }
+
     /// The list, the active one first.
     pub(super) fn list(&self) -> PolicyList {
+        let (mode, pinned) = lock(&self.chooses).clone();
         let entries = lock(&self.entries);
         let mut policies: Vec<(bool, PolicyStatus)> = entries
             .iter()
@@ -305,6 +324,8 @@ impl Board {
         PolicyList {
             policies: policies.into_iter().map(|(_, status)| status).collect(),
             rule: RULE.to_owned(),
+            mode: mode.as_str().to_owned(),
+            pinned,
         }
     }
 }
