@@ -5,6 +5,7 @@
 
 mod clock;
 pub mod core;
+mod events;
 mod http;
 mod live;
 mod master;

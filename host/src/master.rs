@@ -9,12 +9,16 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use ffrtmp_api::tls::{ServerTls, ServerTlsFiles};
+use ffrtmp_api::{
+    rest::ClusterEvent,
+    tls::{ServerTls, ServerTlsFiles},
+};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     clock,
     core::{self, Event, record::Record},
+    events::Events,
     http::{self, App, Token},
     live::Live,
     metrics::Metrics,
@@ -137,7 +141,10 @@ pub async fn run(
         .map(|(name, digest)| Choice { name, digest });
     let live = Arc::new(Live::default());
     let metrics = Arc::new(Metrics::new()?);
-    let (shell, inbox) = Shell::new(Arc::new(Outbox::new(live.clone())));
+    let (shell, inbox) = Shell::new(Arc::new(Outbox::new(
+        live.clone(),
+        Arc::new(Events::new(clock::wall_ms() as u64)),
+    )));
     let policies = Arc::new(start_policies(&config, saved, &shell)?);
     metrics.add(policies.metrics())?;
     let reader = store.reader();
@@ -218,6 +225,9 @@ fn start_policies(
         config.data_dir.join("policies"),
         move |event| match event {
             PolicyEvent::RoundEnded(ended) => shell.tell(Event::RoundEnded(ended)),
+            PolicyEvent::Changed(status) => {
+                shell.outbox().events().tell(&ClusterEvent::Policy(status))
+            }
             PolicyEvent::Chosen(Choice { name, digest }) => {
                 shell.record(Record::PolicyChosen {
                     name,

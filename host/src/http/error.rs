@@ -105,6 +105,11 @@ impl ApiError {
         )
     }
 
+    /// As much as can be done at once is being done. 503: it passes.
+    pub fn busy(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+    }
+
     /// A query parameter or field is wrong.
     pub fn bad_field(field: &str, message: impl Into<String>) -> ApiError {
         let mut error = ApiError::new(StatusCode::BAD_REQUEST, "bad_field", message);

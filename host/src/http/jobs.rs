@@ -1,4 +1,4 @@
-//! `/v1/jobs`: submit, show, control, logs.
+//! `/v1/jobs`: submit, show, control.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,7 +11,7 @@ use ffrtmp_api::{
     ids::{JobRef, JobSeq},
     job::{JobSpec, JobState},
     limits,
-    rest::{ChangeJob, Job, JobLogs, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
+    rest::{ChangeJob, Job, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
     schema::JobId,
     settings::{BadField, Settings},
 };
@@ -238,34 +238,6 @@ async fn control(
         _ => return Err(ApiError::internal("not an answer to a control")),
     }
     show(State(app), Path(job.to_string())).await
-}
-
-/// The log of a job's latest attempt: live while it runs, stored afterwards.
-#[utoipa::path(get, path = "/v1/jobs/{job}/logs", operation_id = "job_logs", tag = "jobs", params(JobPath),
-    responses((status = 200, description = "The log.", body = JobLogs), NotFound))]
-pub async fn logs(
-    State(app): State<Arc<App>>,
-    Path(job): Path<String>,
-) -> Result<Json<JobLogs>, ApiError> {
-    let row = find(&app, job.parse()?).await?;
-    let live = !row.status.state.is_terminal();
-    let attempt = row.status.attempt;
-    if let Some(text) = app.live.log_of(row.seq, attempt).filter(|_| live) {
-        return Ok(Json(JobLogs {
-            id: row.seq,
-            attempt,
-            text,
-            live,
-        }));
-    }
-    let stored = read(&app, move |reader| reader.log(row.seq)).await?;
-    let (attempt, text) = stored.unwrap_or((attempt, String::new()));
-    Ok(Json(JobLogs {
-        id: row.seq,
-        attempt,
-        text,
-        live,
-    }))
 }
 
 /// The row behind a reference.

@@ -6,11 +6,13 @@
 mod auth;
 mod document;
 mod error;
+mod events;
 mod explain;
 mod handshake;
 mod health;
 mod jobs;
 mod list;
+mod logs;
 mod nodes;
 mod origin;
 mod peer;
@@ -79,7 +81,7 @@ fn guarded_routes() -> Routes {
         .path(routes!(jobs::submit_batch))
         .path(routes!(jobs::show, jobs::change))
         .path(routes!(watch::watch))
-        .path(routes!(jobs::logs))
+        .path(routes!(logs::logs))
         .path(routes!(jobs::cancel))
         .path(routes!(jobs::pause))
         .path(routes!(jobs::resume))
@@ -87,6 +89,7 @@ fn guarded_routes() -> Routes {
         .path(routes!(explain::history))
         .path(routes!(explain::explain))
         .path(routes!(explain::stats))
+        .path(routes!(events::events))
         .path(routes!(nodes::list))
         .path(routes!(nodes::show, nodes::remove))
         .path(routes!(nodes::drain))

@@ -79,7 +79,10 @@ fn receive(app: &App, session: SessionId, frame: ToMaster) {
             attempt,
             text,
             bytes_dropped,
-        } => app.live.log(attempt, text, bytes_dropped),
+        } => {
+            app.live.log(attempt, text, bytes_dropped);
+            app.shell.outbox().logged(attempt.job);
+        }
         frame => app.shell.tell(Event::Frame { session, frame }),
     }
 }

@@ -101,6 +101,20 @@ impl Reader {
         })
     }
 
+    /// The stored log of one attempt.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn log_of(&self, seq: JobSeq, attempt: AttemptNo) -> Result<Option<String>, StoreError> {
+        self.with(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT text FROM job_logs WHERE seq = ?1 AND attempt = ?2")?;
+            Ok(statement
+                .query_row(params![seq.0 as i64, attempt.0], |row| row.get(0))
+                .optional()?)
+        })
+    }
+
     fn with<R>(
         &self,
         ask: impl FnOnce(&Connection) -> Result<R, StoreError>,
