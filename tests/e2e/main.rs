@@ -10,8 +10,8 @@
 mod cluster;
 
 mod attacks;
-mod cli;
 mod bad_start;
+mod cli;
 mod config;
 mod control;
 mod encode;
