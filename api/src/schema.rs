@@ -38,7 +38,7 @@ schemas! {
     ShortText = text(1, limits::NAME_BYTES_MAX).pattern(Some(PRINTABLE));
     /// An absolute path, as the worker sees it, without `..`.
     WorkerPath = text(2, limits::PATH_BYTES_MAX)
-        .pattern(Some("^/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+$")).examples(["/media/in.mp4"]);
+        .pattern(Some("^/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+$")).examples(["/srv/footage/in.mp4"]);
     /// A job: its number, or its UUID.
     JobId = text(1, 36)
         .pattern(Some("^([0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$")).examples(["42"]);

@@ -19,7 +19,7 @@ use crate::{
     clock,
     core::{self, Event, record::Record},
     events::Events,
-    http::{self, App, Token},
+    http::{self, App, RateLimit, Token},
     live::Live,
     metrics::Metrics,
     outbox::Outbox,
@@ -52,6 +52,8 @@ pub struct MasterConfig {
     pub metrics_tls: Option<ServerTlsFiles>,
     /// The token callers and workers must show. Needed to listen beyond loopback.
     pub token: Option<String>,
+    /// Requests a second from one caller; 0: no limit. None: a generous limit, from which this machine's callers are exempt.
+    pub rate_limit: Option<u32>,
     /// How long a silent worker keeps what it holds.
     pub lease: Duration,
     /// How often workers send a heartbeat. Must be well below `lease`.
@@ -171,6 +173,7 @@ pub async fn run(
         metrics,
         silence_max: config.lease,
         token: config.token.as_deref().map(Token::new),
+        rate: RateLimit::new(config.rate_limit),
     });
 
     tracing::info!(listen = %listener.local_addr()?, tls = tls.is_some(), data_dir = %config.data_dir.display(), policies = %config.policies_dir.display(), "the master is ready");

@@ -8,8 +8,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cluster;
+mod http;
 
 mod attacks;
+mod bad_input;
 mod bad_start;
 mod cli;
 mod config;
@@ -17,6 +19,7 @@ mod control;
 mod encode;
 mod events;
 mod faults;
+mod fuzz_api;
 mod lists;
 mod master_crash;
 mod metrics;
@@ -27,3 +30,4 @@ mod sessions;
 mod shells;
 mod tls;
 mod tokens;
+mod upstream;

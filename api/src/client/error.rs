@@ -72,16 +72,22 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether trying again shortly can help: nobody listens (a restart), or the master says it is starting.
+    /// Whether trying again shortly can help: nobody listens (a restart), the master says it is starting, or it was asked too
+    /// often.
     pub fn is_passing(&self) -> bool {
         match self {
             ClientError::Unreachable { .. } => true,
-            ClientError::Refused { status, .. } => *status == 503,
+            ClientError::Refused { status, .. } => matches!(status, 429 | 503),
             ClientError::BadUrl { .. }
             | ClientError::Tls { .. }
             | ClientError::OtherVersion { .. }
             | ClientError::Unexpected { .. } => false,
         }
+    }
+
+    /// Whether the master certainly did nothing, so that even a call that must not be done twice may be tried again.
+    pub fn is_undone(&self) -> bool {
+        matches!(self, ClientError::Refused { status: 429, .. })
     }
 
     /// Whether the job asked for does not exist.

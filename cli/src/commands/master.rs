@@ -57,6 +57,9 @@ pub struct MasterArgs {
     /// How often workers say they are alive
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     heartbeat: Duration,
+    /// Requests a second from one caller; 0: no limit [default: 2000, and none for this machine's callers]
+    #[arg(long, value_name = "N")]
+    rate_limit: Option<u32>,
     /// Its certificate.
     #[command(flatten)]
     tls: ApiTlsArgs,
@@ -83,6 +86,7 @@ impl MasterArgs {
             policy: self.policy.clone(),
             policy_mode: self.policy_mode,
             token,
+            rate_limit: self.rate_limit,
             lease: self.lease,
             heartbeat: self.heartbeat,
         })

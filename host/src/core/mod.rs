@@ -43,6 +43,7 @@ pub use event::{
     SessionId,
 };
 pub use explain::Explained;
+pub use job::RETRIES_DEFAULT;
 
 use classes::Classes;
 use job::Job;

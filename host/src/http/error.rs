@@ -2,22 +2,21 @@
 //!
 //! What went wrong inside is logged here and not sent: the caller is told that it was our side, and that is all.
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{FromRequest, Request, rejection::BytesRejection},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use ffrtmp_api::{
     ids::{BadJobRef, JobRef},
-    limits,
     rest::{ErrorBody, ErrorDetail},
     settings::BadField,
 };
-use serde::de::DeserializeOwned;
 
 use crate::{
     core::{ControlError, NodeError},
@@ -29,14 +28,51 @@ use crate::{
 pub struct ApiError {
     status: StatusCode,
     detail: ErrorDetail,
+    retry_after: Option<Duration>,
 }
 
+/// What an error answer says, as an extension of the answer, so that [`super::envelope`] can add the request's id.
+#[derive(Debug, Clone)]
+pub struct Refusal(pub ErrorDetail);
+
+/// Seconds after which to try again what fails while the store cannot be written.
+const STORE_RETRY: Duration = Duration::from_secs(2);
+
 impl ApiError {
-    fn new(status: StatusCode, code: &str, message: impl Into<String>) -> ApiError {
+    /// With a status, a stable word and a message.
+    pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> ApiError {
         ApiError {
             status,
             detail: ErrorDetail::new(code, message),
+            retry_after: None,
         }
+    }
+
+    /// It is about this field.
+    pub fn about(mut self, field: &str) -> ApiError {
+        self.detail.field = Some(field.into());
+        self
+    }
+
+    /// It passes by itself: in about so long.
+    fn passing(mut self, after: Duration) -> ApiError {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// This caller asks too often.
+    pub fn too_many_requests(wait: Duration) -> ApiError {
+        let message = format!(
+            "too many requests; try again in {} s (many jobs go in one request to /v1/jobs/batch)",
+            whole_seconds(wait)
+        );
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message).passing(wait)
+    }
+
+    /// The route speaks WebSocket, and this was no WebSocket request.
+    pub fn no_upgrade() -> ApiError {
+        let message = "this is where workers connect, by WebSocket; it answers nothing else";
+        ApiError::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
     }
 
     /// No such job.
@@ -92,6 +128,7 @@ impl ApiError {
             "read_only",
             ReadOnly.to_string(),
         )
+        .passing(STORE_RETRY)
     }
 
     /// What only the core knows, while there is none. 503: it passes.
@@ -112,9 +149,7 @@ impl ApiError {
 
     /// A query parameter or field is wrong.
     pub fn bad_field(field: &str, message: impl Into<String>) -> ApiError {
-        let mut error = ApiError::new(StatusCode::BAD_REQUEST, "bad_field", message);
-        error.detail.field = Some(field.into());
-        error
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_field", message).about(field)
     }
 
     /// The request comes from somewhere it must not come from.
@@ -144,7 +179,11 @@ impl ApiError {
         } else {
             StatusCode::BAD_REQUEST
         };
-        ApiError { status, detail }
+        ApiError {
+            status,
+            detail,
+            retry_after: None,
+        }
     }
 }
 
@@ -189,10 +228,37 @@ impl From<NodeError> for ApiError {
     }
 }
 
+impl Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail.message)
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(ErrorBody { error: self.detail })).into_response()
+        let refusal = Refusal(self.detail.clone());
+        let mut answer = (self.status, Json(ErrorBody { error: self.detail })).into_response();
+        answer.extensions_mut().insert(refusal);
+        let headers = answer.headers_mut();
+        if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+        }
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::UPGRADE_REQUIRED => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            }
+            _ => {}
+        }
+        answer
     }
+}
+
+/// Rounded up, and at least one: what `Retry-After` can say.
+fn whole_seconds(time: Duration) -> u64 {
+    (time.as_millis() as u64).div_ceil(1_000).max(1)
 }
 
 /// A bad field, as a batch item carries it.
@@ -202,57 +268,5 @@ pub fn detail_of(error: BadField) -> ErrorDetail {
         message: error.to_string(),
         field: Some(error.field.into()),
         request_id: None,
-    }
-}
-
-/// How long a body may take to arrive: 8 MiB at 280 kB/s.
-const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// A JSON body, with errors in our own words. The content type is not insisted on.
-#[derive(Debug)]
-pub struct Body<T>(pub T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Bytes::from_request(request, state);
-        let Ok(body) = tokio::time::timeout(BODY_TIME_MAX, body).await else {
-            return Err(ApiError::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "too_slow",
-                format!("the body did not arrive within {BODY_TIME_MAX:?}"),
-            ));
-        };
-        let bytes = body.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(e)
-                if e.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-            {
-                ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "too_large",
-                    format!(
-                        "the body is larger than {} bytes; split the batch",
-                        limits::BODY_BYTES_MAX
-                    ),
-                )
-            }
-            other => ApiError::new(StatusCode::BAD_REQUEST, "bad_body", other.body_text()),
-        })?;
-        // serde would also take a list for a struct, field by field; nobody means that.
-        if bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
-            return Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "bad_json",
-                "the body must be a JSON object, as in {\"input\": \"/media/in.mp4\"}",
-            ));
-        }
-        serde_json::from_slice(&bytes).map(Body).map_err(|e| {
-            ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "bad_json",
-                format!("the body is not what this route takes: {e}"),
-            )
-        })
     }
 }

@@ -20,8 +20,9 @@ use uuid::Uuid;
 
 use super::{
     App,
+    body::Body,
     document::{Conflict, NotFound, ReadOnly},
-    error::{ApiError, Body, detail_of},
+    error::{ApiError, detail_of},
 };
 use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},

@@ -4,7 +4,9 @@
 //! To add a route: write a handler with `#[utoipa::path]` (see `jobs`), and name it in [`guarded_routes`]. Then `make openapi`.
 
 mod auth;
+mod body;
 mod document;
+mod envelope;
 mod error;
 mod events;
 mod explain;
@@ -17,8 +19,10 @@ mod nodes;
 mod origin;
 mod peer;
 mod policies;
+mod rate;
 mod serve;
 mod session;
+mod upstream;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -42,6 +46,7 @@ use crate::{
 pub use auth::Token;
 use document::Routes;
 use error::ApiError;
+pub use rate::RateLimit;
 pub use serve::serve;
 
 /// What every handler needs.
@@ -61,6 +66,8 @@ pub struct App {
     pub silence_max: Duration,
     /// The token every caller must show, if there is one.
     pub token: Option<Token>,
+    /// How often one caller may ask.
+    pub rate: RateLimit,
 }
 
 /// The routes that need no token.
@@ -102,6 +109,10 @@ fn guarded_routes() -> Routes {
         .path(routes!(policies::unpin))
         .path(routes!(policies::rollback))
         .path(routes!(session::open))
+        .path(routes!(upstream::submit, upstream::list))
+        .path(routes!(upstream::show))
+        .path(routes!(upstream::cancel))
+        .path(routes!(upstream::list_nodes))
 }
 
 /// The document of the API.
@@ -116,10 +127,22 @@ fn document() -> OpenApi {
 pub fn api(app: Arc<App>) -> Router {
     let (open, _) = open_routes().into_parts();
     let (guarded, _) = guarded_routes().into_parts();
+    let open = open.layer(middleware::from_fn_with_state(
+        app.clone(),
+        rate::limit_open,
+    ));
     let guarded = guarded
         .layer(middleware::from_fn_with_state(
             app.clone(),
+            rate::limit_guarded,
+        ))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
             auth::require_token,
+        ))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            rate::limit_strangers,
         ))
         .layer(middleware::from_fn_with_state(
             app.clone(),
@@ -129,6 +152,7 @@ pub fn api(app: Arc<App>) -> Router {
     open.merge(guarded)
         .fallback(|| async { ApiError::no_route() })
         .method_not_allowed_fallback(|| async { ApiError::no_method() })
+        .layer(middleware::from_fn(envelope::envelope))
         .with_state(app)
 }
 

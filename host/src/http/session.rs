@@ -5,9 +5,12 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     extract::{
         State,
-        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+        ws::{
+            CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code,
+            rejection::WebSocketUpgradeRejection,
+        },
     },
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use ffrtmp_api::{
     limits,
@@ -16,13 +19,19 @@ use ffrtmp_api::{
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use tokio::sync::mpsc;
 
-use super::{App, document::UpgradeRequired};
+use super::{App, document::UpgradeRequired, error::ApiError};
 use crate::core::{Event, SessionId};
 
 /// Opens a session.
 #[utoipa::path(get, path = "/v1/worker/session", operation_id = "worker_session", tag = "workers",
     responses((status = 101, description = "The WebSocket is open; frames are JSON text."), UpgradeRequired))]
-pub async fn open(State(app): State<Arc<App>>, upgrade: WebSocketUpgrade) -> Response {
+pub async fn open(
+    State(app): State<Arc<App>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Ok(upgrade) = upgrade else {
+        return ApiError::no_upgrade().into_response();
+    };
     upgrade
         .max_message_size(limits::FRAME_BYTES_MAX)
         .max_frame_size(limits::FRAME_BYTES_MAX)

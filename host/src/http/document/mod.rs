@@ -46,6 +46,7 @@ const TOKEN: &str = "token";
         (name = "policies", description = "What decides which worker runs which job."),
         (name = "system", description = "The master itself."),
         (name = "workers", description = "What workers use."),
+        (name = "upstream", description = "The routes of psantana5/ffmpeg-rtmp that its clients use, in its shapes."),
     ),
 )]
 struct Head;

@@ -16,8 +16,13 @@ use crate::http::error::ApiError;
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                               connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-static CONFIG: LazyLock<Arc<Config<'static>>> =
-    LazyLock::new(|| Arc::new(Config::from("/v1/openapi.json").try_it_out_enabled(true)));
+static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+    Arc::new(
+        Config::from("/v1/openapi.json")
+            .try_it_out_enabled(true)
+            .validator_url("none"),
+    )
+});
 
 /// The document, to browse.
 #[utoipa::path(get, path = "/v1/docs", operation_id = "docs", tag = "system",
