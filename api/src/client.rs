@@ -6,6 +6,7 @@
 
 mod error;
 mod query;
+pub mod transfer;
 mod watch;
 
 use std::{

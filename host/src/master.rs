@@ -20,6 +20,7 @@ use crate::{
     outbox::Outbox,
     policy::{Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
     shell::{self, Shell},
+    spool::{Spool, SpoolConfig},
     store::Store,
 };
 
@@ -45,6 +46,8 @@ pub struct MasterConfig {
     pub lease: Duration,
     /// How often workers send a heartbeat. Must be well below `lease`.
     pub heartbeat: Duration,
+    /// Where files of users without shared storage are kept, and how much of them.
+    pub spool: SpoolConfig,
 }
 
 impl MasterConfig {
@@ -104,7 +107,8 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new()?);
     let (shell, inbox) = Shell::new(Arc::new(Outbox::new(live.clone())));
     let policies = Arc::new(start_policies(&config, saved, &shell)?);
-    let reader = store.reader();
+    let reader = Arc::new(store.reader());
+    let spool = Arc::new(Spool::open(config.spool.clone(), metrics.spool.clone())?);
     let core_config = core::Config {
         heartbeat_ms: config.heartbeat.as_millis() as u64,
         lease_ms: config.lease.as_millis() as u64,
@@ -122,7 +126,8 @@ pub async fn run(
     )?;
     let app = Arc::new(App {
         shell,
-        reader,
+        reader: reader.clone(),
+        spool: spool.clone(),
         live,
         policies,
         metrics,
@@ -145,7 +150,9 @@ pub async fn run(
             stopped,
         )));
     }
+    let sweeping = tokio::spawn(spool.keep_swept(reader));
     shutdown.await;
+    sweeping.abort();
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");
     let _ = stop.send(true);
     app.shell.outbox().close_all_sessions();

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use ffrtmp_api::{limits, protocol};
+use ffrtmp_api::{client::Client, limits, protocol};
 
 /// Everything a worker is told at start. [`WorkerConfig::new`] fills in the defaults.
 #[derive(Clone)]
@@ -118,6 +118,11 @@ impl WorkerConfig {
             }
         }
         Ok(())
+    }
+
+    /// A client for the master's API, with the session's credentials.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(&self.master, self.token.clone())?)
     }
 
     /// The WebSocket address of the master's session endpoint.

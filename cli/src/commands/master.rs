@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::{
     args::GlobalArgs,
+    commands::spool::SpoolArgs,
     dirs,
     exit::{Failure, Result},
     listen,
@@ -49,6 +50,9 @@ pub struct MasterArgs {
     /// How often workers say they are alive
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     heartbeat: Duration,
+    /// Its spool.
+    #[command(flatten)]
+    spool: SpoolArgs,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,
@@ -73,6 +77,7 @@ pub fn run(args: MasterArgs, global: &GlobalArgs) -> Result {
         listen: args.listen,
         metrics_listen,
         policies_dir: dirs::policies_dir(args.policies, &data_dir),
+        spool: args.spool.config(&data_dir),
         data_dir,
         policy: args.policy,
         token,

@@ -6,6 +6,7 @@ pub mod jobs;
 pub mod master;
 pub mod nodes;
 pub mod policies;
+mod spool;
 mod token;
 pub mod up;
 mod version;

@@ -46,6 +46,8 @@ pub fn source_line(settings: &Settings) -> String {
     match (&settings.source, length) {
         (Source::File(path), None) => path.clone(),
         (Source::File(path), Some(length)) => format!("{path} (first {length})"),
+        (Source::Upload(id), None) => format!("upload {id}"),
+        (Source::Upload(id), Some(length)) => format!("upload {id} (first {length})"),
         (Source::Synthetic, length) => {
             format!("synthetic, {}", length.as_deref().unwrap_or("endless"))
         }

@@ -3,6 +3,7 @@
 //! Separate from the commands because `submit`, `status` and `wait` all follow. It shows; the job goes on without it.
 
 mod bar;
+pub mod bytes;
 mod lines;
 
 use std::io::{self, IsTerminal};

@@ -2,12 +2,15 @@
 //! decides nothing itself.
 
 mod auth;
+mod download;
 mod error;
 mod jobs;
 mod nodes;
 mod origin;
+mod outputs;
 mod serve;
 mod session;
+mod uploads;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -23,7 +26,8 @@ use axum::{
 use ffrtmp_api::{limits, protocol, rest::Version};
 
 use crate::{
-    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, store::Reader,
+    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool,
+    store::Reader,
 };
 
 pub use auth::Token;
@@ -36,7 +40,9 @@ pub struct App {
     /// The core.
     pub shell: Shell,
     /// The store, for questions.
-    pub reader: Reader,
+    pub reader: Arc<Reader>,
+    /// Files of users without shared storage.
+    pub spool: Arc<Spool>,
     /// Progress and logs of what runs.
     pub live: Arc<Live>,
     /// The policies.
@@ -62,6 +68,26 @@ pub fn api(app: Arc<App>) -> Router {
         .route("/jobs/{job}/resume", post(jobs::resume))
         .route("/nodes", get(nodes::list))
         .route("/policies", get(nodes::policies))
+        .route("/uploads", post(uploads::create))
+        .route(
+            "/uploads/{id}",
+            get(uploads::show)
+                .patch(uploads::receive)
+                .delete(uploads::remove),
+        )
+        .route("/uploads/{id}/content", get(outputs::content))
+        .route(
+            "/jobs/{job}/output",
+            get(outputs::fetch).delete(outputs::remove),
+        )
+        .route(
+            "/jobs/{job}/attempts/{attempt}/output",
+            post(outputs::announce),
+        )
+        .route(
+            "/jobs/{job}/attempts/{attempt}/publish",
+            post(outputs::publish),
+        )
         .route("/worker/session", get(session::open))
         .layer(middleware::from_fn_with_state(
             app.clone(),

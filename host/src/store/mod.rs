@@ -16,7 +16,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
-pub use reader::{JobFilter, JobPage, Reader};
+pub use reader::{JobFilter, JobPage, Reader, UploadUses};
 pub use writer::{Commit, Durable, Writer};
 
 use crate::core::record::Snapshot;

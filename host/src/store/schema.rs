@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes the schema one version on; its position is the version it starts from. Released entries are never edited.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: [&str; 2] = [
     // 0 -> 1
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY,
@@ -67,6 +67,12 @@ const MIGRATIONS: [&str; 1] = [
         count INTEGER NOT NULL,
         at_ms INTEGER NOT NULL
     ) STRICT;",
+    // Which job reads which upload of the spool; written with the job.
+    "CREATE TABLE job_uploads (
+        upload BLOB NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (upload, seq)
+    ) STRICT, WITHOUT ROWID;",
 ];
 
 /// What every connection that writes is set to.

@@ -1,10 +1,12 @@
 //! `ffrtmp jobs …`: submit, list, look at, follow and stop jobs.
 
 mod control;
+mod fetch;
 mod list;
 mod logs;
 mod status;
 mod submit;
+mod upload;
 
 use clap::Subcommand;
 
@@ -24,6 +26,8 @@ pub enum JobsCommand {
     Wait(status::WaitArgs),
     /// Print ffmpeg's output of a job
     Logs(logs::LogsArgs),
+    /// Download the output of a completed job that was submitted with --upload
+    Fetch(fetch::FetchArgs),
     /// Cancel jobs: pending ones at once, running ones by stopping their ffmpeg
     #[command(after_help = "Examples:
   ffrtmp jobs cancel 42
@@ -47,6 +51,7 @@ pub fn run(command: JobsCommand, global: &GlobalArgs) -> Result {
         JobsCommand::Status(args) => status::run(&args, global),
         JobsCommand::Wait(args) => status::wait(&args, global),
         JobsCommand::Logs(args) => logs::run(&args, global),
+        JobsCommand::Fetch(args) => fetch::run(&args, global),
         JobsCommand::Cancel(args) => control::run(control::Verb::Cancel, &args, global),
         JobsCommand::Pause(args) => control::run(control::Verb::Pause, &args, global),
         JobsCommand::Resume(args) => control::run(control::Verb::Resume, &args, global),

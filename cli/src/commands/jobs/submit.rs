@@ -22,6 +22,8 @@ use crate::{
     values,
 };
 
+use super::upload::Plan;
+
 /// What a job may say.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -31,6 +33,7 @@ use crate::{
   ffrtmp jobs submit --input in.mp4 --output out.webm --codec vp9 --bitrate 2.5M --wait
   ffrtmp jobs submit --input in.mp4 --output out.mp4 --require zone=eu --label show=news
   ffrtmp jobs submit --input in.mp4 --output out.mp4 --output json
+  ffrtmp jobs submit --input my.mov --upload --output small.mp4 --follow
 
 Files are named as the worker sees them: relative paths are made absolute against the current
 directory, and need not exist here. Without --input a synthetic source is encoded (10 s); without
@@ -39,6 +42,9 @@ directory, and need not exist here. Without --input a synthetic source is encode
 --output takes a path, unless it is exactly table, json or jsonl: then it is the format of the
 answer, as on every other command (write ./json for a file of that name). It may be given twice,
 once for each; -o FORMAT always means the format.
+
+With --upload both are files on this machine: the input is sent to the master, and with --wait or
+--follow the output is downloaded when the job has completed (else with `ffrtmp jobs fetch`).
 
 With --wait or --follow the exit code is 0 only if the job completes.")]
 pub struct SubmitArgs {
@@ -54,6 +60,9 @@ pub struct SubmitArgs {
     /// Replace an existing output
     #[arg(long)]
     overwrite: bool,
+    /// For machines that share no storage: send the input to the master, and get the output back
+    #[arg(long, requires = "input")]
+    upload: bool,
 
     /// Length of input to encode, as in 30, 0.5, 10s or 1m30s
     #[arg(long, allow_negative_numbers = true, value_name = "TIME", value_parser = values::seconds, help_heading = "Encoding")]
@@ -141,7 +150,12 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
     let cwd = env::current_dir()
         .map_err(|error| Failure::failed(format!("cannot tell the current directory: {error}")))?;
     let (follow_it, wait, dry_run) = (args.follow, args.wait, args.dry_run);
+    let upload = args.upload;
     let (mut spec, format) = args.into_spec(&cwd)?;
+    let files = match upload {
+        true => Some(Plan::of(&mut spec, wait || follow_it)?),
+        false => None,
+    };
     let format = format.or(global.format).unwrap_or_default();
     let settings = Settings::resolve(&spec).map_err(|bad| Failure::usage(name_flag(&bad)))?;
     if dry_run {
@@ -152,6 +166,9 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
     }
 
     let client = connect(global)?;
+    if let Some(files) = &files {
+        files.send(&client, &mut spec)?;
+    }
     spec.idempotency_key
         .get_or_insert_with(|| Uuid::new_v4().to_string());
     let submitted = client.submit(&spec)?;
@@ -161,6 +178,7 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
         face.submitted(&submitted, &summary(&spec, &settings))?;
     }
     if !(wait || follow_it) {
+        files.iter().for_each(|files| files.hint(submitted.id));
         return Ok(());
     }
     let how = if follow_it {
@@ -172,7 +190,8 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
     if !(follow_it && format == Format::Jsonl) {
         face.ended(&job)?;
     }
-    verdict(&job)
+    verdict(&job)?;
+    files.map_or(Ok(()), |files| files.fetch(&client, &job))
 }
 
 impl SubmitArgs {
