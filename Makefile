@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint policies clean setup test-tools
+.PHONY: help build demo test lint policies openapi clean setup test-tools
 
 CARGO ?= cargo
 
@@ -29,6 +29,9 @@ lint: setup ## Check formatting and lints
 
 policies: setup ## Build the bundled policies' .wasm files from their sources
 	$(CARGO) run --release --locked --manifest-path policies/build/Cargo.toml
+
+openapi: setup ## Write docs/openapi.json anew from the routes
+	FFRTMP_WRITE_OPENAPI=1 $(CARGO) test --locked -p ffrtmp-host --lib the_document_that_is_checked_in
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

@@ -402,11 +402,7 @@ impl Client {
             // Not our JSON: a proxy's page, or another program on that port. Its first line is what helps.
             Err(_) if status == 401 => ClientError::Refused {
                 status,
-                error: ErrorDetail {
-                    code: "unauthorized".into(),
-                    message: "the token is missing or wrong".into(),
-                    field: None,
-                },
+                error: ErrorDetail::new("unauthorized", "the token is missing or wrong"),
             },
             Err(_) => ClientError::Unexpected {
                 url: self.base.clone(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// An ffmpeg encoder, by the name ffmpeg gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[allow(missing_docs)] // each variant is the ffmpeg encoder of that name
 pub enum Encoder {
     Libx264,
@@ -73,7 +74,9 @@ impl Encoder {
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(from = "Vec<Encoder>", into = "Vec<Encoder>")]
+#[cfg_attr(feature = "openapi", schema(value_type = Vec<Encoder>))]
 pub struct EncoderSet(u32);
 
 impl EncoderSet {

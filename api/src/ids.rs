@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 /// A job's sequence number: 1, 2, 3, … in the order the master accepted them. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct JobSeq(pub u64);
 
@@ -19,6 +20,7 @@ impl fmt::Display for JobSeq {
 /// The number of a job's attempt: 1 for its first run, and only ever rising. With the job it is the fencing token:
 /// whatever an older attempt says after a newer one exists is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct AttemptNo(pub u32);
 

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use crate::schema;
+
 words! {
     /// The lane a job waits in. Lanes go first to last; within a lane, by priority.
     #[derive(Default)]
@@ -112,44 +115,58 @@ impl FailureReason {
 ///
 /// Media fields are text here, as users write them; [`crate::settings::Settings::resolve`] parses them once, at the edge.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct JobSpec {
     /// A name for the kind of work. `<height>p[fps]-<codec>` or `4K[fps]-<codec>` (as in `1080p60-h265`) sets size,
     /// frame rate and codec; any other name is a label.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
     pub scenario: Option<String>,
-    /// Absolute path of the input, as the worker sees it. Without one, a synthetic source is encoded.
+    /// Absolute path of the input, as the worker sees it; or `upload:<id>`, a complete upload. Without one, a synthetic source
+    /// is encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::InputName>))]
     pub input: Option<String>,
-    /// Absolute path of the output, as the worker sees it. Without one, the result is verified, measured and deleted.
+    /// Absolute path of the output, as the worker sees it; or `spool:<file name>`, to hand it back to the master, where it is
+    /// downloaded. Without one, the result is verified, measured and deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::OutputName>))]
     pub output: Option<String>,
     /// Whether an existing output may be replaced.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
     /// Seconds of input to encode. A synthetic source defaults to 10.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Seconds>))]
     pub duration_seconds: Option<f64>,
     /// `h264`, `h265`, `vp9` or `av1`. Default `h264`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::CodecWord>))]
     pub codec: Option<String>,
     /// `WIDTHxHEIGHT`, both even.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::PictureSize>))]
     pub size: Option<String>,
     /// Frames per second of the output.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::FrameRate>))]
     pub fps: Option<f64>,
     /// Video bitrate: `2500k`, `2.5M` or plain bits per second. Excludes `crf`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::BitrateText>))]
     pub bitrate: Option<String>,
     /// Constant quality, 0 (best) to 51 (63 for VP9 and AV1). Excludes `bitrate`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Crf>))]
     pub crf: Option<u32>,
     /// The encoder's own preset: `ultrafast` … `veryslow` for H.264 and H.265, 0 to 13 for AV1 (and 0 to 8 as VP9's `-cpu-used`).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
     pub preset: Option<String>,
     /// `aac`, `opus`, `copy` or `none`. Default: `aac` when the input has sound (`opus` in WebM).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::AudioWord>))]
     pub audio: Option<String>,
     /// The lane.
     pub queue: Queue,
@@ -160,26 +177,33 @@ pub struct JobSpec {
     pub gpu: bool,
     /// Labels a worker must carry, `key=value` each.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::Labels))]
     pub require: BTreeMap<String, String>,
     /// Free labels on the job, for policies and listing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::Labels))]
     pub labels: BTreeMap<String, String>,
     /// Times a failed attempt may be followed by another. Default 3.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Retries>))]
     pub retries: Option<u32>,
     /// Seconds one attempt may run. Default: no limit; stalls are found by lack of progress.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Seconds>))]
     pub timeout_seconds: Option<f64>,
     /// CPU the job is expected to use, in thousandths of a core. Default 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Millicores>))]
     pub cpu_millicores: Option<u32>,
     /// Memory the job is expected to use, in MiB. Default 256.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Mebibytes>))]
     pub memory_mib: Option<u32>,
     /// When it should be finished, in milliseconds since 1970. Only policies look at it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<i64>,
     /// Submitting again with the same key answers with the first job instead of making another.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
     pub idempotency_key: Option<String>,
 }

@@ -14,6 +14,10 @@ pub mod limits;
 pub mod protocol;
 pub mod rest;
 pub mod settings;
+pub mod text;
+
+#[cfg(feature = "openapi")]
+pub mod schema;
 
 #[cfg(feature = "client")]
 pub mod client;

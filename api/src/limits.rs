@@ -18,6 +18,12 @@ pub const LABELS_MAX: usize = 32;
 pub const RETRIES_MAX: u32 = 100;
 /// Longest duration or timeout a job may ask for, in seconds: 30 days.
 pub const DURATION_SECONDS_MAX: f64 = 30.0 * 86_400.0;
+/// Shortest duration or timeout, in seconds: less is below one frame, and ffmpeg reads it as 0.
+pub const DURATION_SECONDS_MIN: f64 = 0.001;
+/// Most CPU a job may ask for, in thousandths of a core: 1,024 cores.
+pub const CPU_MILLICORES_MAX: u32 = 1_024_000;
+/// Most memory a job may ask for, in MiB: 64 TiB.
+pub const MEMORY_MIB_MAX: u32 = 64 * 1024 * 1024;
 /// Jobs a list answers with when the caller does not say.
 pub const LIST_LIMIT_DEFAULT: usize = 100;
 /// Most jobs one list page carries.

@@ -136,6 +136,7 @@ pub struct Capabilities {
 
 /// A GPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Gpu {
     /// Model, as the driver names it.
     pub model: String,
@@ -158,6 +159,7 @@ pub struct Heartbeat {
 
 /// How loaded a GPU is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GpuLoad {
     /// Percent.
     pub utilisation_percent: f32,
@@ -220,6 +222,7 @@ pub enum Outcome {
 
 /// What was measured of a finished encode, by ffprobe on the output and by the operating system on the process.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MediaResult {
     /// Output size, in bytes.
     pub bytes: u64,

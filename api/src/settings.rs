@@ -17,7 +17,7 @@ pub use spooled::Output;
 use crate::{
     encoder::{Encoder, EncoderSet},
     job::JobSpec,
-    limits,
+    limits, text,
 };
 
 /// A field of a [`JobSpec`] that cannot be honoured.
@@ -231,8 +231,6 @@ pub struct Settings {
 
 /// Most pixels of a picture: 8192 x 8192. ffmpeg refuses much larger ones (`av_image_check_size`).
 const PIXELS_MAX: u32 = 8192 * 8192;
-/// Shortest duration or timeout, in seconds: less is below one frame, and ffmpeg reads it as 0.
-const SECONDS_MIN: f64 = 0.001;
 
 /// Default length of a synthetic source, in seconds (upstream's, so that its load tests weigh the same).
 pub const SYNTHETIC_SECONDS_DEFAULT: f64 = 10.0;
@@ -428,8 +426,12 @@ impl Settings {
             );
         }
         for (field, given, max) in [
-            ("cpu_millicores", spec.cpu_millicores, 1_024_000),
-            ("memory_mib", spec.memory_mib, 64 * 1024 * 1024),
+            (
+                "cpu_millicores",
+                spec.cpu_millicores,
+                limits::CPU_MILLICORES_MAX,
+            ),
+            ("memory_mib", spec.memory_mib, limits::MEMORY_MIB_MAX),
         ] {
             if given.is_some_and(|n| n == 0 || n > max) {
                 return bad(field, format!("must be between 1 and {max}"));
@@ -538,12 +540,14 @@ fn resolve_preset(
 fn seconds(field: &'static str, given: Option<f64>) -> Result<Option<f64>, BadField> {
     match given {
         Some(s)
-            if !(s.is_finite() && (SECONDS_MIN..=limits::DURATION_SECONDS_MAX).contains(&s)) =>
+            if !(s.is_finite()
+                && (limits::DURATION_SECONDS_MIN..=limits::DURATION_SECONDS_MAX).contains(&s)) =>
         {
             bad(
                 field,
                 format!(
-                    "{s} is not a number of seconds from {SECONDS_MIN} to {}",
+                    "{s} is not a number of seconds from {} to {}",
+                    limits::DURATION_SECONDS_MIN,
                     limits::DURATION_SECONDS_MAX
                 ),
             )
@@ -570,11 +574,8 @@ fn short_or_empty(field: &'static str, text: &str) -> Result<(), BadField> {
             ),
         );
     }
-    if text.chars().any(char::is_control) {
-        return bad(
-            field,
-            "holds a control character (a NUL or a newline, say); leave it out",
-        );
+    if let Some(what) = text::unfit(text) {
+        return bad(field, format!("holds {what}; leave it out"));
     }
     Ok(())
 }
@@ -592,11 +593,8 @@ fn absolute(field: &'static str, path: &str) -> Result<String, BadField> {
             ),
         );
     }
-    if path.chars().any(char::is_control) {
-        return bad(
-            field,
-            "holds a control character (a NUL or a newline, say); rename the file",
-        );
+    if let Some(what) = text::unfit(path) {
+        return bad(field, format!("holds {what}; rename the file"));
     }
     if !path.starts_with('/') {
         return bad(

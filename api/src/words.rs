@@ -1,10 +1,12 @@
 //! Enums whose values are words: on the wire, on the command line, in the store and as metric labels.
 
 /// Declares an enum whose variants are words on the wire, with the list of them for error messages and zero-filled metrics.
+/// `$word` is a `tt`, not a `literal`: derive macros see the latter as a group and take it for no literal.
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal,)* }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:tt,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant,)* }
 
         impl $name {

@@ -74,7 +74,7 @@ impl WorkerConfig {
         };
         if name.is_empty()
             || name.len() > limits::NAME_BYTES_MAX
-            || name.chars().any(char::is_control)
+            || name.chars().any(ffrtmp_api::text::is_unfit)
         {
             bail!(
                 "name: {:?} must be 1 to {} bytes without control characters",

@@ -12,6 +12,7 @@ use crate::{
 /// One event. The SSE event name is its `type`; its SSE id rises by one with each event of one run of the master, so that a
 /// client that reconnects with `Last-Event-ID` misses nothing the master still remembers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[allow(clippy::large_enum_variant)]
 pub enum ClusterEvent {
@@ -27,6 +28,7 @@ pub enum ClusterEvent {
 
 /// A job's change, as short as a list line. The whole job is at `GET /v1/jobs/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobChange {
     /// Number.
     pub id: JobSeq,

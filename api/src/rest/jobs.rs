@@ -12,14 +12,17 @@ use crate::{
 
 /// `POST /v1/jobs/batch`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubmitBatch {
     /// At most [`crate::limits::BATCH_JOBS_MAX`].
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::Batch))]
     pub jobs: Vec<JobSpec>,
 }
 
 /// Answer to a batch: one item for each job, in order. Durable when it arrives.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SubmitBatchAnswer {
     /// One for each job submitted.
     pub items: Vec<SubmitItem>,
@@ -27,6 +30,7 @@ pub struct SubmitBatchAnswer {
 
 /// What became of one job of a batch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SubmitItem {
     /// Accepted.
@@ -37,6 +41,7 @@ pub enum SubmitItem {
 
 /// A job was accepted and is durable.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Submitted {
     /// Its number.
     pub id: JobSeq,
@@ -49,6 +54,7 @@ pub struct Submitted {
 
 /// A job, as `GET /v1/jobs/{id}` shows it. Times are milliseconds since 1970, by the master's clock.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Job {
     /// Number.
     pub id: JobSeq,
@@ -93,6 +99,7 @@ pub struct Job {
 
 /// Why a job was placed where it was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Placement {
     /// Name of the policy.
     pub policy: String,
@@ -110,6 +117,7 @@ pub struct Placement {
 
 /// A failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failure {
     /// Class.
     pub reason: FailureReason,
@@ -119,6 +127,7 @@ pub struct Failure {
 
 /// How far a running job is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobProgress {
     /// 0 to 100, where the length is known.
     pub percent: Option<f32>,
@@ -138,6 +147,7 @@ pub struct JobProgress {
 
 /// `GET /v1/jobs`: one page of those that match, in the order asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobList {
     /// One page.
     pub jobs: Vec<Job>,
@@ -147,6 +157,7 @@ pub struct JobList {
 
 /// `GET /v1/jobs/{id}/logs`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobLogs {
     /// Number.
     pub id: JobSeq,
@@ -178,6 +189,7 @@ words! {
 
 /// `PATCH /v1/jobs/{id}`: what can be changed of a job that waits. At least one must be given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeJob {
     /// The new lane.
@@ -190,6 +202,7 @@ pub struct ChangeJob {
 
 /// `GET /v1/jobs/{id}/history`: everything that happened to a job, oldest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobHistory {
     /// Number.
     pub id: JobSeq,
@@ -199,6 +212,7 @@ pub struct JobHistory {
 
 /// One line of a job's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HistoryEntry {
     /// When, milliseconds since 1970.
     pub at_ms: i64,
@@ -216,6 +230,7 @@ pub struct HistoryEntry {
 
 /// `GET /v1/jobs/{id}/explain`: why a job is where it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Explanation {
     /// Number.
     pub id: JobSeq,
@@ -238,6 +253,7 @@ pub struct Explanation {
 
 /// Why a job waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Waiting {
     /// The kind of reason, for programs.
     pub reason: WaitReason,
@@ -275,6 +291,7 @@ words! {
 
 /// Whether one worker could take a job now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeVerdict {
     /// The worker's name.
     pub node: String,

@@ -12,6 +12,7 @@ use crate::{
 
 /// How a worker stands; the label values of `ffrtmp_nodes_by_status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NodeStatus {
     /// Connected, with a free slot.
@@ -50,6 +51,7 @@ impl NodeStatus {
 
 /// A worker, as `GET /v1/nodes` shows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Node {
     /// Its name; `node_id` in metrics.
     pub name: String,
@@ -93,6 +95,7 @@ pub struct Node {
 
 /// `GET /v1/nodes`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeList {
     /// By name.
     pub nodes: Vec<Node>,

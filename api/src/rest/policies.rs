@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A policy the master knows, as `GET /v1/policies` shows it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PolicyStatus {
     /// Its name: the file's name without `.wasm`.
     pub name: String,
@@ -31,6 +32,7 @@ pub struct PolicyStatus {
 
 /// `GET /v1/policies`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PolicyList {
     /// The active one first.
     pub policies: Vec<PolicyStatus>,

@@ -9,6 +9,7 @@ use crate::job::{FailureReason, JobState, Priority, Queue};
 
 /// `GET /v1/stats`: the cluster now, and how it did since the master started.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Stats {
     /// Jobs the store holds, by state. Every state is there.
     pub jobs: BTreeMap<JobState, u64>,

@@ -21,6 +21,7 @@ words! {
 
 /// `POST /v1/tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is called, to find it again.
@@ -41,6 +42,7 @@ pub struct NewToken {
 
 /// A token, as it is listed: everything but the secret, of which only a hash is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Token {
     /// Which; not secret.
     pub id: Uuid,
@@ -60,6 +62,7 @@ pub struct Token {
 
 /// Answer to `POST /v1/tokens`. The only time the secret is shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreatedToken {
     /// What it is.
     pub token: Token,
@@ -69,6 +72,7 @@ pub struct CreatedToken {
 
 /// `GET /v1/tokens`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenList {
     /// The newest first.
     pub tokens: Vec<Token>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{BadField, bad, clip};
-use crate::limits;
+use crate::{limits, text};
 
 /// What an input in the spool begins with.
 const INPUT_PREFIX: &str = "upload:";
@@ -72,7 +72,7 @@ pub(super) fn output_name(output: &str) -> Result<String, BadField> {
             limits::FILE_NAME_BYTES_MAX
         ));
     }
-    if name.chars().any(|c| c.is_control() || c == '/') || name.starts_with('.') {
+    if name.contains('/') || text::unfit(name).is_some() || name.starts_with('.') {
         return wrong("holds a name with a slash, a control character or a dot in front");
     }
     Ok(name.to_owned())

@@ -139,11 +139,7 @@ fn router(memory: Shared) -> Router {
 }
 
 fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
-    let error = ErrorDetail {
-        code: code.into(),
-        message: message.into(),
-        field: None,
-    };
+    let error = ErrorDetail::new(code, message);
     (status, Json(ErrorBody { error })).into_response()
 }
 

@@ -172,7 +172,7 @@ impl Core {
         let name = &hello.name;
         if name.is_empty()
             || name.len() > limits::NAME_BYTES_MAX
-            || name.chars().any(char::is_control)
+            || name.chars().any(ffrtmp_api::text::is_unfit)
         {
             return Err((
                 format!(

@@ -55,6 +55,7 @@ impl Core {
                     code: "too_many_requirements".into(),
                     message: error.to_string(),
                     field: Some("require".into()),
+                    request_id: None,
                 });
             }
         };

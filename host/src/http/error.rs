@@ -33,11 +33,7 @@ impl ApiError {
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> ApiError {
         ApiError {
             status,
-            detail: ErrorDetail {
-                code: code.into(),
-                message: message.into(),
-                field: None,
-            },
+            detail: ErrorDetail::new(code, message),
         }
     }
 
@@ -73,9 +69,24 @@ impl ApiError {
         ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
-    /// The store cannot be written. 507, as WebDAV names it: Insufficient Storage.
-    pub fn read_only() -> ApiError {
-        ReadOnly.into()
+    /// Serving, but not able to make anything durable.
+    pub fn not_ready() -> ApiError {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "read_only",
+            ReadOnly.to_string(),
+        )
+    }
+
+    /// What only the core knows, while there is none. 503: it passes.
+    pub fn not_now(what: &str) -> ApiError {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            format!(
+                "{what} not known while the store cannot be written (disk full, or failing); try again when it is back"
+            ),
+        )
     }
 
     /// A query parameter or field is wrong.
@@ -154,6 +165,7 @@ pub fn detail_of(error: BadField) -> ErrorDetail {
         code: "bad_field".into(),
         message: error.to_string(),
         field: Some(error.field.into()),
+        request_id: None,
     }
 }
 

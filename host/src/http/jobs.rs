@@ -9,16 +9,19 @@ use axum::{
 };
 use ffrtmp_api::{
     ids::{JobRef, JobSeq},
-    job::{JobSpec, JobState},
+    job::{JobSpec, JobState, Queue},
     limits,
     rest::{Job, JobList, JobLogs, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
+    schema::{JobId, PageCursor, PageLimit},
     settings::{BadField, Settings},
 };
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
     App,
+    document::{Conflict, NotFound, ReadOnly},
     error::{ApiError, Body, detail_of},
     outputs,
 };
@@ -31,6 +34,12 @@ use crate::{
 const EXPLAINED_MAX: usize = 100;
 
 /// Takes one job. Answers when it is durable.
+#[utoipa::path(post, path = "/v1/jobs", operation_id = "submit_job", tag = "jobs", request_body = JobSpec,
+    responses(
+        (status = 201, description = "Accepted, and durable.", body = Submitted),
+        (status = 200, description = "An earlier submit with this idempotency key had already made it.", body = Submitted),
+        ReadOnly,
+    ))]
 pub async fn submit(
     State(app): State<Arc<App>>,
     Body(spec): Body<JobSpec>,
@@ -62,6 +71,8 @@ pub async fn submit(
 }
 
 /// Takes a batch. Jobs that are refused do not keep the others from being accepted.
+#[utoipa::path(post, path = "/v1/jobs/batch", operation_id = "submit_batch", tag = "jobs", request_body = SubmitBatch,
+    responses((status = 200, description = "What became of each, in order.", body = SubmitBatchAnswer), ReadOnly))]
 pub async fn submit_batch(
     State(app): State<Arc<App>>,
     Body(batch): Body<SubmitBatch>,
@@ -117,6 +128,8 @@ fn parse(spec: JobSpec) -> Result<NewJob, BadField> {
 }
 
 /// Shows a job.
+#[utoipa::path(get, path = "/v1/jobs/{job}", operation_id = "show_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job.", body = Job), NotFound))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,
@@ -127,17 +140,38 @@ pub async fn show(
     )?))
 }
 
+/// Which job, in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code)] // describes what `Path<String>` takes and `JobRef` parses
+pub struct JobPath {
+    /// Its number, as in 42, or its UUID.
+    #[param(inline, value_type = JobId)]
+    job: String,
+}
+
 /// What a list can be asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
+    /// In this state.
+    #[param(inline, value_type = Option<JobState>)]
     state: Option<String>,
+    /// In this lane.
+    #[param(inline, value_type = Option<Queue>)]
     queue: Option<String>,
+    /// At most so many; 100 without.
+    #[param(inline, value_type = Option<PageLimit>)]
     limit: Option<String>,
+    /// From here on: `next_cursor` of the page before.
+    #[param(inline, value_type = Option<PageCursor>)]
     cursor: Option<String>,
 }
 
 /// Lists jobs, newest first.
+#[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs", params(ListQuery),
+    responses((status = 200, description = "One page.", body = JobList)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
@@ -180,16 +214,22 @@ pub async fn list(
 }
 
 /// Ends a job.
+#[utoipa::path(post, path = "/v1/jobs/{job}/cancel", operation_id = "cancel_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn cancel(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Cancel).await
 }
 
 /// Stops a job's ffmpeg.
+#[utoipa::path(post, path = "/v1/jobs/{job}/pause", operation_id = "pause_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn pause(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Pause).await
 }
 
 /// Continues it.
+#[utoipa::path(post, path = "/v1/jobs/{job}/resume", operation_id = "resume_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn resume(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Resume).await
 }
@@ -227,6 +267,8 @@ async fn control(
 }
 
 /// The log of a job's latest attempt: live while it runs, stored afterwards.
+#[utoipa::path(get, path = "/v1/jobs/{job}/logs", operation_id = "job_logs", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The log.", body = JobLogs), NotFound))]
 pub async fn logs(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,

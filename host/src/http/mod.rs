@@ -1,9 +1,13 @@
 //! The HTTP API: `/v1`, JSON, bearer token. Turns requests into events for the core and rows of the store into answers;
 //! decides nothing itself.
+//!
+//! To add a route: write a handler with `#[utoipa::path]` (see `jobs`), and name it in [`guarded_routes`]. Then `make openapi`.
 
 mod auth;
+mod document;
 mod download;
 mod error;
+mod health;
 mod jobs;
 mod nodes;
 mod origin;
@@ -16,14 +20,16 @@ mod watch;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{DefaultBodyLimit, State},
     http::{StatusCode, header},
     middleware,
     response::IntoResponse,
-    routing::{get, post},
+    routing::get,
 };
-use ffrtmp_api::{limits, protocol, rest::Version};
+use ffrtmp_api::limits;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
 
 use crate::{
     live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool,
@@ -31,6 +37,7 @@ use crate::{
 };
 
 pub use auth::Token;
+use document::Routes;
 use error::ApiError;
 pub use serve::serve;
 
@@ -55,40 +62,52 @@ pub struct App {
     pub token: Option<Token>,
 }
 
-/// The API's routes.
+/// The routes that need no token.
+fn open_routes() -> Routes {
+    Routes::new()
+        .path(routes!(health::version))
+        .path(routes!(health::alive))
+        .path(routes!(health::ready))
+        .path(routes!(document::openapi_json))
+        .path(routes!(document::page::docs))
+        .path(routes!(document::page::docs_file))
+}
+
+/// The routes that need one, if there is one.
+fn guarded_routes() -> Routes {
+    Routes::new()
+        .path(routes!(jobs::submit, jobs::list))
+        .path(routes!(jobs::submit_batch))
+        .path(routes!(jobs::show))
+        .path(routes!(watch::watch))
+        .path(routes!(jobs::logs))
+        .path(routes!(jobs::cancel))
+        .path(routes!(jobs::pause))
+        .path(routes!(jobs::resume))
+        .path(routes!(uploads::create))
+        .path(routes!(uploads::show, uploads::receive, uploads::remove))
+        .path(routes!(outputs::content))
+        .path(routes!(outputs::fetch, outputs::remove))
+        .path(routes!(outputs::announce))
+        .path(routes!(outputs::publish))
+        .path(routes!(nodes::list))
+        .path(routes!(nodes::policies))
+        .path(routes!(session::open))
+}
+
+/// The document of the API.
+fn document() -> OpenApi {
+    document::describe(
+        open_routes().into_parts().1,
+        guarded_routes().into_parts().1,
+    )
+}
+
+/// The API.
 pub fn api(app: Arc<App>) -> Router {
-    let v1 = Router::new()
-        .route("/jobs", post(jobs::submit).get(jobs::list))
-        .route("/jobs/batch", post(jobs::submit_batch))
-        .route("/jobs/{job}", get(jobs::show))
-        .route("/jobs/{job}/watch", get(watch::watch))
-        .route("/jobs/{job}/logs", get(jobs::logs))
-        .route("/jobs/{job}/cancel", post(jobs::cancel))
-        .route("/jobs/{job}/pause", post(jobs::pause))
-        .route("/jobs/{job}/resume", post(jobs::resume))
-        .route("/nodes", get(nodes::list))
-        .route("/policies", get(nodes::policies))
-        .route("/uploads", post(uploads::create))
-        .route(
-            "/uploads/{id}",
-            get(uploads::show)
-                .patch(uploads::receive)
-                .delete(uploads::remove),
-        )
-        .route("/uploads/{id}/content", get(outputs::content))
-        .route(
-            "/jobs/{job}/output",
-            get(outputs::fetch).delete(outputs::remove),
-        )
-        .route(
-            "/jobs/{job}/attempts/{attempt}/output",
-            post(outputs::announce),
-        )
-        .route(
-            "/jobs/{job}/attempts/{attempt}/publish",
-            post(outputs::publish),
-        )
-        .route("/worker/session", get(session::open))
+    let (open, _) = open_routes().into_parts();
+    let (guarded, _) = guarded_routes().into_parts();
+    let guarded = guarded
         .layer(middleware::from_fn_with_state(
             app.clone(),
             auth::require_token,
@@ -98,11 +117,7 @@ pub fn api(app: Arc<App>) -> Router {
             origin::refuse_other_sites,
         ))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX));
-    Router::new()
-        .nest("/v1", v1)
-        .route("/v1/version", get(version))
-        .route("/healthz", get(version))
-        .route("/readyz", get(ready))
+    open.merge(guarded)
         .fallback(|| async { ApiError::no_route() })
         .method_not_allowed_fallback(|| async { ApiError::no_method() })
         .with_state(app)
@@ -112,25 +127,9 @@ pub fn api(app: Arc<App>) -> Router {
 pub fn metrics_routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/metrics", get(exposition))
-        .route("/healthz", get(version))
-        .route("/readyz", get(ready))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
         .with_state(app)
-}
-
-async fn version() -> Json<Version> {
-    Json(Version {
-        version: env!("CARGO_PKG_VERSION").into(),
-        protocol: protocol::VERSION,
-    })
-}
-
-/// Serving, and able to make things durable.
-async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
-    if app.shell.is_read_only() {
-        Err(ApiError::read_only())
-    } else {
-        Ok("ready\n")
-    }
 }
 
 async fn exposition(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {

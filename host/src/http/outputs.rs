@@ -14,12 +14,15 @@ use axum::{
 use ffrtmp_api::{
     ids::{AttemptNo, JobRef},
     job::{JobSpec, JobState},
-    rest::NewOutput,
+    rest::{ErrorBody, NewOutput, Upload},
+    schema::JobId,
     settings::{BadField, Output, Settings, Source},
 };
 
 use super::{
-    App, download,
+    App,
+    document::{Conflict, NotFound},
+    download,
     error::{ApiError, Body},
     jobs,
     uploads::{blocking, check_sha256, described, parse},
@@ -47,6 +50,14 @@ pub fn hold_input(app: &App, new: &NewJob) -> Result<Option<Hold>, BadField> {
 }
 
 /// The content of a complete upload, for the worker that reads it.
+#[utoipa::path(get, path = "/v1/uploads/{id}/content", operation_id = "upload_content", tag = "workers",
+    params(("id" = uuid::Uuid, Path, description = "The upload.")),
+    responses(
+        (status = 200, description = "All of it.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "The part that `Range` asks for.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 416, description = "It is shorter than that.", body = ErrorBody),
+        NotFound, Conflict,
+    ))]
 pub async fn content(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -62,6 +73,14 @@ pub async fn content(
 }
 
 /// An attempt announces its output; the bytes then go where uploads go.
+#[utoipa::path(post, path = "/v1/jobs/{job}/attempts/{attempt}/output", operation_id = "announce_output", tag = "workers",
+    params(("job" = JobId, Path, description = "The job."), ("attempt" = u32, Path, description = "Which attempt.")),
+    request_body = NewOutput,
+    responses(
+        (status = 200, description = "There is room for it; send it with PATCH.", body = Upload),
+        (status = 507, description = "The spool or its disk is full.", body = ErrorBody),
+        NotFound, Conflict,
+    ))]
 pub async fn announce(
     State(app): State<Arc<App>>,
     Path((job, attempt)): Path<(String, String)>,
@@ -98,6 +117,9 @@ pub async fn check_current(app: &Arc<App>, id: uuid::Uuid) -> Result<(), ApiErro
 }
 
 /// Makes the file of the attempt that was chosen the job's output. Asked again, it answers the same.
+#[utoipa::path(post, path = "/v1/jobs/{job}/attempts/{attempt}/publish", operation_id = "publish_output", tag = "workers",
+    params(("job" = JobId, Path, description = "The job."), ("attempt" = u32, Path, description = "Which attempt.")),
+    responses((status = 204, description = "It is the output."), NotFound, Conflict))]
 pub async fn publish(
     State(app): State<Arc<App>>,
     Path((job, attempt)): Path<(String, String)>,
@@ -123,6 +145,15 @@ pub async fn publish(
 }
 
 /// The output of a completed job.
+#[utoipa::path(get, path = "/v1/jobs/{job}/output", operation_id = "fetch_output", tag = "jobs",
+    params(("job" = JobId, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "All of it; `etag` is its SHA-256.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "The part that `Range` asks for.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 410, description = "It is not kept any more.", body = ErrorBody),
+        (status = 416, description = "It is shorter than that.", body = ErrorBody),
+        NotFound, Conflict,
+    ))]
 pub async fn fetch(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,
@@ -136,6 +167,13 @@ pub async fn fetch(
 }
 
 /// Removes the output of a completed job.
+#[utoipa::path(delete, path = "/v1/jobs/{job}/output", operation_id = "remove_output", tag = "jobs",
+    params(("job" = JobId, Path, description = "The job.")),
+    responses(
+        (status = 204, description = "It is gone."),
+        (status = 410, description = "It was gone already.", body = ErrorBody),
+        NotFound, Conflict,
+    ))]
 pub async fn remove(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,

@@ -16,10 +16,12 @@ use ffrtmp_api::{
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use tokio::sync::mpsc;
 
-use super::App;
+use super::{App, document::UpgradeRequired};
 use crate::core::{Event, SessionId};
 
 /// Opens a session.
+#[utoipa::path(get, path = "/v1/worker/session", operation_id = "worker_session", tag = "workers",
+    responses((status = 101, description = "The WebSocket is open; frames are JSON text."), UpgradeRequired))]
 pub async fn open(State(app): State<Arc<App>>, upgrade: WebSocketUpgrade) -> Response {
     upgrade
         .max_message_size(limits::FRAME_BYTES_MAX)

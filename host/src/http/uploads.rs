@@ -11,13 +11,15 @@ use axum::{
 };
 use ffrtmp_api::{
     limits,
-    rest::{NewUpload, UPLOAD_OFFSET, Upload},
+    rest::{ErrorBody, NewUpload, UPLOAD_OFFSET, Upload},
+    text,
 };
 use futures_util::StreamExt;
 use uuid::Uuid;
 
 use super::{
     App,
+    document::{Conflict, NotFound},
     error::{ApiError, Body},
     outputs,
 };
@@ -33,6 +35,12 @@ const WRITER_WAIT: Duration = Duration::from_secs(5);
 const DRAIN_BYTES_MAX: usize = 64 << 20;
 
 /// Announces an upload, or finds the one with the same content.
+#[utoipa::path(post, path = "/v1/uploads", operation_id = "create_upload", tag = "uploads", request_body = NewUpload,
+    responses(
+        (status = 201, description = "There is room for it; send it with PATCH.", body = Upload),
+        (status = 200, description = "One of the same content, as far as it is.", body = Upload),
+        (status = 507, description = "The spool or its disk is full.", body = ErrorBody),
+    ))]
 pub async fn create(
     State(app): State<Arc<App>>,
     Body(new): Body<NewUpload>,
@@ -40,7 +48,7 @@ pub async fn create(
     if let Some(name) = &new.name
         && (name.is_empty()
             || name.len() > limits::FILE_NAME_BYTES_MAX
-            || name.chars().any(char::is_control))
+            || text::unfit(name).is_some())
     {
         return Err(ApiError::bad_field(
             "name",
@@ -78,6 +86,9 @@ pub fn check_sha256(given: Option<&str>) -> Result<(), ApiError> {
 }
 
 /// How far an upload is.
+#[utoipa::path(get, path = "/v1/uploads/{id}", operation_id = "show_upload", tag = "uploads",
+    params(("id" = Uuid, Path, description = "The upload.")),
+    responses((status = 200, description = "The upload; `upload-offset` in the header as well.", body = Upload), NotFound))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -86,6 +97,9 @@ pub async fn show(
 }
 
 /// Removes an upload that no live job reads.
+#[utoipa::path(delete, path = "/v1/uploads/{id}", operation_id = "remove_upload", tag = "uploads",
+    params(("id" = Uuid, Path, description = "The upload.")),
+    responses((status = 204, description = "It is gone."), NotFound, Conflict))]
 pub async fn remove(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -109,6 +123,19 @@ pub async fn remove(
 }
 
 /// Takes the next bytes. Answers when they are on disk.
+#[utoipa::path(patch, path = "/v1/uploads/{id}", operation_id = "send_upload", tag = "uploads",
+    params(
+        ("id" = Uuid, Path, description = "The upload."),
+        ("upload-offset" = u64, Header, description = "Where these bytes go: where the upload ends."),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream", description = "The bytes."),
+    responses(
+        (status = 200, description = "They are on disk. `complete` says whether all of it is there and checked.", body = Upload),
+        (status = 409, description = "It ends elsewhere (`upload-offset` in the header says where), or another connection sends it.", body = ErrorBody),
+        (status = 422, description = "The content has another SHA-256 than announced; it was removed.", body = ErrorBody),
+        (status = 507, description = "The disk is full; what was received was removed.", body = ErrorBody),
+        NotFound,
+    ))]
 pub async fn receive(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,

@@ -13,12 +13,17 @@ use ffrtmp_api::ids::JobRef;
 use futures_util::{Stream, stream};
 use tokio::time::Instant;
 
-use super::{App, error::ApiError, jobs};
+use super::{App, document::NotFound, error::ApiError, jobs};
 
 /// Shortest time between two events: a bar that moves ten times a second is smooth.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Streams the job, now and whenever it changes. The stream ends after the event that shows it ended.
+#[utoipa::path(get, path = "/v1/jobs/{job}/watch", operation_id = "watch_job", tag = "jobs", params(jobs::JobPath),
+    responses(
+        (status = 200, description = "Server-sent events; the data of each is a `Job`.", content_type = "text/event-stream", body = String),
+        NotFound,
+    ))]
 pub async fn watch(
     State(app): State<Arc<App>>,
     Path(job): Path<String>,

@@ -1,0 +1,137 @@
+//! What the texts and numbers of a job look like, as the OpenAPI document says it, with the bounds of [`crate::limits`].
+//!
+//! These types hold nothing: fields name them as their schema. JSON Schema counts characters where the master counts bytes,
+//! so a text of characters beyond ASCII may be refused although it is short enough here.
+
+use std::borrow::Cow;
+
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr, Schema, schema::Type},
+};
+
+use crate::{job::JobSpec, limits};
+
+/// Declares types that are nothing but a named schema.
+macro_rules! schemas {
+    ($($(#[doc = $doc:literal])* $name:ident = $schema:expr;)*) => {$(
+        $(#[doc = $doc])*
+        #[derive(Debug)]
+        pub enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                Schema::Object($schema.description(Some(concat!($($doc),*).trim())).build()).into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+        }
+    )*};
+}
+
+schemas! {
+    /// A short text without control characters or characters that change the direction of writing.
+    ShortText = text(1, limits::NAME_BYTES_MAX).pattern(Some(PRINTABLE));
+    /// An absolute path, as the worker sees it, without `..`; or `upload:` and the id of a complete upload.
+    InputName = text(2, limits::PATH_BYTES_MAX)
+        .pattern(Some("^(/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|upload:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"))
+        .examples(["/media/in.mp4"]);
+    /// An absolute path, as the worker sees it, without `..`; or `spool:` and a file name, for an output that is handed back to
+    /// the master and downloaded there.
+    OutputName = text(2, limits::PATH_BYTES_MAX)
+        .pattern(Some("^(/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|spool:[^./\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069][^/\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*)$"))
+        .examples(["/media/out.mp4"]);
+    /// A SHA-256 in hex.
+    Sha256Text = text(64, 64).pattern(Some("^[0-9a-fA-F]{64}$"));
+    /// The name of a file, without its folder.
+    FileName = text(1, limits::FILE_NAME_BYTES_MAX).pattern(Some(PRINTABLE));
+    /// A job: its number, or its UUID.
+    JobId = text(1, 36)
+        .pattern(Some("^([0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$")).examples(["42"]);
+    /// How many of a list.
+    PageLimit = number(Type::Integer, 1.0, limits::LIST_LIMIT_MAX as f64);
+    /// Where a page of a list begins. Opaque: it comes from the page before.
+    PageCursor = text(1, limits::NAME_BYTES_MAX);
+    /// Seconds: 1 ms to 30 days.
+    Seconds = number(Type::Number, limits::DURATION_SECONDS_MIN, limits::DURATION_SECONDS_MAX).examples([30.0]);
+    /// A codec. `avc` is h264 and `hevc` is h265.
+    CodecWord = words(&["h264", "avc", "h265", "hevc", "vp9", "av1"]);
+    /// What becomes of sound.
+    AudioWord = words(&["aac", "opus", "copy", "none"]);
+    /// `WIDTHxHEIGHT`: even numbers from 16 to 16384.
+    PictureSize = text(5, 11).pattern(Some("^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$")).examples(["1280x720"]);
+    /// Frames per second.
+    FrameRate = number(Type::Number, 1.0, 240.0).examples([29.97]);
+    /// A bitrate between 1k and 1000M: bits per second, or with `k` or `M` behind it.
+    BitrateText = text(1, 32).pattern(Some("^([0-9]+\\.?[0-9]*|\\.[0-9]+)[kKmM]?$")).examples(["2500k", "2.5M"]);
+    /// Constant quality: 0 is best; 51 is worst for H.264 and H.265, 63 for VP9 and AV1.
+    Crf = number(Type::Integer, 0.0, 63.0);
+    /// A number of retries.
+    Retries = number(Type::Integer, 0.0, f64::from(limits::RETRIES_MAX));
+    /// Thousandths of a core.
+    Millicores = number(Type::Integer, 1.0, f64::from(limits::CPU_MILLICORES_MAX));
+    /// MiB.
+    Mebibytes = number(Type::Integer, 1.0, f64::from(limits::MEMORY_MIB_MAX));
+    /// Texts by name. No name twice.
+    Labels = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .max_properties(Some(limits::LABELS_MAX))
+        .property_names(Some(text(1, limits::NAME_BYTES_MAX).pattern(Some(PRINTABLE))))
+        .additional_properties(Some(
+            text(0, limits::NAME_BYTES_MAX).pattern(Some(PRINTABLE_OR_EMPTY)),
+        ));
+}
+
+/// The jobs of a batch.
+#[derive(Debug)]
+pub enum Batch {}
+
+impl PartialSchema for Batch {
+    fn schema() -> RefOr<Schema> {
+        let job = Ref::from_schema_name(JobSpec::name());
+        let jobs = ArrayBuilder::new()
+            .items(job)
+            .max_items(Some(limits::BATCH_JOBS_MAX));
+        Schema::Array(jobs.build()).into()
+    }
+}
+
+impl ToSchema for Batch {
+    fn name() -> Cow<'static, str> {
+        "Batch".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((JobSpec::name().into_owned(), JobSpec::schema()));
+        JobSpec::schemas(schemas);
+    }
+}
+
+// The complement of what `text::is_unfit` finds.
+const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+$";
+const PRINTABLE_OR_EMPTY: &str =
+    "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$";
+
+fn text(min: usize, max: usize) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(min))
+        .max_length(Some(max))
+}
+
+fn number(kind: Type, min: f64, max: f64) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(kind)
+        .minimum(Some(min))
+        .maximum(Some(max))
+}
+
+fn words(words: &[&str]) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words.iter().copied()))
+}
