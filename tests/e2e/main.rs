@@ -17,4 +17,5 @@ mod metrics;
 mod policies;
 mod seed_loop;
 mod sessions;
+mod spool;
 mod tokens;

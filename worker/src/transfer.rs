@@ -82,20 +82,19 @@ impl Transfer {
             ),
             error => explain("the input cannot be fetched", error),
         };
-        let upload = self.client.upload(id).map_err(failed)?;
+        let bytes = self.client.upload_size(id).map_err(failed)?;
         let disk = statvfs(&self.scratch).map_err(|error| local(&self.scratch, error.into()))?;
         let free = disk.f_bavail * disk.f_frsize;
-        if free < upload.bytes.saturating_add(SCRATCH_RESERVE) {
+        if free < bytes.saturating_add(SCRATCH_RESERVE) {
             return Err(Failure::new(
                 FailureReason::ResourceError,
                 format!(
-                    "the input has {} bytes, and {free} are free in this worker's scratch directory {}",
-                    upload.bytes,
+                    "the input has {bytes} bytes, and {free} are free in this worker's scratch directory {}",
                     self.scratch.display()
                 ),
             ));
         }
-        tracing::info!(%id, bytes = upload.bytes, "fetching the input");
+        tracing::info!(%id, bytes, "fetching the input");
         let started = Instant::now();
         let mut file = OpenOptions::new()
             .read(true)
@@ -111,13 +110,10 @@ impl Transfer {
                 TransferError::Master(error) => failed(error),
                 error => explain_transfer("the input cannot be fetched", into, error),
             })?;
-        if got.bytes != upload.bytes {
+        if got.bytes != bytes {
             return Err(Failure::new(
                 FailureReason::NetworkError,
-                format!(
-                    "{} bytes of the input came, and it has {}",
-                    got.bytes, upload.bytes
-                ),
+                format!("{} bytes of the input came, and it has {bytes}", got.bytes),
             ));
         }
         tracing::info!(%id, seconds = started.elapsed().as_secs_f64(), "the input is here");
@@ -167,7 +163,7 @@ impl Transfer {
         };
         let upload = self
             .client
-            .send_file(&upload, &mut file, &mut go_on)
+            .send_output(attempt, &upload, &mut file, &mut go_on)
             .map_err(|error| explain_transfer(WHAT, made, error))?;
         Ok(spooled(upload.id))
     }

@@ -99,7 +99,7 @@ impl Client {
     /// `POST /v1/jobs/{id}/attempts/{n}/output`: a worker announces what its attempt made.
     #[allow(clippy::missing_errors_doc)]
     pub fn announce_output(&self, attempt: Attempt, new: &NewOutput) -> super::Result<Upload> {
-        let path = format!("/v1/jobs/{}/attempts/{}/output", attempt.job, attempt.no);
+        let path = output_path(attempt);
         self.call(true, |client| client.post(&path, new))
     }
 
@@ -121,13 +121,36 @@ impl Client {
     ///
     /// # Errors
     /// See [`TransferError`].
-    pub fn send_file(
+    pub fn send_upload(
         &self,
         upload: &Upload,
         file: &mut File,
         go_on: GoOn<'_>,
     ) -> Result<Upload, TransferError> {
-        let id = upload.id;
+        self.send_file(&format!("/v1/uploads/{}", upload.id), upload, file, go_on)
+    }
+
+    /// Sends what is missing of an output that was announced, likewise.
+    ///
+    /// # Errors
+    /// See [`TransferError`].
+    pub fn send_output(
+        &self,
+        attempt: Attempt,
+        announced: &Upload,
+        file: &mut File,
+        go_on: GoOn<'_>,
+    ) -> Result<Upload, TransferError> {
+        self.send_file(&output_path(attempt), announced, file, go_on)
+    }
+
+    fn send_file(
+        &self,
+        path: &str,
+        upload: &Upload,
+        file: &mut File,
+        go_on: GoOn<'_>,
+    ) -> Result<Upload, TransferError> {
         let mut upload = upload.clone();
         let mut piece = Vec::new();
         let mut retry = Retry::new(self.retry_for);
@@ -138,7 +161,7 @@ impl Client {
             let left = upload.bytes.saturating_sub(upload.offset);
             let wanted = PIECE_BYTES.min(usize::try_from(left).unwrap_or(PIECE_BYTES));
             read_at(file, upload.offset, wanted, &mut piece)?;
-            match self.send_piece(id, upload.offset, &piece) {
+            match self.send_piece(path, upload.offset, &piece) {
                 Ok(now) => {
                     if now.offset > upload.offset {
                         retry = Retry::new(self.retry_for);
@@ -147,11 +170,11 @@ impl Client {
                 }
                 // The master may have less or more than we believe: after a break, or when another sends the same file.
                 Err(error) if is_out_of_step(&error) && retry.pause() => {
-                    upload = self.upload(id)?;
+                    upload = self.read(path)?;
                 }
                 Err(error) if error.is_passing() && retry.pause() => {
                     self.tell(&error);
-                    upload = self.upload(id)?;
+                    upload = self.read(path)?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -160,10 +183,10 @@ impl Client {
         Ok(upload)
     }
 
-    fn send_piece(&self, id: Uuid, offset: u64, piece: &[u8]) -> super::Result<Upload> {
+    fn send_piece(&self, path: &str, offset: u64, piece: &[u8]) -> super::Result<Upload> {
         let mut request = Request::builder()
             .method("PATCH")
-            .uri(format!("{}/v1/uploads/{id}", self.base))
+            .uri(format!("{}{path}", self.base))
             .header("content-type", "application/offset+octet-stream")
             .header(UPLOAD_OFFSET, offset.to_string());
         if let Some(token) = &self.token {
@@ -213,18 +236,44 @@ impl Client {
         self.fetch(&format!("/v1/uploads/{id}/content"), file, go_on)
     }
 
-    /// The name and size of a job's output, from the head of the answer alone.
+    /// The size of a job's output.
     ///
     /// # Errors
     /// When there is none; the message says why.
     pub fn output_size(&self, job: JobRef) -> super::Result<u64> {
-        // A GET whose body is left alone: the answer to a HEAD could not say what is wrong.
-        let response = self.get(&format!("/v1/jobs/{job}/output"), READ_TIMEOUT)?;
-        let bytes = response.body().content_length();
-        if response.status().is_success() {
-            return Ok(bytes.unwrap_or(0));
+        self.size_of(&format!("/v1/jobs/{job}/output"))
+    }
+
+    /// The size of a complete upload.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn upload_size(&self, id: Uuid) -> super::Result<u64> {
+        self.size_of(&format!("/v1/uploads/{id}/content"))
+    }
+
+    /// From a GET whose body is left alone: the answer to a HEAD could not say what is wrong.
+    fn size_of(&self, path: &str) -> super::Result<u64> {
+        let mut retry = Retry::new(self.retry_for);
+        loop {
+            let answer = self.get(path, READ_TIMEOUT).and_then(|response| {
+                match (
+                    response.status().is_success(),
+                    response.body().content_length(),
+                ) {
+                    (true, Some(bytes)) => Ok(bytes),
+                    (true, None) => Err(ClientError::Unexpected {
+                        url: self.base.clone(),
+                        what: "a file without a length".to_owned(),
+                    }),
+                    (false, _) => self.json(response),
+                }
+            });
+            match answer {
+                Err(error) if error.is_passing() && retry.pause() => self.tell(&error),
+                answer => return answer,
+            }
         }
-        self.json(response)
     }
 
     fn fetch(
@@ -342,6 +391,11 @@ impl Client {
         let text = etag.and_then(|value| value.to_str().ok());
         Ok(text.map(|text| text.trim_matches('"').to_owned()))
     }
+}
+
+/// Where an attempt's output is sent.
+fn output_path(attempt: Attempt) -> String {
+    format!("/v1/jobs/{}/attempts/{}/output", attempt.job, attempt.no)
 }
 
 /// Whether a refusal says only that we and the master differ about how far the upload is, or that another sends it.

@@ -88,7 +88,7 @@ fn guarded_routes() -> Routes {
         .path(routes!(uploads::show, uploads::receive, uploads::remove))
         .path(routes!(outputs::content))
         .path(routes!(outputs::fetch, outputs::remove))
-        .path(routes!(outputs::announce))
+        .path(routes!(outputs::announce, outputs::show, outputs::receive))
         .path(routes!(outputs::publish))
         .path(routes!(nodes::list))
         .path(routes!(nodes::policies))

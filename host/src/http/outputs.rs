@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Body as Stream,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
@@ -25,7 +26,7 @@ use super::{
     download,
     error::{ApiError, Body},
     jobs,
-    uploads::{blocking, check_sha256, described, parse},
+    uploads::{blocking, check_sha256, described, parse, receive_as},
 };
 use crate::{
     core::{NewJob, record::JobRow},
@@ -101,19 +102,58 @@ pub async fn announce(
     Ok(described(upload))
 }
 
-/// Refuses bytes for a file of an attempt that is not current any more.
-pub async fn check_current(app: &Arc<App>, id: uuid::Uuid) -> Result<(), ApiError> {
-    match app.spool.kind(id)?.0 {
-        Kind::Input => Ok(()),
-        Kind::Output(maker) => {
-            let row = jobs::find(app, JobRef::Uuid(maker.uuid)).await?;
-            if takes_bytes(&row, maker) {
-                Ok(())
-            } else {
-                Err(stale(maker))
-            }
-        }
-    }
+/// How far the output of an attempt is.
+#[utoipa::path(get, path = "/v1/jobs/{job}/attempts/{attempt}/output", operation_id = "show_output", tag = "workers",
+    params(("job" = JobId, Path, description = "The job."), ("attempt" = u32, Path, description = "Which attempt.")),
+    responses((status = 200, description = "As announced, and how far it is.", body = Upload), NotFound))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path((job, attempt)): Path<(String, String)>,
+) -> Result<impl IntoResponse, ApiError> {
+    let (_, maker) = attempt_of(&app, &job, &attempt).await?;
+    Ok(described(app.spool.show(announced(&app, maker)?)?))
+}
+
+/// Takes the next bytes of an attempt's output, as long as that attempt is the current one.
+#[utoipa::path(patch, path = "/v1/jobs/{job}/attempts/{attempt}/output", operation_id = "send_output", tag = "workers",
+    params(
+        ("job" = JobId, Path, description = "The job."),
+        ("attempt" = u32, Path, description = "Which attempt."),
+        ("upload-offset" = u64, Header, description = "Where these bytes go: where the output ends."),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream", description = "The bytes."),
+    responses(
+        (status = 200, description = "They are on disk. `complete` says whether all of it is there and checked.", body = Upload),
+        (status = 422, description = "The content has another SHA-256 than announced; it was removed.", body = ErrorBody),
+        (status = 507, description = "The disk is full; what was received was removed.", body = ErrorBody),
+        NotFound, Conflict,
+    ))]
+pub async fn receive(
+    State(app): State<Arc<App>>,
+    Path((job, attempt)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Stream,
+) -> Response {
+    let id = match attempt_of(&app, &job, &attempt).await {
+        Ok((row, maker)) if takes_bytes(&row, maker) => announced(&app, maker),
+        Ok((_, maker)) => Err(stale(maker)),
+        Err(error) => Err(error),
+    };
+    receive_as(&app, id, &headers, body).await
+}
+
+/// The file an attempt announced.
+fn announced(app: &App, maker: Maker) -> Result<uuid::Uuid, ApiError> {
+    app.spool.made_by(maker).ok_or_else(|| {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!(
+                "attempt {} of job {} has announced no output; POST it here first",
+                maker.attempt, maker.job
+            ),
+        )
+    })
 }
 
 /// Makes the file of the attempt that was chosen the job's output. Asked again, it answers the same.

@@ -21,7 +21,6 @@ use super::{
     App,
     document::{Conflict, NotFound},
     error::{ApiError, Body},
-    outputs,
 };
 use crate::spool::{Kind, Receiving, Spool, SpoolError};
 
@@ -93,7 +92,8 @@ pub async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
-    Ok(described(app.spool.show(parse(&id)?)?))
+    let id = input(&app, parse(&id)?)?;
+    Ok(described(app.spool.show(id)?))
 }
 
 /// Removes an upload that no live job reads.
@@ -106,9 +106,7 @@ pub async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let id = parse(&id)?;
     blocking(&app, move |app| {
-        if app.spool.kind(id)?.0 != Kind::Input {
-            return Err(SpoolError::Gone(id));
-        }
+        input(app, id)?;
         let uses = app
             .reader
             .upload_uses(id)
@@ -142,8 +140,19 @@ pub async fn receive(
     headers: HeaderMap,
     body: Stream,
 ) -> Response {
+    let id = parse(&id).and_then(|id| Ok(input(&app, id)?));
+    receive_as(&app, id, &headers, body).await
+}
+
+/// Takes the next bytes of a file, if there is one, and answers.
+pub async fn receive_as(
+    app: &Arc<App>,
+    id: Result<Uuid, ApiError>,
+    headers: &HeaderMap,
+    body: Stream,
+) -> Response {
     let mut bytes = body.into_data_stream();
-    let answer = match receive_into(&app, &id, &headers, &mut bytes).await {
+    let answer = match receive_into(app, id, headers, &mut bytes).await {
         Ok(upload) => return described(upload).into_response(),
         Err(error) => error,
     };
@@ -156,17 +165,22 @@ pub async fn receive(
     answer
 }
 
+/// An upload's id, if it is one; what attempts hand back is not.
+fn input(app: &App, id: Uuid) -> Result<Uuid, SpoolError> {
+    match app.spool.kind(id)?.0 {
+        Kind::Input => Ok(id),
+        Kind::Output(_) => Err(SpoolError::Gone(id)),
+    }
+}
+
 async fn receive_into(
     app: &Arc<App>,
-    id: &str,
+    id: Result<Uuid, ApiError>,
     headers: &HeaderMap,
     bytes: &mut axum::body::BodyDataStream,
 ) -> Result<Upload, Response> {
-    let id = parse(id).map_err(IntoResponse::into_response)?;
+    let id = id.map_err(IntoResponse::into_response)?;
     let offset = offset_of(headers).map_err(IntoResponse::into_response)?;
-    outputs::check_current(app, id)
-        .await
-        .map_err(IntoResponse::into_response)?;
     receive_at(&app.spool, id, offset, bytes)
         .await
         .map_err(|error| match error {

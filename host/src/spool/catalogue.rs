@@ -351,6 +351,15 @@ impl Spool {
         take(entry)
     }
 
+    /// The file an attempt announced, complete or not.
+    pub fn made_by(&self, maker: Maker) -> Option<Uuid> {
+        let files = self.lock();
+        let mut found = files
+            .iter()
+            .filter(|(_, entry)| entry.record.kind == Kind::Output(maker));
+        found.next().map(|(id, _)| *id)
+    }
+
     /// The complete file an attempt handed back, if there is one.
     pub fn output_of(&self, maker: Maker) -> Option<Stored> {
         let files = self.lock();

@@ -92,7 +92,7 @@ impl Plan {
         }
         let mut shown = Transfer::new("sending", &self.input, Some(measured.bytes));
         let upload = client
-            .send_file(&upload, &mut file, &mut |bytes| shown.update(bytes))
+            .send_upload(&upload, &mut file, &mut |bytes| shown.update(bytes))
             .map_err(failed)?;
         shown.done();
         Ok(upload)
