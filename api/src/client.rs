@@ -32,6 +32,7 @@ use crate::{
         JobLogs, NewToken, Node, NodeList, PolicyList, Stats, SubmitBatch, SubmitBatchAnswer,
         Submitted, TokenList, Version,
     },
+    tls::ClientTls,
 };
 
 /// Where a master listens when nobody says otherwise.
@@ -53,37 +54,37 @@ pub struct Client {
     agent: Agent,
     base: String,
     token: Option<String>,
+    tls: ClientTls,
     retry_for: Duration,
     on_retry: fn(&str, &ClientError),
     told: AtomicBool,
 }
 
 impl Client {
-    /// A client for the master at `url` (`http://host:port`, or only `host:port`).
+    /// A client for the master at `url` (`https://host:port`, `http://host:port`, or only `host:port`, which is http).
     ///
     /// # Errors
     /// When `url` is not one this client can speak to. Nothing is sent yet.
     pub fn new(url: &str, token: Option<String>) -> Result<Client> {
         let base = base_url(url)?;
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            // Masters are on the user's own network; a proxy set for the web must not get their tokens.
-            .proxy(None)
-            .max_redirects(0)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_per_read(Some(READ_TIMEOUT))
-            .timeout_per_write(Some(READ_TIMEOUT))
-            .user_agent(concat!("ffrtmp/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+        let tls = ClientTls::default();
         Ok(Client {
-            agent,
+            agent: agent(&tls),
             base,
             token,
+            tls,
             retry_for: Duration::ZERO,
             on_retry: |_, _| {},
             told: AtomicBool::new(false),
         })
+    }
+
+    /// Trusts what `tls` trusts, and shows what it shows.
+    #[must_use]
+    pub fn with_tls(mut self, tls: &ClientTls) -> Client {
+        self.agent = agent(tls);
+        self.tls = tls.clone();
+        self
     }
 
     /// Repeats a call that is safe to repeat for up to `retry_for` while the master does not answer (it is restarting, say).
@@ -420,6 +421,22 @@ impl Client {
     }
 }
 
+/// What makes the connections, and keeps them for reuse.
+fn agent(tls: &ClientTls) -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        // Masters are on the user's own network; a proxy set for the web must not get their tokens.
+        .proxy(None)
+        .max_redirects(0)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_per_read(Some(READ_TIMEOUT))
+        .timeout_per_write(Some(READ_TIMEOUT))
+        .tls_config(tls.for_ureq())
+        .user_agent(concat!("ffrtmp/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
+}
+
 /// What is sent where a call needs no body.
 const NO_BODY: Option<()> = None;
 
@@ -449,7 +466,7 @@ impl Retry {
     }
 }
 
-/// `http://host:port` without a slash at the end, from what a user wrote.
+/// `http://host:port` or `https://host:port` without a slash at the end, from what a user wrote.
 fn base_url(url: &str) -> Result<String> {
     let bad = |why: &str| {
         Err(ClientError::BadUrl {
@@ -458,17 +475,15 @@ fn base_url(url: &str) -> Result<String> {
         })
     };
     let trimmed = url.trim();
-    let rest = match trimmed.split_once("://") {
-        Some(("http", rest)) => rest,
-        Some(("https", _)) => {
-            return bad(
-                "TLS is not spoken yet; use http:// (over a tunnel, beyond a trusted network)",
-            );
-        }
+    let (scheme, rest) = match trimmed.split_once("://") {
+        Some(("http", rest)) => ("http", rest),
+        Some(("https", rest)) => ("https", rest),
         Some((scheme, _)) => {
-            return bad(&format!("{scheme}:// is not spoken; use http://HOST:PORT"));
+            return bad(&format!(
+                "{scheme}:// is not spoken; use https://HOST:PORT or http://HOST:PORT"
+            ));
         }
-        None => trimmed,
+        None => ("http", trimmed),
     };
     let rest = rest.trim_end_matches('/');
     if rest.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -477,9 +492,9 @@ fn base_url(url: &str) -> Result<String> {
     if rest.contains('@') {
         return bad("it holds a user name; tokens go into FFRTMP_TOKEN or --token-file");
     }
-    match ureq::http::Uri::try_from(format!("http://{rest}")) {
+    match ureq::http::Uri::try_from(format!("{scheme}://{rest}")) {
         Ok(uri) if uri.query().is_none() && uri.host().is_some_and(|host| !host.is_empty()) => {
-            Ok(format!("http://{rest}"))
+            Ok(format!("{scheme}://{rest}"))
         }
         _ => bad("use http://HOST:PORT"),
     }
@@ -494,6 +509,7 @@ mod tests {
         for (given, base) in [
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
             ("http://farm.example/", "http://farm.example"),
+            ("https://farm:8443/", "https://farm:8443"),
             ("farm:8080", "http://farm:8080"),
             ("[::1]:8080", "http://[::1]:8080"),
         ] {
@@ -504,7 +520,6 @@ mod tests {
     #[test]
     fn a_url_that_cannot_be_spoken_to_says_why() {
         for (given, why) in [
-            ("https://farm:8080", "TLS is not spoken yet"),
             ("ftp://farm", "ftp:// is not spoken"),
             ("", "use http://HOST:PORT"),
             ("http://", "use http://HOST:PORT"),

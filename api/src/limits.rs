@@ -32,3 +32,5 @@ pub const LIST_LIMIT_MAX: usize = 1_000;
 pub const LOG_BYTES_MAX: usize = 256 * 1024;
 /// Workers an explanation names. A farm has more, but the first few dozen tell why.
 pub const EXPLAIN_NODES_MAX: usize = 50;
+/// Lines of a job's history that are shown: the last so many. Most jobs have fewer than ten.
+pub const HISTORY_MAX: usize = 1_000;

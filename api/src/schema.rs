@@ -54,6 +54,8 @@ schemas! {
         .pattern(Some("^([0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$")).examples(["42"]);
     /// How many of a list.
     PageLimit = number(Type::Integer, 1.0, limits::LIST_LIMIT_MAX as f64);
+    /// A label to look for: `KEY=VALUE`.
+    LabelPair = text(2, 2 * limits::NAME_BYTES_MAX + 1).pattern(Some("^[^=]+=.*$")).examples(["team=sports"]);
     /// Where a page of a list begins. Opaque: it comes from the page before.
     PageCursor = text(1, limits::NAME_BYTES_MAX);
     /// Seconds: 1 ms to 30 days.

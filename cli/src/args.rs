@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::{
-    commands::{jobs, master::MasterArgs, nodes, policies, up::UpArgs, worker::WorkerArgs},
+    commands::{
+        jobs, master::MasterArgs, nodes, policies, tls::TlsCommand, up::UpArgs, worker::WorkerArgs,
+    },
     output::Format,
 };
 
@@ -39,12 +41,21 @@ pub struct Args {
 #[derive(Debug, Clone, ClapArgs)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Master to talk to: http://HOST:PORT. Else FFRTMP_MASTER, else MASTER_URL, else http://127.0.0.1:8080
+    /// Master to talk to: https://HOST:PORT or http://HOST:PORT. Else FFRTMP_MASTER, else MASTER_URL, else http://127.0.0.1:8080
     #[arg(long, global = true, value_name = "URL")]
     pub master: Option<String>,
     /// File that holds the cluster's token. Else FFRTMP_TOKEN, else MASTER_API_KEY
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Authority that must have signed the master's certificate (ca.pem). Else FFRTMP_TLS_CA, else the public ones
+    #[arg(long, global = true, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Certificate to show to a master that asks for one. Else FFRTMP_TLS_CLIENT_CERT
+    #[arg(long, global = true, value_name = "FILE")]
+    pub tls_client_cert: Option<PathBuf>,
+    /// Its private key. Else FFRTMP_TLS_CLIENT_KEY
+    #[arg(long, global = true, value_name = "FILE")]
+    pub tls_client_key: Option<PathBuf>,
     /// How to print answers: table, json or jsonl (one JSON object a line)
     #[arg(
         short = 'o',
@@ -91,6 +102,9 @@ pub enum Command {
     /// See the scheduling policies
     #[command(subcommand, visible_alias = "policy")]
     Policies(policies::PoliciesCommand),
+    /// Make the certificates of a cluster
+    #[command(subcommand)]
+    Tls(TlsCommand),
     /// Print a new random token, to share between master, workers and clients
     #[command(after_help = "Examples:
   ffrtmp token > token.txt

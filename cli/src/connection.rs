@@ -7,7 +7,7 @@ use std::env;
 
 use ffrtmp_api::client::{Client, ClientError, MASTER_DEFAULT};
 
-use crate::{args::GlobalArgs, exit::Result, token};
+use crate::{args::GlobalArgs, exit::Result, tls, token};
 
 /// Environment variables that may name the master, first wins; the second is upstream's.
 const MASTER_VARIABLES: [&str; 2] = ["FFRTMP_MASTER", "MASTER_URL"];
@@ -28,7 +28,10 @@ pub fn connect(global: &GlobalArgs) -> Result<Client> {
     let var = |name: &str| env::var(name).ok();
     let url = master_url(global.master.as_deref(), var);
     let token = token::find(global.token_file.as_deref(), var)?;
-    Ok(Client::new(&url, token)?.with_retry(global.retry_for, say_waiting))
+    let tls = tls::client(global, var)?;
+    Ok(Client::new(&url, token)?
+        .with_tls(&tls)
+        .with_retry(global.retry_for, say_waiting))
 }
 
 fn say_waiting(url: &str, error: &ClientError) {

@@ -54,9 +54,9 @@ impl From<ClientError> for Failure {
             ClientError::Refused { status: 401, .. } => Failure::Failed(format!(
                 "{error}\n  give the master's token in FFRTMP_TOKEN or with --token-file"
             )),
-            ClientError::Refused { .. } | ClientError::Unexpected { .. } => {
-                Failure::Failed(error.to_string())
-            }
+            ClientError::Tls { .. }
+            | ClientError::Refused { .. }
+            | ClientError::Unexpected { .. } => Failure::Failed(error.to_string()),
         }
     }
 }

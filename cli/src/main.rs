@@ -14,6 +14,7 @@ mod output;
 mod progress;
 mod service;
 mod supervisor;
+mod tls;
 mod token;
 mod values;
 

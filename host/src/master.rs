@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use ffrtmp_api::tls::{ServerTls, ServerTlsFiles};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
@@ -40,6 +41,10 @@ pub struct MasterConfig {
     pub policies_dir: PathBuf,
     /// The policy a fresh store starts with.
     pub policy: String,
+    /// The API's and the workers' sessions' certificate; without, they are plain HTTP.
+    pub tls: Option<ServerTlsFiles>,
+    /// The metrics' certificate; without, they are plain HTTP.
+    pub metrics_tls: Option<ServerTlsFiles>,
     /// The token callers and workers must show. Needed to listen beyond loopback.
     pub token: Option<String>,
     /// How long a silent worker keeps what it holds.
@@ -78,6 +83,24 @@ impl MasterConfig {
         }
         Ok(())
     }
+
+    /// What works but should not stay so, for a log at start and for `config check`. Each names what to do.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !is_loopback(self.listen.ip()) && self.tls.is_none() {
+            warnings.push(format!(
+                "the API on {} is not encrypted: whoever can listen on that network can read the token and act as you. \
+                 Make certificates with `ffrtmp tls init` and start with --tls-cert and --tls-key",
+                self.listen
+            ));
+        }
+        if let Some(address) = self.metrics_listen.filter(|at| !is_loopback(at.ip())) {
+            warnings.push(format!(
+                "the metrics on {address} can be read by anyone who reaches that address: they need no token"
+            ));
+        }
+        warnings
+    }
 }
 
 fn is_loopback(ip: IpAddr) -> bool {
@@ -94,6 +117,16 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     config.check()?;
     raise_file_limit();
+    let tls = config.tls.clone().map(ServerTls::load).transpose()?;
+    let metrics_tls = config
+        .metrics_tls
+        .clone()
+        .map(ServerTls::load)
+        .transpose()?;
+    let (tls, metrics_tls) = (tls.map(Arc::new), metrics_tls.map(Arc::new));
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let listener = bind(config.listen, "--listen").await?;
     let metrics_listener = match config.metrics_listen {
         Some(address) => Some(bind(address, "--metrics-listen").await?),
@@ -135,11 +168,12 @@ pub async fn run(
         token: config.token.as_deref().map(Token::new),
     });
 
-    tracing::info!(listen = %listener.local_addr()?, data_dir = %config.data_dir.display(), policies = %config.policies_dir.display(), "the master is ready");
+    tracing::info!(listen = %listener.local_addr()?, tls = tls.is_some(), data_dir = %config.data_dir.display(), policies = %config.policies_dir.display(), "the master is ready");
     let (stop, stopped) = watch::channel(false);
     let mut servers = vec![tokio::spawn(http::serve(
         listener,
         http::api(app.clone()),
+        tls,
         stopped.clone(),
     ))];
     if let Some(listener) = metrics_listener {
@@ -147,6 +181,7 @@ pub async fn run(
         servers.push(tokio::spawn(http::serve(
             listener,
             http::metrics_routes(app.clone()),
+            metrics_tls,
             stopped,
         )));
     }

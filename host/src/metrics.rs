@@ -9,7 +9,7 @@ use std::{
 
 use ffrtmp_api::{
     job::{FailureReason, JobState, Priority, Queue},
-    rest::NodeStatus,
+    rest::{self, NodeStatus},
 };
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -220,6 +220,42 @@ impl Metrics {
         self.read_only.set(i64::from(read_only));
     }
 
+    /// The same in numbers for programs; what the core must be asked for is left out.
+    pub fn stats(&self) -> rest::Stats {
+        let gauge = |vector: &IntGaugeVec, word: &str| vector.with_label_values(&[word]).get();
+        let finished = |state: JobState, reason: &str| {
+            self.jobs_finished
+                .with_label_values(&[state.as_str(), reason])
+                .get()
+        };
+        let mean = |histogram: &Histogram| {
+            let count = histogram.get_sample_count();
+            (count > 0).then(|| histogram.get_sample_sum() / count as f64)
+        };
+        rest::Stats {
+            jobs: count_each(JobState::ALL, |s| gauge(&self.jobs, s.as_str())),
+            waiting_by_queue: count_each(Queue::ALL, |q| gauge(&self.queue_by_type, q.as_str())),
+            waiting_by_priority: count_each(Priority::ALL, |p| {
+                gauge(&self.queue_by_priority, p.as_str())
+            }),
+            nodes: count_each(&NodeStatus::ALL, |s| {
+                gauge(&self.nodes_by_status, s.as_str())
+            }),
+            submitted: self.jobs_submitted.get(),
+            completed: finished(JobState::Completed, "none"),
+            canceled: finished(JobState::Canceled, "none"),
+            failed: FailureReason::ALL
+                .iter()
+                .map(|reason| (*reason, finished(JobState::Failed, reason.as_str())))
+                .collect(),
+            wait_seconds_mean: mean(&self.start_seconds),
+            run_seconds_mean: mean(&self.run_seconds),
+            uptime_seconds: self.started.elapsed().as_secs_f64(),
+            read_only: self.read_only.get() != 0,
+            ..rest::Stats::default()
+        }
+    }
+
     /// The exposition.
     ///
     /// # Errors
@@ -230,6 +266,13 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
+}
+
+/// A count for each word there is.
+fn count_each<K: Ord + Copy>(all: &[K], count: impl Fn(K) -> i64) -> BTreeMap<K, u64> {
+    all.iter()
+        .map(|key| (*key, count(*key).max(0) as u64))
+        .collect()
 }
 
 /// The reasons a state can have, `none` where it has none.

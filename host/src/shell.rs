@@ -306,6 +306,10 @@ impl Driver {
             match event {
                 Event::Submit { reply, .. }
                 | Event::Control { reply, .. }
+                | Event::Retry { reply, .. }
+                | Event::Explain { reply, .. }
+                | Event::Room { reply }
+                | Event::Node { reply, .. }
                 | Event::ListNodes { reply }
                 | Event::ExplainWaiting { reply, .. } => self.shell.outbox.discard_reply(reply),
                 Event::Timer

@@ -16,6 +16,7 @@ use ffrtmp_api::{
     ids::{JobRef, JobSeq},
     job::{JobSpec, JobState},
     rest::{Job, NodeStatus},
+    tls::ClientTls,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -107,6 +108,8 @@ pub struct Cluster {
     pub port: u16,
     pub metrics_port: u16,
     pub token: Option<String>,
+    /// The authority of its certificates, if it speaks TLS; made by [`Cluster::secure`].
+    pub ca: Option<PathBuf>,
     /// Further flags of the master.
     pub master_flags: Vec<String>,
     pub master: Option<Process>,
@@ -123,6 +126,7 @@ impl Cluster {
             port: free_port(),
             metrics_port: free_port(),
             token: None,
+            ca: None,
             master_flags: Vec::new(),
             master: None,
             workers: BTreeMap::new(),
@@ -133,6 +137,25 @@ impl Cluster {
         )
         .unwrap();
         cluster
+    }
+
+    /// Makes certificates with `ffrtmp tls init` and lets the master serve with them.
+    pub fn secure(&mut self) {
+        let made = self
+            .command("tls")
+            .args(["tls", "init", "--dir", &self.file("tls")])
+            .status()
+            .unwrap();
+        assert!(made.success(), "{}", self.log("tls"));
+        self.ca = Some(self.path("tls/ca.pem"));
+        let (cert, key) = (self.file("tls/server.pem"), self.file("tls/server-key.pem"));
+        self.master_flags
+            .extend(["--tls-cert".into(), cert, "--tls-key".into(), key]);
+    }
+
+    /// What clients of this cluster trust.
+    pub fn tls(&self) -> ClientTls {
+        ClientTls::load(self.ca.as_deref(), None).unwrap()
     }
 
     /// With a master that is ready.
@@ -159,13 +182,20 @@ impl Cluster {
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.ca.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     pub fn client(&self) -> Client {
-        Client::new(&self.url(), self.token.clone())
-            .unwrap()
+        self.client_with(self.token.clone())
             .with_retry(Duration::from_secs(20), |_, _| {})
+    }
+
+    /// A client with another token, which does not try again.
+    pub fn client_with(&self, token: Option<String>) -> Client {
+        Client::new(&self.url(), token)
+            .unwrap()
+            .with_tls(&self.tls())
     }
 
     /// `ffrtmp` with this cluster's settings in its environment, and a log file of its own.
@@ -185,6 +215,9 @@ impl Cluster {
             .env("RUST_LOG", "debug,hyper=info");
         if let Some(token) = &self.token {
             command.env("FFRTMP_TOKEN", token);
+        }
+        if let Some(ca) = &self.ca {
+            command.env("FFRTMP_TLS_CA", ca);
         }
         command
             .current_dir(self.dir.path())
@@ -229,7 +262,7 @@ impl Cluster {
 
     #[track_caller]
     pub fn until_ready(&mut self) {
-        let client = Client::new(&self.url(), None).unwrap();
+        let client = self.client_with(None);
         let start = Instant::now();
         while !client.ready() {
             if let Some(status) = self

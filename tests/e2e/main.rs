@@ -10,6 +10,7 @@
 mod cluster;
 
 mod attacks;
+mod control;
 mod encode;
 mod faults;
 mod master_crash;
@@ -18,4 +19,5 @@ mod policies;
 mod seed_loop;
 mod sessions;
 mod spool;
+mod tls;
 mod tokens;

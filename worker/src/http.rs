@@ -12,9 +12,10 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use ffrtmp_api::tls::ServerTls;
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, secure_listener::SecureListener};
 
 #[derive(Clone)]
 struct Shared {
@@ -38,9 +39,10 @@ pub(crate) async fn bind(asked: SocketAddr) -> anyhow::Result<TcpListener> {
     }
 }
 
-/// Serves until dropped. `connected` says whether the master has welcomed this worker.
+/// Serves until dropped, over TLS if it is given. `connected` says whether the master has welcomed this worker.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<ServerTls>,
     metrics: Metrics,
     connected: watch::Receiver<bool>,
 ) {
@@ -49,7 +51,14 @@ pub(crate) async fn serve(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(Shared { metrics, connected });
-    if let Err(error) = axum::serve(listener, app).await {
+    let served = match tls {
+        None => axum::serve(listener, app).await,
+        Some(tls) => match SecureListener::new(listener, tls) {
+            Ok(listener) => axum::serve(listener, app).await,
+            Err(error) => Err(error),
+        },
+    };
+    if let Err(error) = served {
         tracing::error!(%error, "the metrics listener ended; encodes go on");
     }
 }

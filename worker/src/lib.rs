@@ -16,6 +16,7 @@ mod metrics;
 mod node;
 mod run;
 mod sampler;
+mod secure_listener;
 mod session;
 mod transfer;
 

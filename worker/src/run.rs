@@ -6,7 +6,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use ffrtmp_api::protocol::Capabilities;
+use ffrtmp_api::{protocol::Capabilities, tls::ServerTls};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -42,6 +42,11 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let url = config.session_url()?;
     let name = config.resolve_name()?;
     config.check_labels()?;
+    let metrics_tls = config
+        .metrics_tls
+        .clone()
+        .map(ServerTls::load)
+        .transpose()?;
     let slots = config.resolve_slots(host::cpus())?;
     let programs = Programs::find(&config.ffmpeg, &config.ffprobe)?;
     let state = StateDir::open(&config.state_dir, config.scratch_dir.as_deref())?;
@@ -94,6 +99,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let session = Session {
         url,
         token: config.token.clone(),
+        tls: config.tls.clone(),
         hello,
         outbox,
         attempts: Arc::clone(&attempts),
@@ -103,7 +109,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     };
     let serve = async {
         if let Some(listener) = listener {
-            http::serve(listener, metrics, is_connected).await;
+            http::serve(listener, metrics_tls, metrics, is_connected).await;
         }
         std::future::pending::<()>().await;
     };

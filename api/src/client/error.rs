@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::rest::ErrorDetail;
+use crate::{rest::ErrorDetail, tls};
 
 /// The result of a call.
 pub type Result<T> = std::result::Result<T, ClientError>;
@@ -28,6 +28,14 @@ pub enum ClientError {
         url: String,
         /// What the system said.
         cause: String,
+    },
+    /// Somebody answered, but no secure connection could be made.
+    #[error("no secure connection to {url}: {why}")]
+    Tls {
+        /// What was tried.
+        url: String,
+        /// What is wrong and what would be right.
+        why: String,
     },
     /// The master answered with an error.
     #[error("{}", .error.message)]
@@ -55,7 +63,9 @@ impl ClientError {
         match self {
             ClientError::Unreachable { .. } => true,
             ClientError::Refused { status, .. } => *status == 503,
-            ClientError::BadUrl { .. } | ClientError::Unexpected { .. } => false,
+            ClientError::BadUrl { .. }
+            | ClientError::Tls { .. }
+            | ClientError::Unexpected { .. } => false,
         }
     }
 
@@ -69,7 +79,18 @@ impl ClientError {
             url: url.to_owned(),
             cause,
         };
+        let insecure = |why: String| ClientError::Tls {
+            url: url.to_owned(),
+            why,
+        };
+        if let ureq::Error::Io(io) = &error
+            && let Some(why) = tls::explain_io(io)
+        {
+            return insecure(why);
+        }
         match error {
+            ureq::Error::Rustls(error) => insecure(tls::explain(&error)),
+            ureq::Error::Tls(why) => insecure(why.to_owned()),
             ureq::Error::Io(error) => unreachable(io_cause(&error)),
             ureq::Error::Timeout(_) => unreachable("no answer in time".to_owned()),
             ureq::Error::HostNotFound => unreachable("no such host name".to_owned()),

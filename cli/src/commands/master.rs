@@ -13,7 +13,9 @@ use crate::{
     exit::{Failure, Result},
     listen,
     logging::{self, LogArgs},
-    service, token, values,
+    service,
+    tls::{ApiTlsArgs, MetricsTlsArgs},
+    token, values,
 };
 
 /// How a master runs.
@@ -21,7 +23,7 @@ use crate::{
 #[command(after_help = "Examples:
   ffrtmp master
   ffrtmp master --data-dir /var/lib/ffrtmp --policies /etc/ffrtmp/policies
-  ffrtmp master --listen 0.0.0.0:8080 --token-file /etc/ffrtmp/token
+  ffrtmp master --listen 0.0.0.0:8080 --token-file token --tls-cert server.pem --tls-key server-key.pem
 
 The token is read from --token-file or FFRTMP_TOKEN; `ffrtmp token` makes one. Without a token the
 API is only served to this machine.")]
@@ -53,6 +55,12 @@ pub struct MasterArgs {
     /// Its spool.
     #[command(flatten)]
     spool: SpoolArgs,
+    /// Its certificate.
+    #[command(flatten)]
+    tls: ApiTlsArgs,
+    /// That of its metrics.
+    #[command(flatten)]
+    metrics_tls: MetricsTlsArgs,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,
@@ -79,6 +87,8 @@ pub fn run(args: MasterArgs, global: &GlobalArgs) -> Result {
         policies_dir: dirs::policies_dir(args.policies, &data_dir),
         spool: args.spool.config(&data_dir),
         data_dir,
+        tls: args.tls.files(),
+        metrics_tls: args.metrics_tls.files(),
         policy: args.policy,
         token,
         lease: args.lease,

@@ -7,6 +7,7 @@ pub mod master;
 pub mod nodes;
 pub mod policies;
 mod spool;
+pub mod tls;
 mod token;
 pub mod up;
 mod version;
@@ -28,6 +29,7 @@ pub fn run(args: Args) -> Result {
         Command::Jobs(command) => jobs::run(command, &global),
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
+        Command::Tls(command) => tls::run(command),
         Command::Token => token::run(),
         Command::Version(output) => version::run(&output, &global),
     }

@@ -25,6 +25,7 @@ use crate::{
     logging::LogArgs,
     output::Format,
     supervisor::{Drained, Event, Role, Supervisor},
+    tls::{self, ApiTlsArgs},
     token, values,
 };
 
@@ -78,6 +79,9 @@ pub struct UpArgs {
     /// The ffprobe to run
     #[arg(long, value_name = "PATH", default_value = "ffprobe")]
     ffprobe: PathBuf,
+    /// The master's certificate.
+    #[command(flatten)]
+    tls: ApiTlsArgs,
     /// How the children log.
     #[command(flatten)]
     log: LogArgs,
@@ -112,7 +116,7 @@ pub fn run(args: UpArgs, global: &GlobalArgs) -> Result {
     let data_dir = made(args.data_dir.clone().map_or_else(dirs::data_dir, Ok)?)?;
     let policies = made(dirs::policies_dir(args.policies.clone(), &data_dir))?;
     let ready = Ready {
-        api: format!("http://{}", near(args.listen)),
+        api: format!("{}://{}", scheme(&args), near(args.listen)),
         master_metrics: format!("http://{}/metrics", near(args.metrics_listen)),
         worker_metrics: worker_metrics
             .iter()
@@ -121,7 +125,8 @@ pub fn run(args: UpArgs, global: &GlobalArgs) -> Result {
         data_dir,
         policies,
     };
-    let probe = Client::new(&ready.api, token)?;
+    let tls = tls::client(global, |name| std::env::var(name).ok())?;
+    let probe = Client::new(&ready.api, token)?.with_tls(&tls);
     let roles = Roles {
         args: &args,
         global,
@@ -314,6 +319,19 @@ impl Roles<'_> {
         args.flag("--data-dir", self.ready.data_dir.join("master"));
         args.flag("--policies", &self.ready.policies);
         args.flag("--policy", &self.args.policy);
+        let tls = &self.args.tls;
+        for (flag, file) in [
+            ("--tls-cert", &tls.tls_cert),
+            ("--tls-key", &tls.tls_key),
+            ("--tls-client-ca", &tls.tls_client_ca),
+        ] {
+            if let Some(file) = file {
+                args.flag(flag, file);
+            }
+        }
+        if tls.tls_require_client_cert {
+            args.0.push("--tls-require-client-cert".into());
+        }
         self.role("the master".to_owned(), args, MASTER_ENDS_WITHIN)
     }
 
@@ -345,6 +363,15 @@ impl Roles<'_> {
         // The token itself is inherited in the environment, or read from the same file; never an argument.
         if let Some(file) = &self.global.token_file {
             args.flag("--token-file", file);
+        }
+        for (flag, file) in [
+            ("--tls-ca", &self.global.tls_ca),
+            ("--tls-client-cert", &self.global.tls_client_cert),
+            ("--tls-client-key", &self.global.tls_client_key),
+        ] {
+            if let Some(file) = file {
+                args.flag(flag, file);
+            }
         }
         // Two processes share this terminal with the user: only what they should know, unless they ask for more.
         let quiet = std::env::var_os("RUST_LOG").is_none_or(|filter| filter.is_empty());
@@ -397,6 +424,14 @@ fn worker_metrics(args: &UpArgs) -> Result<Vec<SocketAddr>> {
         .collect()
 }
 
+/// How the API is spoken to.
+fn scheme(args: &UpArgs) -> &'static str {
+    match args.tls.tls_cert {
+        Some(_) => "https",
+        None => "http",
+    }
+}
+
 /// The address at which this machine itself reaches a listener.
 fn near(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
@@ -421,7 +456,7 @@ mod tests {
         };
         let worker_metrics = worker_metrics(&up).unwrap();
         let ready = Ready {
-            api: format!("http://{}", near(up.listen)),
+            api: format!("{}://{}", scheme(&up), near(up.listen)),
             master_metrics: String::new(),
             worker_metrics: Vec::new(),
             data_dir: "/d".into(),
@@ -438,7 +473,7 @@ mod tests {
     #[test]
     fn the_children_s_command_lines_are_ones_that_master_and_worker_accept() {
         roles_of(
-            "ffrtmp up --listen 0.0.0.0:1 --workers 2 --slots 3 --grace 1.5s --token-file /t --log-format json",
+            "ffrtmp up --listen 0.0.0.0:1 --workers 2 --slots 3 --grace 1.5s --token-file /t --log-format json --tls-cert /c --tls-key /k --tls-ca /a",
             |roles| {
                 for role in [roles.master(), roles.worker(0), roles.worker(1)] {
                     let words = std::iter::once(OsString::from("ffrtmp")).chain(role.args.clone());
@@ -457,7 +492,8 @@ mod tests {
                     .into_string()
                     .unwrap();
                 for word in [
-                    "--master=http://127.0.0.1:1",
+                    "--master=https://127.0.0.1:1",
+                    "--tls-ca=/a",
                     "--name=w2",
                     "--metrics-listen=127.0.0.1:9092",
                     "--grace=1500ms",

@@ -11,7 +11,9 @@ use crate::{
     exit::{Failure, Result},
     listen,
     logging::{self, LogArgs},
-    service, token, values,
+    service,
+    tls::{self, MetricsTlsArgs},
+    token, values,
 };
 
 /// Where the first worker of a machine serves its metrics.
@@ -20,7 +22,7 @@ pub const METRICS_PORT_DEFAULT: u16 = 9091;
 /// How a worker runs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ffrtmp worker --master http://10.0.0.5:8080 --token-file /etc/ffrtmp/token
+  ffrtmp worker --master https://10.0.0.5:8080 --token-file token --tls-ca ca.pem
   ffrtmp worker --master http://10.0.0.5:8080 --name encoder-7 --slots 4 --label zone=eu
 
 The worker connects to the master; nothing has to reach the worker. On SIGTERM it takes nothing new
@@ -59,6 +61,9 @@ pub struct WorkerArgs {
     /// The ffprobe to run
     #[arg(long, value_name = "PATH", default_value = "ffprobe")]
     ffprobe: PathBuf,
+    /// The certificate of its metrics.
+    #[command(flatten)]
+    metrics_tls: MetricsTlsArgs,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,
@@ -68,6 +73,7 @@ pub struct WorkerArgs {
 pub fn run(args: WorkerArgs, global: &GlobalArgs) -> Result {
     let var = |name: &str| std::env::var(name).ok();
     let token = token::find(global.token_file.as_deref(), var)?;
+    let tls = tls::client(global, var)?;
     let url = master_url(global.master.as_deref(), var);
     // The client's own check, so that a wrong URL is a message and not an endless reconnect.
     let master = ffrtmp_api::client::Client::new(&url, None)?
@@ -96,7 +102,9 @@ pub fn run(args: WorkerArgs, global: &GlobalArgs) -> Result {
         slots: args.slots,
         labels,
         token,
+        tls,
         metrics_listen,
+        metrics_tls: args.metrics_tls.files(),
         grace: args.grace,
         ffmpeg: args.ffmpeg,
         ffprobe: args.ffprobe,

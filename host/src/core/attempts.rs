@@ -13,7 +13,7 @@ use ffrtmp_api::{
 };
 use ffrtmp_policy_sdk::WorkerId;
 
-use super::{Config, Core, Effect, Now, record::Record};
+use super::{Config, Core, Effect, Now, queue::Place, record::Record};
 
 /// Most workers remembered as having failed one job; older ones get another chance.
 const EXCLUDED_MAX: usize = 8;
@@ -54,6 +54,15 @@ impl Core {
             now,
             out,
         );
+        // Asked for before there was anything to stop.
+        if self
+            .jobs
+            .get(&attempt.job)
+            .is_some_and(|job| job.status.pause_requested)
+        {
+            let paused = true;
+            self.send(worker, ToWorker::Pause { attempt, paused }, out);
+        }
     }
 
     pub(super) fn attempt_paused(
@@ -291,7 +300,12 @@ impl Core {
     /// Keeps a pending job waiting until a time, for a reason.
     pub(super) fn delay(&mut self, seq: JobSeq, until_ms: u64, reason: Arc<str>) {
         if let Some(job) = self.jobs.get_mut(&seq) {
-            job.place = self.room.delay(seq, until_ms);
+            job.place = if job.status.held {
+                let until_ms = Some(until_ms);
+                Place::Held { until_ms }
+            } else {
+                self.room.delay(seq, until_ms)
+            };
             job.wait_reason = Some(reason);
         }
     }
@@ -350,10 +364,15 @@ impl Core {
         }
     }
 
-    /// Puts a pending job back in line.
+    /// Puts a pending job back in line, or aside if a user holds it.
     pub(super) fn requeue(&mut self, seq: JobSeq) {
         if let Some(job) = self.jobs.get_mut(&seq) {
-            job.place = self.room.push_unranked(seq);
+            job.wait_reason = None;
+            job.place = if job.status.held {
+                Place::Held { until_ms: None }
+            } else {
+                self.room.push_unranked(seq)
+            };
         }
     }
 
@@ -391,6 +410,7 @@ impl Core {
             job.status.lost = false;
             job.status.failure = None;
             job.status.failures = job.status.failures.saturating_sub(1); // it was counted when it was given up
+            job.status.pause_requested = job.status.held; // what was held while it waited is stopped where it runs
         }
         self.transition(
             seq,
@@ -400,6 +420,15 @@ impl Core {
             out,
         );
         self.attempt_paused(worker, live.attempt, live.paused, now, out);
+        let (attempt, paused) = (
+            live.attempt,
+            self.jobs
+                .get(&seq)
+                .is_some_and(|job| job.status.pause_requested),
+        );
+        if paused != live.paused {
+            self.send(worker, ToWorker::Pause { attempt, paused }, out);
+        }
         true
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ffrtmp_api::{
     ids::{Attempt, JobSeq},
-    job::{JobSpec, JobState},
+    job::{JobSpec, JobState, Priority, Queue},
     protocol::{ToMaster, ToWorker},
     rest::{Node, SubmitItem},
     settings::Settings,
@@ -12,7 +12,9 @@ use ffrtmp_api::{
 use uuid::Uuid;
 
 use super::{
-    record::Record,
+    classes::TooManyClasses,
+    explain::Explained,
+    record::{JobRow, Record},
     round::{Round, RoundEnded},
 };
 
@@ -42,10 +44,30 @@ pub struct NewJob {
 pub enum Control {
     /// End it.
     Cancel,
-    /// Stop its ffmpeg, keep its place.
+    /// Stop its ffmpeg, keep its place; while it is pending: hold it.
     Pause,
     /// Continue it.
     Resume,
+    /// Another lane or urgency, while it is pending.
+    Change {
+        /// The new lane, if it is to be another.
+        queue: Option<Queue>,
+        /// The new urgency, if it is to be another.
+        priority: Option<Priority>,
+    },
+}
+
+/// What an operator can do to a worker, from the master's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeControl {
+    /// Look at it.
+    Show,
+    /// Take it out of service: it finishes what it has.
+    Drain,
+    /// Put it back.
+    Undrain,
+    /// Forget it.
+    Remove,
 }
 
 /// Something happened.
@@ -64,6 +86,22 @@ pub enum Event {
         job: JobSeq,
         /// What.
         control: Control,
+        /// To whom.
+        reply: ReplyTo,
+    },
+    /// A user wants a job that ended tried again. Answered by [`Reply::Controlled`], when durable.
+    Retry {
+        /// As the store has it: ended jobs are not in the core's memory.
+        row: Box<JobRow>,
+        /// To whom.
+        reply: ReplyTo,
+    },
+    /// An operator does something to a worker. Answered by [`Reply::Node`], when durable.
+    Node {
+        /// Its name.
+        name: String,
+        /// What.
+        control: NodeControl,
         /// To whom.
         reply: ReplyTo,
     },
@@ -88,7 +126,19 @@ pub enum Event {
         /// To whom.
         reply: ReplyTo,
     },
-    /// Someone wants to know what a job waits for. Answered by [`Reply::Waiting`].
+    /// Someone wants to know all about why a job waits. Answered by [`Reply::Explained`].
+    Explain {
+        /// Which.
+        job: JobSeq,
+        /// To whom.
+        reply: ReplyTo,
+    },
+    /// Someone wants to know how much room there is. Answered by [`Reply::Room`].
+    Room {
+        /// To whom.
+        reply: ReplyTo,
+    },
+    /// Someone wants to know what jobs wait for. Answered by [`Reply::Waiting`].
     ExplainWaiting {
         /// Which.
         jobs: Vec<JobSeq>,
@@ -121,10 +171,27 @@ pub enum Reply {
     Submitted(Vec<SubmitItem>),
     /// To [`Event::Control`].
     Controlled(Result<(), ControlError>),
+    /// To [`Event::Node`]: the worker as it is now; none once it is removed.
+    Node(Result<Option<Box<Node>>, NodeError>),
     /// To [`Event::ListNodes`].
     Nodes(Vec<Node>),
+    /// To [`Event::Explain`]; none for a job that does not wait.
+    Explained(Option<Box<Explained>>),
+    /// To [`Event::Room`].
+    Room(Room),
     /// To [`Event::ExplainWaiting`]: for each job that waits, why.
     Waiting(Vec<(JobSeq, String)>),
+}
+
+/// How much room there is, and how long the job has waited that waits longest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Slots of the workers that take work.
+    pub slots: u64,
+    /// Attempts on them.
+    pub slots_used: u64,
+    /// Milliseconds; none if nothing waits, or only what users hold.
+    pub oldest_waiting_ms: Option<u64>,
 }
 
 /// Why a job cannot be told that.
@@ -133,14 +200,55 @@ pub enum ControlError {
     /// Not among the live ones: it ended, or never was.
     #[error("the job is not live")]
     NotLive,
+    /// What was read of it in the store is not true any more: read it again.
+    #[error("the job changed while it was looked at")]
+    Stale,
     /// It cannot be done in this state.
     #[error("a job that is {state} cannot be told to {verb}: {hint}")]
     WrongState {
         /// Where it stands.
         state: JobState,
-        /// `cancel`, `pause`, `resume`.
+        /// `cancel`, `pause`, `resume`, `retry`, `change its queue or priority`.
         verb: &'static str,
         /// What can be done instead.
         hint: &'static str,
+    },
+    /// What it requires does not fit beside what other jobs require now.
+    #[error(transparent)]
+    Requirements(#[from] TooManyClasses),
+}
+
+/// Why that cannot be done to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// No worker of that name.
+    #[error("there is no worker {name:?}; `ffrtmp nodes list` shows those there are")]
+    Unknown {
+        /// The name given.
+        name: String,
+    },
+    /// It is connected, and would only come back.
+    #[error(
+        "worker {name:?} is connected (jobs held: {jobs}), so it cannot be removed: let it finish them with \
+         `ffrtmp nodes drain {name}`, stop it then, and remove it"
+    )]
+    Connected {
+        /// Its name.
+        name: String,
+        /// How many jobs it holds.
+        jobs: usize,
+    },
+    /// It holds the one finished file that may become a job's output.
+    #[error(
+        "worker {name:?} holds the finished output of job {job}, which only needs to be moved into place: start it again, or wait \
+         until another worker that sees the file has moved it (after {hours} h the job fails and the worker is forgotten)"
+    )]
+    Publishing {
+        /// Its name.
+        name: String,
+        /// The job.
+        job: JobSeq,
+        /// When that ends by itself.
+        hours: u64,
     },
 }

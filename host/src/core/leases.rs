@@ -27,6 +27,7 @@ impl Core {
             self.next_lease_check_ms = now.mono_ms + LEASE_CHECK_MS;
             self.check_leases(now, out);
             self.forget_keys(now);
+            self.forget_retries(now);
         }
         self.check_stuck(now, out);
     }
@@ -75,7 +76,11 @@ impl Core {
             .map(|w| w.id)
             .collect();
         for id in forgotten {
-            self.forget(id, now, out);
+            self.give_up_stranded(id, now, out);
+            // What an operator said of it stays true for as long as it may come back.
+            if self.workers.get(&id).is_some_and(|w| !w.drained) {
+                self.forget(id, out);
+            }
         }
     }
 
@@ -88,7 +93,8 @@ impl Core {
         }
     }
 
-    fn forget(&mut self, id: WorkerId, now: Now, out: &mut Vec<Effect>) {
+    /// Fails what an absent worker was publishing: its file may or may not have been moved.
+    fn give_up_stranded(&mut self, id: WorkerId, now: Now, out: &mut Vec<Effect>) {
         let stranded: Vec<_> = self
             .workers
             .get(&id)
@@ -109,6 +115,10 @@ impl Core {
             self.release_capacity(seq);
             self.transition(seq, JobState::Failed, message, now, out);
         }
+    }
+
+    /// Forgets a worker that is away and holds nothing.
+    pub(super) fn forget(&mut self, id: WorkerId, out: &mut Vec<Effect>) {
         if let Some(worker) = self.workers.remove(&id) {
             decrement(&mut self.stats.nodes, worker.status);
             self.names.remove(&worker.name);

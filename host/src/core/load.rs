@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     BTreeMap, BTreeSet, Config, Core, Now, VecDeque,
-    classes::Classes,
+    classes::{Classes, TooManyClasses},
     job::{self, Job},
     queue::{Place, WaitingRoom},
     record::{JobRow, Snapshot},
@@ -38,13 +38,11 @@ impl Core {
             stats: Stats::default(),
             last_seq: snapshot.last_seq,
             last_worker: 0,
-            idempotency: snapshot
-                .idempotency
-                .into_iter()
-                .map(|(key, seq, uuid)| (key, (seq, uuid)))
-                .collect(),
+            idempotency: snapshot.idempotency.into_iter().collect(),
             stranded: BTreeSet::new(),
             idempotency_ages: VecDeque::new(),
+            retried: BTreeMap::new(),
+            retried_ages: VecDeque::new(),
             next_lease_check_ms: now.mono_ms,
             next_compaction_ms: now.mono_ms,
         };
@@ -59,7 +57,10 @@ impl Core {
         core.stats.pending_by_queue = Queue::ALL.iter().map(|q| (*q, 0)).collect();
         core.stats.nodes = NodeStatus::ALL.iter().map(|s| (*s, 0)).collect();
         for row in snapshot.workers {
-            core.load_worker(row.name, row.install_id, now);
+            let id = core.load_worker(row.name, row.install_id, now);
+            if let Some(worker) = core.workers.get_mut(&id) {
+                worker.drained = row.drained;
+            }
         }
         for row in snapshot.jobs {
             core.load_job(row, now);
@@ -83,33 +84,25 @@ impl Core {
 
     fn load_job(&mut self, row: JobRow, now: Now) {
         let seq = row.seq;
-        // Both were checked when the job was accepted; a spec that a newer version no longer accepts fails when placed.
-        let spec: JobSpec = serde_json::from_str(&row.spec).unwrap_or_default();
-        let (encoders, gpu) = Settings::resolve(&spec)
-            .map(|s| job::needs_of(&s))
-            .unwrap_or((0, false));
-        let class = match self
-            .classes
-            .of(encoders, gpu, &spec.require, &job::cost_of(&spec))
-        {
-            Ok((class, _)) => class,
+        let mut job = match self.job_of(row, now) {
+            Ok((job, _)) => job,
             Err(error) => {
                 // The same limits held when it was accepted, so this is a store written by another version.
                 tracing::error!(job = %seq, %error, "a stored job's requirements do not fit; it stays in the store, untouched");
                 return;
             }
         };
-        if row.status.state == JobState::Pending {
+        if job.status.state == JobState::Pending {
             *self
                 .stats
                 .pending_by_priority
-                .entry(row.priority)
+                .entry(job.priority)
                 .or_default() += 1;
-            *self.stats.pending_by_queue.entry(row.queue).or_default() += 1;
+            *self.stats.pending_by_queue.entry(job.queue).or_default() += 1;
         }
-        let active = row.status.state.is_active();
+        let active = job.status.state.is_active();
         let worker =
-            row.status
+            job.status
                 .worker
                 .clone()
                 .filter(|_| active)
@@ -118,40 +111,52 @@ impl Core {
                     // A worker is recorded before it is given anything; should its row be gone all the same, its lease runs out.
                     None => self.load_worker(name, Uuid::nil(), now),
                 });
-        let gpu = row.status.placement.as_ref().and_then(|p| p.gpu);
-        let has_started = row.status.started_ms.is_some();
-        let place = if active {
-            Place::Elsewhere
-        } else {
-            self.room.push_unranked(seq)
+        let gpu = job.status.placement.as_ref().and_then(|p| p.gpu);
+        job.place = match (active, job.status.held) {
+            (true, _) => Place::Elsewhere,
+            (false, true) => Place::Held { until_ms: None },
+            (false, false) => self.room.push_unranked(seq),
         };
-        self.jobs.insert(
-            seq,
-            Job {
-                seq,
-                uuid: row.uuid,
-                spec: row.spec,
-                queue: row.queue,
-                priority: row.priority,
-                submitted_ms: row.submitted_ms,
-                pending_since_ms: now.mono_ms,
-                class,
-                cost: job::cost_of(&spec),
-                retries: spec.retries.unwrap_or(job::RETRIES_DEFAULT),
-                status: row.status,
-                place,
-                on: None,
-                excluded: Vec::new(),
-                publish_tried: Vec::new(),
-                has_output: spec.output.is_some(),
-                has_started,
-                held_ms: 0,
-                rank_epoch: 0,
-                wait_reason: None,
-            },
-        );
+        self.jobs.insert(seq, job);
         if let Some(worker) = worker {
             self.take_capacity(seq, worker, gpu);
         }
+    }
+
+    /// A job as it is kept in memory, from its row; in no place yet. Also whether a new required label was numbered for it.
+    ///
+    /// # Errors
+    /// When its requirements do not fit into the table of classes.
+    pub(super) fn job_of(&mut self, row: JobRow, now: Now) -> Result<(Job, bool), TooManyClasses> {
+        // Both were checked when the job was accepted; a spec that a newer version no longer accepts fails when placed.
+        let spec: JobSpec = serde_json::from_str(&row.spec).unwrap_or_default();
+        let (encoders, gpu) = Settings::resolve(&spec)
+            .map(|s| job::needs_of(&s))
+            .unwrap_or((0, false));
+        let cost = job::cost_of(&spec);
+        let (class, numbered) = self.classes.of(encoders, gpu, &spec.require, &cost)?;
+        let job = Job {
+            seq: row.seq,
+            uuid: row.uuid,
+            spec: row.spec,
+            queue: row.queue,
+            priority: row.priority,
+            submitted_ms: row.submitted_ms,
+            pending_since_ms: now.mono_ms,
+            class,
+            cost,
+            retries: spec.retries.unwrap_or(job::RETRIES_DEFAULT),
+            has_started: row.status.started_ms.is_some(),
+            status: row.status,
+            place: Place::Elsewhere,
+            on: None,
+            excluded: Vec::new(),
+            publish_tried: Vec::new(),
+            has_output: spec.output.is_some(),
+            held_ms: 0,
+            rank_epoch: 0,
+            wait_reason: None,
+        };
+        Ok((job, numbered))
     }
 }

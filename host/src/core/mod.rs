@@ -6,16 +6,19 @@
 //! carry frames, the policy thread answers rounds.
 //!
 //! Where things are: [`transition`] the table of job states; [`queue`] where pending jobs wait; `rounds` asking the policy
-//! and checking its answer; `attempts` and `publishing` what workers report; `sessions` workers coming and going; `leases` time running out.
+//! and checking its answer; `submit`, `control` and `nodes` what users and operators do; `attempts` and `publishing` what workers
+//! report; `sessions` workers coming and going; `leases` time running out.
 
 mod attempts;
 mod classes;
 mod clock;
+mod control;
 mod event;
 mod explain;
 mod job;
 mod leases;
 mod load;
+mod nodes;
 mod publishing;
 mod queue;
 pub mod record;
@@ -33,15 +36,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ffrtmp_api::{ids::JobSeq, job::JobState, protocol::ToWorker};
 use ffrtmp_policy_sdk::{Change, Cluster, WorkerId};
-use uuid::Uuid;
 
 pub use clock::Now;
-pub use event::{Control, ControlError, Effect, Event, NewJob, Reply, ReplyTo, SessionId};
+pub use event::{
+    Control, ControlError, Effect, Event, NewJob, NodeControl, NodeError, Reply, ReplyTo, Room,
+    SessionId,
+};
+pub use explain::Explained;
 
 use classes::Classes;
 use job::Job;
 use queue::{Place, WaitingRoom};
-use record::{JobEvent, Record};
+use record::{JobEvent, KnownKey, Record};
 use rounds::Rounds;
 use stats::Stats;
 use workers::Worker;
@@ -109,9 +115,14 @@ pub struct Core {
     last_worker: WorkerId,
     /// Jobs that are publishing and whose worker is away past its lease: any other that sees the path may finish them.
     stranded: BTreeSet<JobSeq>,
-    idempotency: BTreeMap<String, (JobSeq, Uuid)>,
+    idempotency: BTreeMap<String, KnownKey>,
     /// The keys above by the monotonic time they came, so that they can be forgotten.
     idempotency_ages: VecDeque<(u64, String)>,
+    /// How often jobs were retried, and when last (monotonic), of those retried lately: a retry that read its row before the
+    /// last one is refused.
+    retried: BTreeMap<JobSeq, (u32, u64)>,
+    /// The jobs above by the monotonic time of that, so that they can be forgotten.
+    retried_ages: VecDeque<(u64, JobSeq)>,
     next_lease_check_ms: u64,
     next_compaction_ms: u64,
 }
@@ -158,6 +169,12 @@ impl Core {
                 control,
                 reply,
             } => self.control(job, control, reply, now, out),
+            Event::Retry { row, reply } => self.retry(*row, reply, now, out),
+            Event::Node {
+                name,
+                control,
+                reply,
+            } => self.node(name, control, reply, now, out),
             Event::Frame { session, frame } => self.frame(session, frame, now, out),
             Event::SessionClosed { session } => self.session_closed(session),
             Event::RoundEnded(ended) => self.round_ended(ended, now, out),
@@ -165,10 +182,15 @@ impl Core {
             Event::ListNodes { reply } => {
                 out.push(Effect::Reply(reply, Reply::Nodes(self.list_nodes(now))))
             }
+            Event::Explain { job, reply } => {
+                let explained = self.explain(job, now).map(Box::new);
+                out.push(Effect::Reply(reply, Reply::Explained(explained)));
+            }
+            Event::Room { reply } => out.push(Effect::Reply(reply, Reply::Room(self.room(now)))),
             Event::ExplainWaiting { jobs, reply } => {
                 let waiting = jobs
                     .into_iter()
-                    .filter_map(|seq| Some((seq, self.explain_waiting(seq, now)?)))
+                    .filter_map(|seq| Some((seq, self.explain_waiting(seq, now)?.message)))
                     .collect();
                 out.push(Effect::Reply(reply, Reply::Waiting(waiting)));
             }
@@ -212,9 +234,9 @@ impl Core {
                     .ran((now.wall_ms - started_ms).max(0) as f64 / 1e3);
             }
         }
-        if !to.is_active() {
-            job.status.pause_requested = false;
-        }
+        // A pause outlives the attempt it was asked for: the job waits on until it is resumed.
+        let paused = !to.is_active() && std::mem::take(&mut job.status.pause_requested);
+        job.status.held = to == JobState::Pending && paused;
         if to == JobState::Pending {
             job.pending_since_ms = now.mono_ms;
         }
@@ -235,6 +257,22 @@ impl Core {
         if to.is_terminal() {
             self.jobs.remove(&seq);
         }
+    }
+
+    /// Records a line of a job's history that is not a change of state.
+    fn note(&self, seq: JobSeq, detail: impl Into<String>, now: Now, out: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get(&seq) else {
+            return;
+        };
+        out.push(Effect::Persist(Record::JobEvent(JobEvent {
+            seq,
+            at_ms: now.wall_ms,
+            attempt: job.status.attempt,
+            from: job.status.state,
+            to: job.status.state,
+            worker: job.status.worker.clone(),
+            detail: detail.into(),
+        })));
     }
 
     /// Records a job's changeable half as it is now, and wakes whoever watches it.

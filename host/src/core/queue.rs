@@ -1,4 +1,4 @@
-//! Where pending jobs wait: not yet ranked, queued by (class, group) in rank order, or delayed until a time.
+//! Where pending jobs wait: not yet ranked, queued by (class, group) in rank order, delayed until a time, or held by a user.
 //!
 //! A round looks at the heads only, so it costs the same with a thousand or a million jobs behind them.
 
@@ -45,6 +45,11 @@ pub enum Place {
     Delayed {
         /// When.
         until_ms: u64,
+    },
+    /// Out of line until a user lets it go on.
+    Held {
+        /// Not before this monotonic time even then, in milliseconds: what is left of a pause after a failure.
+        until_ms: Option<u64>,
     },
 }
 
@@ -105,7 +110,7 @@ impl WaitingRoom {
     /// Takes a job out of its place.
     pub fn remove(&mut self, seq: JobSeq, class: ClassId, place: Place) {
         match place {
-            Place::Elsewhere => {}
+            Place::Elsewhere | Place::Held { .. } => {}
             // Left in the line; whoever takes the line looks at the job's place. A job that ends there is rare.
             Place::Unranked => {}
             Place::Queued { group, rank } => {

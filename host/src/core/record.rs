@@ -16,6 +16,26 @@ use uuid::Uuid;
 /// keys of this age and the store reads back none that is older.
 pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
 
+/// What an idempotency key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownKey {
+    /// The job it made.
+    pub seq: JobSeq,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// [`spec_digest`] of what was submitted with it.
+    pub spec: u64,
+}
+
+/// A short digest of a spec's JSON, to tell a repeated submit from another one with the same key. Made anew at each start and
+/// never stored, so it may change with the software.
+pub fn spec_digest(spec_json: &str) -> u64 {
+    // Not randomly seeded, unlike the hasher of a `HashMap`.
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(spec_json, &mut hasher);
+    std::hash::Hasher::finish(&hasher)
+}
+
 /// One change to the durable state.
 #[derive(Debug, Clone)]
 pub enum Record {
@@ -27,6 +47,15 @@ pub enum Record {
         seq: JobSeq,
         /// All of it; the row is overwritten.
         status: Box<JobStatus>,
+    },
+    /// A pending job was given another lane or urgency.
+    JobMoved {
+        /// Which.
+        seq: JobSeq,
+        /// The lane now in force.
+        queue: Queue,
+        /// The urgency now in force.
+        priority: Priority,
     },
     /// A line of a job's history; append-only.
     JobEvent(JobEvent),
@@ -41,7 +70,14 @@ pub enum Record {
     },
     /// A worker is known by this identity.
     WorkerKnown(WorkerRow),
-    /// A worker has not been heard for so long that it is forgotten.
+    /// An operator took a worker out of service, or put it back.
+    WorkerDrained {
+        /// Its name.
+        name: String,
+        /// Whether it is out of service.
+        drained: bool,
+    },
+    /// A worker has not been heard for so long that it is forgotten, or an operator removed it.
     WorkerForgotten(String),
     /// A policy was chosen.
     PolicyChosen {
@@ -63,9 +99,9 @@ pub struct JobRow {
     pub uuid: Uuid,
     /// The spec as JSON. Kept as text in memory too: a queued job costs what its text costs.
     pub spec: Arc<str>,
-    /// Lane, repeated from the spec so that lists can filter on it.
+    /// The lane in force. The spec keeps the one asked for.
     pub queue: Queue,
-    /// Urgency, likewise.
+    /// The urgency in force, likewise.
     pub priority: Priority,
     /// When it was accepted, milliseconds since 1970.
     pub submitted_ms: i64,
@@ -104,6 +140,10 @@ pub struct JobStatus {
     pub pause_requested: bool,
     /// Whether the latest attempt was given up with its worker, and so may be taken back if that worker returns in time.
     pub lost: bool,
+    /// Whether a user keeps it, pending, from being placed.
+    pub held: bool,
+    /// How often a user had it tried again after it had ended.
+    pub retried: u32,
 }
 
 impl Default for JobStatus {
@@ -122,6 +162,8 @@ impl Default for JobStatus {
             cancel_requested: false,
             pause_requested: false,
             lost: false,
+            held: false,
+            retried: 0,
         }
     }
 }
@@ -173,6 +215,8 @@ pub struct WorkerRow {
     pub install_id: Uuid,
     /// When it last introduced itself, milliseconds since 1970.
     pub seen_ms: i64,
+    /// Whether an operator took it out of service.
+    pub drained: bool,
 }
 
 /// Everything a start needs: what is not terminal, the counts of what is, and who was known.
@@ -185,7 +229,7 @@ pub struct Snapshot {
     /// The highest number ever given.
     pub last_seq: u64,
     /// Idempotency keys of all jobs held, with the job each made.
-    pub idempotency: Vec<(String, JobSeq, Uuid)>,
+    pub idempotency: Vec<(String, KnownKey)>,
     /// Known workers.
     pub workers: Vec<WorkerRow>,
 }

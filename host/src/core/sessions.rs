@@ -1,4 +1,4 @@
-//! Workers coming and going: hello, heartbeat, draining, disconnection, and the list of them for users.
+//! Workers coming and going: hello, heartbeat, draining, disconnection.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,6 @@ use ffrtmp_api::{
     job::JobState,
     limits,
     protocol::{self, Heartbeat, Hello, LiveAttempt, ToMaster, ToWorker},
-    rest::Node,
 };
 use ffrtmp_policy_sdk::{Change, WorkerId};
 
@@ -113,6 +112,7 @@ impl Core {
             name: hello.name.clone(),
             install_id: hello.install_id,
             seen_ms: now.wall_ms,
+            drained: self.workers.get(&id).is_some_and(|w| w.drained),
         };
         self.sessions.insert(session, id);
         let mut same_session = false;
@@ -398,38 +398,6 @@ impl Core {
                 self.change(Change::WorkerTags { worker, tags });
             }
         }
-    }
-
-    pub(super) fn list_nodes(&self, now: Now) -> Vec<Node> {
-        let mut nodes: Vec<Node> = self
-            .names
-            .values()
-            .filter_map(|id| self.workers.get(id))
-            .map(|worker| Node {
-                name: worker.name.clone(),
-                status: worker.status_now(),
-                drained: false,
-                software: worker.software.clone(),
-                ffmpeg: worker.capabilities.ffmpeg.clone(),
-                slots: worker.capabilities.slots,
-                slots_used: worker.jobs.len() as u32,
-                cpu_millicores: worker.capabilities.cpu_millicores,
-                memory_mib: worker.capabilities.memory_mib,
-                cpu_percent: worker.load.cpu_percent,
-                memory_used_mib: worker.load.memory_used_mib,
-                encoders: worker.capabilities.encoders,
-                gpus: worker.capabilities.gpus.clone(),
-                gpu_loads: worker.load.gpus.clone(),
-                labels: worker.labels.clone(),
-                metrics_address: worker.metrics_address.clone(),
-                silent_ms: worker
-                    .heard_ms
-                    .map(|heard| now.mono_ms.saturating_sub(heard)),
-                jobs: worker.jobs.iter().copied().collect(),
-            })
-            .collect();
-        nodes.sort_by(|a, b| a.name.cmp(&b.name));
-        nodes
     }
 }
 

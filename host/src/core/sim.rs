@@ -4,7 +4,8 @@
 //!
 //! What goes wrong here: the master crashes and loses what was not committed, a commit fails, sessions break with frames in
 //! flight, frames arrive twice or late, workers crash, freeze past their lease and wake up, come back under another
-//! installation, lose their files, policies trap, answer nonsense, are swapped, or never answer.
+//! installation, lose their files, policies trap, answer nonsense, are swapped, or never answer. Meanwhile users cancel, pause,
+//! hold, resume, change and retry jobs, and operators drain, undrain and remove workers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,9 +19,10 @@ use ffrtmp_api::{
 };
 use ffrtmp_policy_balanced::Balanced;
 use ffrtmp_policy_sdk::{Answer, Hold, Placement, Policy};
+use uuid::Uuid;
 
 use super::{
-    record::{JobRow, Snapshot, WorkerRow},
+    record::{self, JobRow, Snapshot, WorkerRow},
     round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded, Work},
     *,
 };
@@ -45,8 +47,11 @@ impl ModelStore {
                     .jobs
                     .get_mut(&seq)
                     .expect("a job changes after it was accepted");
+                let retried = status.retried == row.status.retried + 1
+                    && status.state == JobState::Pending
+                    && row.status.state != JobState::Completed;
                 assert!(
-                    !row.status.state.is_terminal(),
+                    !row.status.state.is_terminal() || retried,
                     "job {seq} ended and then changed to {:?}",
                     status.state
                 );
@@ -56,7 +61,21 @@ impl ModelStore {
                 );
                 row.status = *status;
             }
+            Record::JobMoved {
+                seq,
+                queue,
+                priority,
+            } => {
+                let row = self.jobs.get_mut(&seq).expect("a job moves once accepted");
+                (row.queue, row.priority) = (queue, priority);
+            }
             Record::JobEvent(event) => self.events.push(event),
+            Record::WorkerDrained { name, drained } => {
+                self.workers
+                    .get_mut(&name)
+                    .expect("a worker is drained once known")
+                    .drained = drained;
+            }
             Record::WorkerKnown(row) => drop(self.workers.insert(row.name.clone(), row)),
             Record::WorkerForgotten(name) => drop(self.workers.remove(&name)),
             Record::JobLog { .. } | Record::PolicyChosen { .. } => {}
@@ -80,7 +99,14 @@ impl ModelStore {
             idempotency: self
                 .jobs
                 .values()
-                .filter_map(|row| Some((row.idempotency_key.clone()?, row.seq, row.uuid)))
+                .filter_map(|row| {
+                    let known = KnownKey {
+                        seq: row.seq,
+                        uuid: row.uuid,
+                        spec: record::spec_digest(&row.spec),
+                    };
+                    Some((row.idempotency_key.clone()?, known))
+                })
                 .collect(),
             workers: self.workers.values().cloned().collect(),
         }
@@ -142,8 +168,11 @@ struct Sim {
     temps: BTreeMap<String, Attempt>,
     outputs: BTreeMap<String, BTreeSet<Attempt>>,
     acknowledged: BTreeSet<JobSeq>,
-    /// Jobs whose cancel was acknowledged, with the attempt they had then: no later one may start.
-    canceled: BTreeMap<JobSeq, ffrtmp_api::ids::AttemptNo>,
+    /// Jobs whose cancel was acknowledged, with the attempt they had then and how often they had been retried: no later
+    /// attempt may start unless they are retried again.
+    canceled: BTreeMap<JobSeq, (ffrtmp_api::ids::AttemptNo, u32)>,
+    /// Rows read for a retry that is slow to be asked for, with the time of reading.
+    slow_retries: VecDeque<(u64, JobRow)>,
 }
 
 fn config() -> Config {
@@ -196,6 +225,7 @@ impl Sim {
             outputs: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
             canceled: BTreeMap::new(),
+            slow_retries: VecDeque::new(),
         }
     }
 
@@ -210,7 +240,13 @@ impl Sim {
                     assert!(self.question.is_none(), "one question at a time");
                     self.question = Some(round);
                 }
-                outward_effect => outward.push(outward_effect),
+                outward_effect => {
+                    if let Effect::Send(session, ToWorker::Assign { .. }) = &outward_effect {
+                        let worker = &self.core.workers[&self.core.sessions[session]];
+                        assert!(!worker.drained, "{} is drained and given work", worker.name);
+                    }
+                    outward.push(outward_effect);
+                }
             }
         }
         self.commits.push_back((records, outward));
@@ -234,7 +270,8 @@ impl Sim {
                 }
                 Effect::Reply(to, Reply::Controlled(Ok(()))) => {
                     if let Some(row) = self.store.jobs.get(&JobSeq(to.0)) {
-                        self.canceled.insert(row.seq, row.status.attempt);
+                        self.canceled
+                            .insert(row.seq, (row.status.attempt, row.status.retried));
                     }
                 }
                 Effect::Send(session, frame) => {
@@ -266,6 +303,7 @@ impl Sim {
             self.late.push(question);
         }
         self.policy.fresh = true;
+        self.slow_retries.clear(); // whoever asked saw its request fail
         self.generation += 1;
         self.core = Core::load(config(), self.store.snapshot(), self.now, self.generation);
         for worker in &mut self.workers {
@@ -305,6 +343,13 @@ impl Sim {
                         .copied()
                         .unwrap(),
                     ..JobSpec::default()
+                };
+                // A key comes again with the same description, or with another.
+                let spec = match self.store.jobs.values().find(|row| {
+                    spec.idempotency_key.is_some() && row.idempotency_key == spec.idempotency_key
+                }) {
+                    Some(row) if self.rng.bool() => serde_json::from_str(&row.spec).unwrap(),
+                    _ => spec,
                 };
                 NewJob {
                     uuid: Uuid::from_u128(self.rng.u128(..)),
@@ -633,30 +678,7 @@ impl Sim {
         let w = self.rng.usize(..self.workers.len());
         match self.rng.u32(..200) {
             0..=9 => self.submit(),
-            10..=12 => {
-                if let Some(job) = self
-                    .store
-                    .jobs
-                    .keys()
-                    .last()
-                    .map(|last| JobSeq(self.rng.u64(..=last.0)))
-                {
-                    let control = *self
-                        .rng
-                        .choice(&[Control::Cancel, Control::Pause, Control::Resume])
-                        .unwrap();
-                    let reply = if control == Control::Cancel {
-                        ReplyTo(job.0)
-                    } else {
-                        ReplyTo(u64::MAX)
-                    };
-                    self.handle(vec![Event::Control {
-                        job,
-                        control,
-                        reply,
-                    }]);
-                }
-            }
+            10..=12 => self.user_acts(),
             13..=60 if !self.workers[w].frozen => self.worker_receives(w),
             61..=100 => self.master_receives(w),
             101..=120 if !self.workers[w].frozen => self.worker_works(w, false),
@@ -714,6 +736,7 @@ impl Sim {
             }
             182..=190 => self.pass(self.rng.clone().u64(..2_000)),
             191 if self.rng.u32(..4) == 0 => self.pass(40_000), // past every lease
+            192 => self.operator_acts(w),
             _ if self.workers[w].session.is_some() && !self.workers[w].frozen => {
                 let session = self.workers[w].session.unwrap();
                 self.handle(vec![Event::Frame {
@@ -723,6 +746,80 @@ impl Sim {
             }
             _ => {}
         }
+    }
+
+    fn user_acts(&mut self) {
+        let Some(job) = self
+            .store
+            .jobs
+            .keys()
+            .last()
+            .map(|last| JobSeq(self.rng.u64(..=last.0)))
+        else {
+            return;
+        };
+        let control = match self.rng.u32(..6) {
+            0 => Control::Cancel,
+            1 => Control::Pause,
+            2 => Control::Resume,
+            3 => Control::Change {
+                queue: self.rng.choice(ffrtmp_api::job::Queue::ALL).copied(),
+                priority: self.rng.choice(ffrtmp_api::job::Priority::ALL).copied(),
+            },
+            _ => return self.retry(job),
+        };
+        let reply = if control == Control::Cancel {
+            ReplyTo(job.0)
+        } else {
+            ReplyTo(u64::MAX)
+        };
+        self.handle(vec![Event::Control {
+            job,
+            control,
+            reply,
+        }]);
+    }
+
+    /// Someone reads a job's row and asks for a retry, at once or later; and whoever read one earlier asks now.
+    fn retry(&mut self, job: JobSeq) {
+        let mut rows: Vec<JobRow> = Vec::new();
+        if let Some(row) = self.store.jobs.get(&job).cloned() {
+            if self.rng.bool() {
+                self.slow_retries.push_back((self.now.mono_ms, row));
+            } else {
+                rows.push(row);
+            }
+        }
+        if self.rng.bool()
+            && let Some((at_ms, row)) = self.slow_retries.pop_front()
+            && self.now.mono_ms < at_ms + 500_000
+        {
+            rows.push(row);
+        }
+        for row in rows {
+            self.handle(vec![Event::Retry {
+                row: row.into(),
+                reply: ReplyTo(u64::MAX),
+            }]);
+        }
+    }
+
+    fn operator_acts(&mut self, w: usize) {
+        let control = *self
+            .rng
+            .choice(&[
+                NodeControl::Drain,
+                NodeControl::Undrain,
+                NodeControl::Undrain,
+                NodeControl::Remove,
+            ])
+            .unwrap();
+        let name = self.workers[w].name.clone();
+        self.handle(vec![Event::Node {
+            name,
+            control,
+            reply: ReplyTo(u64::MAX),
+        }]);
     }
 
     fn pass(&mut self, ms: u64) {
@@ -766,9 +863,10 @@ impl Sim {
                 );
             }
         }
-        for (seq, attempt) in &self.canceled {
+        for (seq, (attempt, retried)) in &self.canceled {
+            let status = &self.store.jobs[seq].status;
             assert!(
-                self.store.jobs[seq].status.attempt <= *attempt,
+                status.attempt <= *attempt || status.retried > *retried,
                 "job {seq} was canceled and then started again"
             );
         }
@@ -824,13 +922,22 @@ impl Sim {
                         frame: ToMaster::Heartbeat(Default::default()),
                     }]);
                 }
-                // A paused job would wait for ever.
+                // A drained worker takes nothing, and a paused or held job would wait for ever.
+                let name = self.workers[w].name.clone();
+                self.handle(vec![Event::Node {
+                    name,
+                    control: NodeControl::Undrain,
+                    reply: ReplyTo(u64::MAX),
+                }]);
                 let paused: Vec<JobSeq> = self
                     .core
                     .jobs
                     .values()
-                    .filter(|j| j.status.state == JobState::Paused)
-                    .map(|j| j.seq)
+                    .map(|j| (j.seq, &j.status))
+                    .filter(|(_, status)| {
+                        status.held || status.pause_requested || status.state == JobState::Paused
+                    })
+                    .map(|(seq, _)| seq)
                     .collect();
                 for job in paused {
                     self.handle(vec![Event::Control {
@@ -886,6 +993,7 @@ impl Core {
     pub(super) fn check_invariants(&self) {
         let mut by_state: BTreeMap<JobState, u64> = BTreeMap::new();
         let mut pending_by_priority: BTreeMap<_, u64> = BTreeMap::new();
+        let mut pending_by_queue: BTreeMap<_, u64> = BTreeMap::new();
         for job in self.jobs.values() {
             let state = job.status.state;
             *by_state.entry(state).or_default() += 1;
@@ -906,7 +1014,15 @@ impl Core {
             );
             if state == JobState::Pending {
                 *pending_by_priority.entry(job.priority).or_default() += 1;
+                *pending_by_queue.entry(job.queue).or_default() += 1;
             }
+            assert_eq!(
+                job.status.held,
+                matches!(job.place, Place::Held { .. }),
+                "job {} is held or not, and waits at {:?}",
+                job.seq,
+                job.place
+            );
             if let Some(on) = job.on {
                 assert!(self.workers[&on.worker].jobs.contains(&job.seq));
             }
@@ -924,6 +1040,10 @@ impl Core {
                 pending_by_priority.get(priority).copied().unwrap_or(0),
                 "the gauge of pending {priority} jobs"
             );
+        }
+        for (queue, count) in &self.stats.pending_by_queue {
+            let waiting = pending_by_queue.get(queue).copied().unwrap_or(0);
+            assert_eq!(*count, waiting, "the gauge of jobs pending in {queue}");
         }
         for worker in self.workers.values() {
             let view = self
@@ -958,6 +1078,12 @@ impl Core {
                 assert!(sessions <= gpu.sessions_max);
             }
             assert_eq!(worker.status, worker.status_now());
+            assert_eq!(
+                view.accepting,
+                worker.accepting(),
+                "{} is seen",
+                worker.name
+            );
         }
         let nodes: u64 = self.stats.nodes.values().sum();
         assert_eq!(nodes as usize, self.workers.len(), "the gauges of workers");

@@ -1,17 +1,16 @@
-//! What users do: submit jobs, cancel, pause and resume them.
+//! Users submit jobs.
 
 use ffrtmp_api::{
     ids::JobSeq,
     job::JobState,
-    protocol::ToWorker,
     rest::{ErrorDetail, SubmitItem, Submitted},
 };
 
 use super::{
-    Control, ControlError, Core, Effect, NewJob, Now, Reply, ReplyTo,
+    Core, Effect, NewJob, Now, Reply, ReplyTo,
     job::{self, Job},
     queue::Place,
-    record::{JobEvent, JobRow, JobStatus, Record},
+    record::{JobEvent, JobRow, JobStatus, KnownKey, Record, spec_digest},
 };
 
 /// Shortest time between two compactions of the table of classes.
@@ -34,11 +33,22 @@ impl Core {
 
     fn submit_one(&mut self, new: NewJob, now: Now, out: &mut Vec<Effect>) -> SubmitItem {
         if let Some(key) = &new.spec.idempotency_key
-            && let Some((id, uuid)) = self.idempotency.get(key)
+            && let Some(known) = self.idempotency.get(key)
         {
+            if known.spec != spec_digest(&new.spec_json) {
+                return SubmitItem::Refused(ErrorDetail {
+                    code: "idempotency_conflict".into(),
+                    message: format!(
+                        "the idempotency key {key:?} made job {} from another description; give another key, or the same description",
+                        known.seq
+                    ),
+                    field: Some("idempotency_key".into()),
+                    request_id: None,
+                });
+            }
             return SubmitItem::Accepted(Submitted {
-                id: *id,
-                uuid: *uuid,
+                id: known.seq,
+                uuid: known.uuid,
                 duplicate: true,
             });
         }
@@ -66,7 +76,9 @@ impl Core {
         let seq = JobSeq(self.last_seq);
         let uuid = new.uuid;
         if let Some(key) = &new.spec.idempotency_key {
-            self.idempotency.insert(key.clone(), (seq, uuid));
+            let spec = spec_digest(&new.spec_json);
+            self.idempotency
+                .insert(key.clone(), KnownKey { seq, uuid, spec });
             self.idempotency_ages.push_back((now.mono_ms, key.clone()));
         }
         out.push(Effect::Persist(Record::JobAccepted(Box::new(JobRow {
@@ -126,7 +138,7 @@ impl Core {
 
     /// Makes the table of classes anew from the live jobs, when it is full of what only ended jobs needed. Says whether it
     /// did: it looks at every live job, so not more than once in a while.
-    fn compact_classes(&mut self, now: Now) -> bool {
+    pub(super) fn compact_classes(&mut self, now: Now) -> bool {
         if now.mono_ms < self.next_compaction_ms {
             return false;
         }
@@ -147,91 +159,5 @@ impl Core {
         self.renumber_tags();
         self.unpark();
         true
-    }
-
-    pub(super) fn control(
-        &mut self,
-        seq: JobSeq,
-        control: Control,
-        reply: ReplyTo,
-        now: Now,
-        out: &mut Vec<Effect>,
-    ) {
-        let result = match control {
-            Control::Cancel => self.cancel(seq, now, out),
-            Control::Pause => self.pause(seq, true, out),
-            Control::Resume => self.pause(seq, false, out),
-        };
-        out.push(Effect::Reply(reply, Reply::Controlled(result)));
-    }
-
-    fn cancel(&mut self, seq: JobSeq, now: Now, out: &mut Vec<Effect>) -> Result<(), ControlError> {
-        let job = self.jobs.get_mut(&seq).ok_or(ControlError::NotLive)?;
-        match job.status.state {
-            JobState::Pending => {
-                job.status.cancel_requested = true;
-                debug_assert!(job.place != Place::Elsewhere);
-                self.leave_room(seq);
-                self.transition(
-                    seq,
-                    JobState::Canceled,
-                    "canceled before it ran".into(),
-                    now,
-                    out,
-                );
-                Ok(())
-            }
-            JobState::Assigned | JobState::Running | JobState::Paused => {
-                let attempt = job.attempt();
-                let worker = job.on.map(|on| on.worker);
-                if !job.status.cancel_requested {
-                    job.status.cancel_requested = true;
-                    self.persist_status(seq, out);
-                }
-                if let Some(worker) = worker {
-                    self.send(worker, ToWorker::Cancel { attempt }, out);
-                }
-                Ok(())
-            }
-            state => Err(ControlError::WrongState {
-                state,
-                verb: "cancel",
-                hint: "its output is being moved into place, and it is about to complete",
-            }),
-        }
-    }
-
-    fn pause(
-        &mut self,
-        seq: JobSeq,
-        paused: bool,
-        out: &mut Vec<Effect>,
-    ) -> Result<(), ControlError> {
-        let job = self.jobs.get_mut(&seq).ok_or(ControlError::NotLive)?;
-        match (job.status.state, paused) {
-            (JobState::Running | JobState::Paused, _) => {
-                let attempt = job.attempt();
-                let worker = job.on.map(|on| on.worker);
-                if job.status.pause_requested != paused {
-                    job.status.pause_requested = paused;
-                    self.persist_status(seq, out);
-                }
-                // A worker that is away is told when it says hello again.
-                if let Some(worker) = worker {
-                    self.send(worker, ToWorker::Pause { attempt, paused }, out);
-                }
-                Ok(())
-            }
-            (state, true) => Err(ControlError::WrongState {
-                state,
-                verb: "pause",
-                hint: "only a running job can be paused",
-            }),
-            (state, false) => Err(ControlError::WrongState {
-                state,
-                verb: "resume",
-                hint: "only a paused job can be resumed",
-            }),
-        }
     }
 }

@@ -45,7 +45,9 @@ pub const fn why(from: JobState, to: JobState) -> Option<&'static str> {
         (Publishing, Failed) => Some("the output cannot be moved into place"),
         (Publishing, Assigned | Running | Paused | Publishing | Canceled) => None,
 
-        (Completed | Failed | Canceled, _) => None,
+        (Failed | Canceled, Pending) => Some("a user has it tried again"),
+        (Failed | Canceled, _) => None,
+        (Completed, _) => None,
     }
 }
 
@@ -54,10 +56,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_that_ended_stays_ended() {
+    fn a_job_that_ended_stays_ended_unless_a_user_has_it_tried_again() {
         for from in JobState::ALL.iter().filter(|s| s.is_terminal()) {
             for to in JobState::ALL {
-                assert_eq!(why(*from, *to), None, "{from} -> {to}");
+                let again = *to == Pending && *from != Completed;
+                assert_eq!(why(*from, *to).is_some(), again, "{from} -> {to}");
             }
         }
     }

@@ -33,6 +33,8 @@ pub struct Worker {
     pub heard_ms: Option<u64>,
     /// Whether it is shutting down.
     pub draining: bool,
+    /// Whether an operator took it out of service.
+    pub drained: bool,
     /// The jobs it holds.
     pub jobs: BTreeSet<JobSeq>,
     /// What it can do.
@@ -61,6 +63,7 @@ impl Worker {
             expired: false,
             heard_ms: None,
             draining: false,
+            drained: false,
             jobs: BTreeSet::new(),
             capabilities: Capabilities::default(),
             labels: BTreeMap::new(),
@@ -84,7 +87,7 @@ impl Worker {
 
     /// Whether it takes new work.
     pub fn accepting(&self) -> bool {
-        self.session.is_some() && !self.draining && !self.expired
+        self.session.is_some() && !self.draining && !self.drained && !self.expired
     }
 
     /// How it stands now.
@@ -92,7 +95,7 @@ impl Worker {
         match self.session {
             _ if self.expired => NodeStatus::Offline,
             None => NodeStatus::Offline,
-            Some(_) if self.draining => NodeStatus::Draining,
+            Some(_) if self.draining || self.drained => NodeStatus::Draining,
             Some(_) if self.jobs.len() >= self.capabilities.slots as usize => NodeStatus::Busy,
             Some(_) => NodeStatus::Available,
         }

@@ -19,7 +19,10 @@ use ffrtmp_api::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{core::ControlError, shell::ReadOnly};
+use crate::{
+    core::{ControlError, NodeError},
+    shell::ReadOnly,
+};
 
 /// An error answer.
 #[derive(Debug)]
@@ -118,10 +121,12 @@ impl ApiError {
 
     /// From what the core said of one job.
     pub fn refused(detail: ErrorDetail) -> ApiError {
-        ApiError {
-            status: StatusCode::BAD_REQUEST,
-            detail,
-        }
+        let status = if detail.code == "idempotency_conflict" {
+            StatusCode::CONFLICT
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        ApiError { status, detail }
     }
 }
 
@@ -150,6 +155,19 @@ impl From<BadJobRef> for ApiError {
 impl From<ControlError> for ApiError {
     fn from(error: ControlError) -> Self {
         ApiError::wrong_state(error.to_string())
+    }
+}
+
+impl From<NodeError> for ApiError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Unknown { .. } => {
+                ApiError::new(StatusCode::NOT_FOUND, "not_found", error.to_string())
+            }
+            NodeError::Connected { .. } | NodeError::Publishing { .. } => {
+                ApiError::wrong_state(error.to_string())
+            }
+        }
     }
 }
 

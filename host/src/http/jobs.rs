@@ -1,21 +1,20 @@
-//! `/v1/jobs`: submit, show, list, control, logs.
+//! `/v1/jobs`: submit, show, control, logs.
 
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::StatusCode,
 };
 use ffrtmp_api::{
     ids::{JobRef, JobSeq},
-    job::{JobSpec, JobState, Queue},
+    job::{JobSpec, JobState},
     limits,
-    rest::{Job, JobList, JobLogs, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
-    schema::{JobId, PageCursor, PageLimit},
+    rest::{ChangeJob, Job, JobLogs, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
+    schema::JobId,
     settings::{BadField, Settings},
 };
-use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -27,7 +26,7 @@ use super::{
 };
 use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},
-    store::{JobFilter, Reader, StoreError},
+    store::{Reader, StoreError},
 };
 
 /// Jobs of one list whose waiting is explained: each costs the core a look at the workers.
@@ -38,6 +37,7 @@ const EXPLAINED_MAX: usize = 100;
     responses(
         (status = 201, description = "Accepted, and durable.", body = Submitted),
         (status = 200, description = "An earlier submit with this idempotency key had already made it.", body = Submitted),
+        Conflict,
         ReadOnly,
     ))]
 pub async fn submit(
@@ -150,69 +150,6 @@ pub struct JobPath {
     job: String,
 }
 
-/// What a list can be asked for.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct ListQuery {
-    /// In this state.
-    #[param(inline, value_type = Option<JobState>)]
-    state: Option<String>,
-    /// In this lane.
-    #[param(inline, value_type = Option<Queue>)]
-    queue: Option<String>,
-    /// At most so many; 100 without.
-    #[param(inline, value_type = Option<PageLimit>)]
-    limit: Option<String>,
-    /// From here on: `next_cursor` of the page before.
-    #[param(inline, value_type = Option<PageCursor>)]
-    cursor: Option<String>,
-}
-
-/// Lists jobs, newest first.
-#[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs", params(ListQuery),
-    responses((status = 200, description = "One page.", body = JobList)))]
-pub async fn list(
-    State(app): State<Arc<App>>,
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<JobList>, ApiError> {
-    let Query(query) = query.map_err(|e| ApiError::bad_field("query", e.body_text()))?;
-    let word = |field, e: String| ApiError::bad_field(field, e);
-    let number = |field: &'static str, text: Option<String>| -> Result<Option<u64>, ApiError> {
-        text.map(|text| {
-            text.parse()
-                .map_err(|_| ApiError::bad_field(field, format!("{text:?} is not a whole number")))
-        })
-        .transpose()
-    };
-    let limit = number("limit", query.limit)?.unwrap_or(limits::LIST_LIMIT_DEFAULT as u64);
-    if limit == 0 || limit > limits::LIST_LIMIT_MAX as u64 {
-        return Err(ApiError::bad_field(
-            "limit",
-            format!("must be between 1 and {}", limits::LIST_LIMIT_MAX),
-        ));
-    }
-    let filter = JobFilter {
-        state: query
-            .state
-            .map(|s| s.parse())
-            .transpose()
-            .map_err(|e| word("state", e))?,
-        queue: query
-            .queue
-            .map(|s| s.parse())
-            .transpose()
-            .map_err(|e| word("queue", e))?,
-        before: number("cursor", query.cursor)?.map(JobSeq),
-        limit: limit as usize,
-    };
-    let page = read(&app, move |reader| reader.jobs(&filter)).await?;
-    Ok(Json(JobList {
-        jobs: describe(&app, page.jobs).await?,
-        next_cursor: page.next_before.map(|seq| seq.to_string()),
-    }))
-}
-
 /// Ends a job.
 #[utoipa::path(post, path = "/v1/jobs/{job}/cancel", operation_id = "cancel_job", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
@@ -220,18 +157,62 @@ pub async fn cancel(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>
     control(app, job, Control::Cancel).await
 }
 
-/// Stops a job's ffmpeg.
+/// Stops a job's ffmpeg; holds a job that waits.
 #[utoipa::path(post, path = "/v1/jobs/{job}/pause", operation_id = "pause_job", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn pause(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Pause).await
 }
 
-/// Continues it.
+/// Lets a paused or held job go on.
 #[utoipa::path(post, path = "/v1/jobs/{job}/resume", operation_id = "resume_job", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
 pub async fn resume(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
     control(app, job, Control::Resume).await
+}
+
+/// Gives a job that waits another lane or urgency.
+#[utoipa::path(patch, path = "/v1/jobs/{job}", operation_id = "change_job", tag = "jobs", params(JobPath), request_body = ChangeJob,
+    responses((status = 200, description = "The job, changed.", body = Job), NotFound, Conflict, ReadOnly))]
+pub async fn change(
+    app: State<Arc<App>>,
+    job: Path<String>,
+    Body(change): Body<ChangeJob>,
+) -> Result<Json<Job>, ApiError> {
+    let ChangeJob { queue, priority } = change;
+    if queue.is_none() && priority.is_none() {
+        return Err(ApiError::bad_field(
+            "queue",
+            "nothing to change: give queue, priority or both, as in {\"priority\": \"high\"}",
+        ));
+    }
+    control(app, job, Control::Change { queue, priority }).await
+}
+
+/// How often a retry looks at a job again that changes under its eyes.
+const RETRY_LOOKS_MAX: u32 = 5;
+
+/// Puts a job that failed or was canceled back in line.
+#[utoipa::path(post, path = "/v1/jobs/{job}/retry", operation_id = "retry_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, waiting again.", body = Job), NotFound, Conflict, ReadOnly))]
+pub async fn retry(
+    State(app): State<Arc<App>>,
+    Path(job): Path<String>,
+) -> Result<Json<Job>, ApiError> {
+    let job: JobRef = job.parse()?;
+    for _ in 0..RETRY_LOOKS_MAX {
+        let row = Box::new(find(&app, job).await?);
+        match app.shell.ask(|reply| Event::Retry { row, reply }).await? {
+            Reply::Controlled(Ok(())) => return show(State(app), Path(job.to_string())).await,
+            // The answer came behind the commit of what changed it, so the next look sees that.
+            Reply::Controlled(Err(ControlError::Stale)) => {}
+            Reply::Controlled(Err(error)) => return Err(error.into()),
+            _ => return Err(ApiError::internal("not an answer to a retry")),
+        }
+    }
+    Err(ApiError::wrong_state(format!(
+        "job {job} changes too fast to be tried again; look at it and ask again"
+    )))
 }
 
 async fn control(
@@ -302,7 +283,7 @@ pub async fn find(app: &Arc<App>, job: JobRef) -> Result<JobRow, ApiError> {
 }
 
 /// Asks the store, off the async threads.
-async fn read<R: Send + 'static>(
+pub async fn read<R: Send + 'static>(
     app: &Arc<App>,
     ask: impl FnOnce(&Reader) -> Result<R, StoreError> + Send + 'static,
 ) -> Result<R, ApiError> {
@@ -356,7 +337,7 @@ pub async fn describe(app: &Arc<App>, rows: Vec<JobRow>) -> Result<Vec<Job>, Api
                 node: status.worker,
                 placement: status.placement.map(|placement| *placement),
                 waiting: waiting.remove(&row.seq),
-                held: false,
+                held: status.held,
                 cancel_requested: status.cancel_requested,
                 failure: status.failure,
                 result: status.result.map(|result| *result),

@@ -7,11 +7,15 @@ mod auth;
 mod document;
 mod download;
 mod error;
+mod explain;
+mod handshake;
 mod health;
 mod jobs;
+mod list;
 mod nodes;
 mod origin;
 mod outputs;
+mod peer;
 mod serve;
 mod session;
 mod uploads;
@@ -76,14 +80,18 @@ fn open_routes() -> Routes {
 /// The routes that need one, if there is one.
 fn guarded_routes() -> Routes {
     Routes::new()
-        .path(routes!(jobs::submit, jobs::list))
+        .path(routes!(jobs::submit, list::list))
         .path(routes!(jobs::submit_batch))
-        .path(routes!(jobs::show))
+        .path(routes!(jobs::show, jobs::change))
         .path(routes!(watch::watch))
         .path(routes!(jobs::logs))
         .path(routes!(jobs::cancel))
         .path(routes!(jobs::pause))
         .path(routes!(jobs::resume))
+        .path(routes!(jobs::retry))
+        .path(routes!(explain::history))
+        .path(routes!(explain::explain))
+        .path(routes!(explain::stats))
         .path(routes!(uploads::create))
         .path(routes!(uploads::show, uploads::receive, uploads::remove))
         .path(routes!(outputs::content))
@@ -91,6 +99,9 @@ fn guarded_routes() -> Routes {
         .path(routes!(outputs::announce, outputs::show, outputs::receive))
         .path(routes!(outputs::publish))
         .path(routes!(nodes::list))
+        .path(routes!(nodes::show, nodes::remove))
+        .path(routes!(nodes::drain))
+        .path(routes!(nodes::undrain))
         .path(routes!(nodes::policies))
         .path(routes!(session::open))
 }

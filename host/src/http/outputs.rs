@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ffrtmp_api::{
-    ids::{AttemptNo, JobRef},
+    ids::AttemptNo,
     job::{JobSpec, JobState},
     rest::{ErrorBody, NewOutput, Upload},
     schema::JobId,

@@ -3,6 +3,7 @@
 //! One [`Writer`] thread commits records in groups; [`Reader`] answers questions about jobs from connections of its own, so
 //! that a slow list never delays a commit. WAL with `synchronous=FULL`: what is reported durable survives a power cut.
 
+mod list;
 mod reader;
 mod rows;
 mod schema;
@@ -16,7 +17,8 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
-pub use reader::{JobFilter, JobPage, Reader, UploadUses};
+pub use list::{Cursor, JobFilter, JobPage};
+pub use reader::{Reader, UploadUses};
 pub use writer::{Commit, Durable, Writer};
 
 use crate::core::record::Snapshot;

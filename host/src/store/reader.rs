@@ -7,38 +7,18 @@ use std::{
 
 use ffrtmp_api::{
     ids::{AttemptNo, JobRef, JobSeq},
-    job::{JobState, Queue},
+    job::JobState,
+    limits,
+    rest::HistoryEntry,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{StoreError, connect_reader, rows};
+use super::{JobFilter, JobPage, StoreError, connect_reader, list, rows};
 use crate::core::record::JobRow;
 
 /// Connections kept for reuse; more may be open at once.
 const IDLE_MAX: usize = 8;
-
-/// Which jobs a list shows.
-#[derive(Debug, Clone, Default)]
-pub struct JobFilter {
-    /// In this state.
-    pub state: Option<JobState>,
-    /// In this lane.
-    pub queue: Option<Queue>,
-    /// Numbered below this.
-    pub before: Option<JobSeq>,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// A page of a list, newest first.
-#[derive(Debug, Clone)]
-pub struct JobPage {
-    /// The jobs.
-    pub jobs: Vec<JobRow>,
-    /// Where the next page starts; none on the last.
-    pub next_before: Option<JobSeq>,
-}
 
 /// How the jobs stand that read an upload of the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,31 +77,25 @@ impl Reader {
     /// # Errors
     /// When the store cannot be read.
     pub fn jobs(&self, filter: &JobFilter) -> Result<JobPage, StoreError> {
+        self.with(|connection| list::page(connection, filter))
+    }
+
+    /// The last [`limits::HISTORY_MAX`] lines of a job's history, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn history(&self, seq: JobSeq) -> Result<Vec<HistoryEntry>, StoreError> {
         self.with(|connection| {
-            let sql = format!(
-                "SELECT {} FROM jobs WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR queue = ?2) AND seq < ?3 \
-                 ORDER BY seq DESC LIMIT ?4",
-                rows::JOB_COLUMNS
-            );
-            let mut statement = connection.prepare_cached(&sql)?;
-            let before = filter.before.map_or(i64::MAX, |seq| seq.0.min(i64::MAX as u64) as i64);
-            let mut found = statement.query(params![
-                filter.state.map(JobState::as_str),
-                filter.queue.map(Queue::as_str),
-                before,
-                filter.limit as i64 + 1
-            ])?;
-            let (mut jobs, mut read) = (Vec::new(), 0);
+            let mut statement = connection.prepare_cached(
+                "SELECT at_ms, attempt, from_state, to_state, worker, detail FROM job_events WHERE seq = ?1 ORDER BY id DESC LIMIT ?2",
+            )?;
+            let mut found = statement.query(params![seq.0 as i64, limits::HISTORY_MAX as i64])?;
+            let mut entries = Vec::new();
             while let Some(row) = found.next()? {
-                read += 1;
-                match rows::job(row) {
-                    Ok(job) => jobs.push(job),
-                    Err(error) => tracing::error!(%error, "a stored job cannot be read and is left out of a list"),
-                }
+                entries.push(rows::history_entry(row)?);
             }
-            let more = read > filter.limit;
-            jobs.truncate(filter.limit);
-            Ok(JobPage { next_before: jobs.last().filter(|_| more).map(|job| job.seq), jobs })
+            entries.reverse();
+            Ok(entries)
         })
     }
 

@@ -5,7 +5,7 @@ use std::{str::FromStr, sync::Arc};
 use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState, Priority, Queue},
-    rest::Failure,
+    rest::{Failure, HistoryEntry},
     settings::{Settings, Source},
 };
 use rusqlite::{Connection, Row, params};
@@ -13,11 +13,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::core::record::{IDEMPOTENCY_MS, JobRow, JobStatus, Record, Snapshot, WorkerRow};
+use crate::core::record::{
+    IDEMPOTENCY_MS, JobRow, JobStatus, KnownKey, Record, Snapshot, WorkerRow, spec_digest,
+};
 
 /// The columns of a job, in the order [`job`] reads them.
 pub const JOB_COLUMNS: &str = "seq, uuid, spec, queue, priority, submitted_ms, idempotency_key, state, attempt, failures, \
-     started_ms, finished_ms, worker, placement, publishing, failure_reason, failure_message, result, cancel_requested, pause_requested, lost";
+     started_ms, finished_ms, worker, placement, publishing, failure_reason, failure_message, result, cancel_requested, pause_requested, lost, \
+     held, retried";
 
 /// Applies one record within the open transaction.
 pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::Error> {
@@ -54,7 +57,8 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
             connection
                 .prepare_cached(
                     "UPDATE jobs SET state = ?2, attempt = ?3, failures = ?4, started_ms = ?5, finished_ms = ?6, worker = ?7, \
-                     placement = ?8, publishing = ?9, failure_reason = ?10, failure_message = ?11, result = ?12, cancel_requested = ?13, pause_requested = ?14, lost = ?15 \
+                     placement = ?8, publishing = ?9, failure_reason = ?10, failure_message = ?11, result = ?12, cancel_requested = ?13, pause_requested = ?14, lost = ?15, \
+                     held = ?16, retried = ?17 \
                      WHERE seq = ?1",
                 )?
                 .execute(params![
@@ -73,7 +77,18 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
                     status.cancel_requested,
                     status.pause_requested,
                     status.lost,
+                    status.held,
+                    status.retried,
                 ])?;
+        }
+        Record::JobMoved {
+            seq,
+            queue,
+            priority,
+        } => {
+            connection
+                .prepare_cached("UPDATE jobs SET queue = ?2, priority = ?3 WHERE seq = ?1")?
+                .execute(params![seq.0 as i64, queue.as_str(), priority.as_str()])?;
         }
         Record::JobEvent(event) => {
             connection
@@ -99,8 +114,13 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
         }
         Record::WorkerKnown(row) => {
             connection
-                .prepare_cached("INSERT OR REPLACE INTO workers (name, install_id, seen_ms) VALUES (?1, ?2, ?3)")?
-                .execute(params![row.name, row.install_id.as_bytes(), row.seen_ms])?;
+                .prepare_cached("INSERT OR REPLACE INTO workers (name, install_id, seen_ms, drained) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![row.name, row.install_id.as_bytes(), row.seen_ms, row.drained])?;
+        }
+        Record::WorkerDrained { name, drained } => {
+            connection
+                .prepare_cached("UPDATE workers SET drained = ?2 WHERE name = ?1")?
+                .execute(params![name, drained])?;
         }
         Record::WorkerForgotten(name) => {
             connection
@@ -162,23 +182,25 @@ pub fn snapshot(connection: &Connection, now_ms: i64) -> Result<Snapshot, StoreE
         connection.query_row("SELECT MAX(seq) FROM jobs", [], |row| row.get(0))?;
     snapshot.last_seq = last.unwrap_or(0) as u64;
     let mut statement = connection
-        .prepare("SELECT idempotency_key, seq, uuid FROM jobs WHERE idempotency_key IS NOT NULL AND submitted_ms > ?1")?;
+        .prepare("SELECT idempotency_key, seq, uuid, spec FROM jobs WHERE idempotency_key IS NOT NULL AND submitted_ms > ?1")?;
     let mut rows = statement.query([now_ms.saturating_sub_unsigned(IDEMPOTENCY_MS)])?;
     while let Some(row) = rows.next()? {
-        snapshot.idempotency.push((
-            row.get(0)?,
-            JobSeq(row.get::<_, i64>(1)? as u64),
-            uuid(row, 2)?,
-        ));
+        let known = KnownKey {
+            seq: JobSeq(row.get::<_, i64>(1)? as u64),
+            uuid: uuid(row, 2)?,
+            spec: spec_digest(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?),
+        };
+        snapshot.idempotency.push((row.get(0)?, known));
     }
-    let mut statement =
-        connection.prepare("SELECT name, install_id, seen_ms FROM workers ORDER BY name")?;
+    let mut statement = connection
+        .prepare("SELECT name, install_id, seen_ms, drained FROM workers ORDER BY name")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         snapshot.workers.push(WorkerRow {
             name: row.get(0)?,
             install_id: uuid(row, 1)?,
             seen_ms: row.get(2)?,
+            drained: row.get(3)?,
         });
     }
     Ok(snapshot)
@@ -229,7 +251,21 @@ pub fn job(row: &Row<'_>) -> Result<JobRow, StoreError> {
             cancel_requested: row.get(18)?,
             pause_requested: row.get(19)?,
             lost: row.get(20)?,
+            held: row.get(21)?,
+            retried: row.get(22)?,
         },
+    })
+}
+
+/// A line of a job's history, from a row of `at_ms, attempt, from_state, to_state, worker, detail`.
+pub fn history_entry(row: &Row<'_>) -> Result<HistoryEntry, StoreError> {
+    Ok(HistoryEntry {
+        at_ms: row.get(0)?,
+        attempt: AttemptNo(row.get(1)?),
+        from: word(row, 2)?,
+        to: word(row, 3)?,
+        node: row.get(4)?,
+        detail: row.get(5)?,
     })
 }
 

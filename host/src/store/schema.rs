@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes the schema one version on; its position is the version it starts from. Released entries are never edited.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // 0 -> 1
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY,
@@ -67,7 +67,16 @@ const MIGRATIONS: [&str; 2] = [
         count INTEGER NOT NULL,
         at_ms INTEGER NOT NULL
     ) STRICT;",
-    // Which job reads which upload of the spool; written with the job.
+    // 1 -> 2: holding and retrying jobs, draining workers; an index for each order in which jobs are listed. `jobs_by_state`
+    // is the beginning of `jobs_by_urgency`.
+    "ALTER TABLE jobs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN retried INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE workers ADD COLUMN drained INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX jobs_by_state;
+    CREATE INDEX jobs_by_urgency ON jobs (state, queue, priority, seq);
+    CREATE INDEX jobs_by_finished ON jobs (finished_ms, seq) WHERE finished_ms IS NOT NULL;
+    CREATE INDEX jobs_by_started ON jobs (started_ms, seq) WHERE started_ms IS NOT NULL;",
+    // 2 -> 3: which job reads which upload of the spool; written with the job.
     "CREATE TABLE job_uploads (
         upload BLOB NOT NULL,
         seq INTEGER NOT NULL,
@@ -117,4 +126,52 @@ pub fn prove_writable(connection: &mut Connection, now_ms: i64) -> Result<(), St
         [now_ms],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::params;
+
+    use super::*;
+
+    /// A database as version 1 left it, with a job in each state and a worker.
+    fn version_1(dir: &Path) {
+        let connection = Connection::open(dir.join("ffrtmp.sqlite")).unwrap();
+        configure(&connection).unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        for (i, state) in ffrtmp_api::job::JobState::ALL.iter().enumerate() {
+            connection
+                .execute(
+                    "INSERT INTO jobs (seq, uuid, spec, queue, priority, submitted_ms, state, attempt, failures, worker, \
+                     cancel_requested, pause_requested, lost) VALUES (?1, ?2, '{}', 'live', 'low', 5, ?3, 1, 0, 'w', 0, 0, 0)",
+                    params![i as i64 + 1, [i as u8; 16], state.as_str()],
+                )
+                .unwrap();
+        }
+        connection
+            .execute("INSERT INTO workers VALUES ('w', ?1, 5)", [[7u8; 16]])
+            .unwrap();
+    }
+
+    #[test]
+    fn a_database_of_version_1_keeps_everything_and_holds_and_drains_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        version_1(dir.path());
+        let store = super::super::Store::open(dir.path()).unwrap();
+        let snapshot = store.load(10).unwrap();
+        assert_eq!((snapshot.last_seq, snapshot.jobs.len()), (8, 5));
+        assert_eq!(snapshot.counts.iter().map(|(_, n)| n).sum::<u64>(), 8);
+        assert!(
+            snapshot
+                .jobs
+                .iter()
+                .all(|job| !job.status.held && job.status.retried == 0)
+        );
+        assert!(!snapshot.workers[0].drained);
+        drop(store);
+        // Opened again, it is current.
+        let store = super::super::Store::open(dir.path()).unwrap();
+        assert_eq!(store.load(11).unwrap().jobs, snapshot.jobs);
+    }
 }

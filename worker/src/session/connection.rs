@@ -11,28 +11,24 @@ use std::{
 };
 
 use ffrtmp_api::{
-    limits,
     protocol::{self, Hello, ToMaster, ToWorker},
+    tls::ClientTls,
 };
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
-use tokio_tungstenite::{
-    connect_async_with_config,
-    tungstenite::{
-        Error as WsError, Message,
-        client::IntoClientRequest,
-        http::{HeaderValue, StatusCode, header::AUTHORIZATION},
-        protocol::WebSocketConfig,
-    },
-};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::{backoff::Backoff, outbox::Outbox};
+use super::{
+    backoff::Backoff,
+    dial::{DialError, dial},
+    outbox::Outbox,
+};
 use crate::{attempt::held::Attempts, metrics::Metrics, sampler::Sampler};
 
-/// Longest TCP and WebSocket handshake, and longest wait for the welcome.
+/// Longest TCP, TLS and WebSocket handshake, and longest wait for the welcome.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How often progress and log text are sent: fast enough to watch, slow enough to coalesce.
 const BULK_EVERY: Duration = Duration::from_millis(400);
@@ -41,10 +37,12 @@ const HEARTBEAT_MS: (u64, u64) = (50, 60_000);
 
 /// What a session needs.
 pub(crate) struct Session {
-    /// `ws://…`
+    /// `ws://…` or `wss://…`
     pub(crate) url: String,
     /// The cluster's token.
     pub(crate) token: Option<String>,
+    /// Whom to trust over `wss://`, and what to show.
+    pub(crate) tls: ClientTls,
     /// The hello, but for the attempts, which are listed anew each time.
     pub(crate) hello: Hello,
     /// What waits to be said.
@@ -65,9 +63,11 @@ enum SessionEnd {
     #[error("the master refused this worker: {message}")]
     Refused { message: String, retry: bool },
     #[error(
-        "the master at {0} does not accept this worker's token; set the cluster's token in FFRTMP_TOKEN or give --token-file"
+        "the master at {url} does not admit this worker: {message}; set its token in FFRTMP_TOKEN or give --token-file"
     )]
-    Unauthorized(String),
+    NotAdmitted { url: String, message: String },
+    #[error("{0}")]
+    Dial(DialError),
     #[error("{0}")]
     Transport(#[from] WsError),
     #[error("no answer within {} s", HANDSHAKE.as_secs())]
@@ -113,8 +113,17 @@ pub(crate) async fn keep(session: &Session) -> anyhow::Error {
         }
         match &end {
             SessionEnd::Refused { retry: false, .. } => return end.into(),
-            // A wrong token at first start is a mistake to be told; later it is the master's trouble and may pass.
-            SessionEnd::Unauthorized(_) if !ever_welcomed => return end.into(),
+            // A wrong token or certificate at first start is a mistake to be told; later it is the master's trouble and may
+            // pass.
+            SessionEnd::NotAdmitted { .. } if !ever_welcomed => return end.into(),
+            SessionEnd::Dial(
+                DialError::Insecure(_)
+                | DialError::Unusable(_)
+                | DialError::Answered { status: 400, .. },
+            ) if !ever_welcomed => {
+                return anyhow::Error::from(end)
+                    .context(format!("the master at {} cannot be used", session.url));
+            }
             _ => {}
         }
         let pause = backoff.pause();
@@ -125,26 +134,19 @@ pub(crate) async fn keep(session: &Session) -> anyhow::Error {
 
 /// One session, from connecting to its end.
 async fn run(session: &Session) -> Result<std::convert::Infallible, SessionEnd> {
-    let mut request = session.url.as_str().into_client_request()?;
-    if let Some(token) = &session.token {
-        let value = HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| SessionEnd::Unauthorized(session.url.clone()))?;
-        request.headers_mut().insert(AUTHORIZATION, value);
-    }
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(limits::FRAME_BYTES_MAX))
-        .max_frame_size(Some(limits::FRAME_BYTES_MAX));
-    let (socket, _) = match timeout(
-        HANDSHAKE,
-        connect_async_with_config(request, Some(config), true),
-    )
-    .await
-    {
+    let dialing = dial(&session.url, session.token.as_deref(), &session.tls);
+    let socket = match timeout(HANDSHAKE, dialing).await {
         Err(_) => return Err(SessionEnd::Handshake),
-        Ok(Err(WsError::Http(answer))) if answer.status() == StatusCode::UNAUTHORIZED => {
-            return Err(SessionEnd::Unauthorized(session.url.clone()));
+        Ok(Err(DialError::Answered {
+            status: 401 | 403,
+            message,
+        })) => {
+            return Err(SessionEnd::NotAdmitted {
+                url: session.url.clone(),
+                message,
+            });
         }
-        Ok(connected) => connected?,
+        Ok(dialed) => dialed.map_err(SessionEnd::Dial)?,
     };
     let (sink, stream) = socket.split();
     let (news, heard) = mpsc::unbounded_channel();

@@ -1,8 +1,9 @@
-//! The one connection to the master: what waits to be said ([`outbox`]), how it is said ([`connection`]), and when to
+//! The one connection to the master: what waits to be said ([`outbox`]), how the connection is made ([`dial`]), how it is said ([`connection`]), and when to
 //! try again ([`backoff`]).
 //!
 //! It runs no media and decides nothing about attempts; frames that concern them go to `attempt::held`.
 
 pub(crate) mod backoff;
 pub(crate) mod connection;
+mod dial;
 pub(crate) mod outbox;

@@ -118,6 +118,11 @@ impl Rounds {
         self.changes.is_empty() && !self.reset
     }
 
+    /// Whether a policy holds this job.
+    pub fn holds(&self, seq: JobSeq) -> bool {
+        self.held.contains(&seq)
+    }
+
     /// A job is no longer where a policy held it.
     pub fn not_held(&mut self, seq: JobSeq) {
         self.held.remove(&seq);
@@ -200,7 +205,10 @@ impl Core {
     /// Asks the policy thread, or answers at once with the built-in policy while that thread is stuck.
     fn ask(&mut self, mut asked: Asked, now: Now, out: &mut Vec<Effect>) {
         if let Asked::Rank(jobs) = &mut asked {
-            jobs.retain(|seq| self.jobs.contains_key(seq));
+            jobs.retain(|seq| {
+                let place = self.jobs.get(seq).map(|job| job.place);
+                matches!(place, Some(Place::Unranked | Place::Queued { .. }))
+            });
             if jobs.is_empty() {
                 return;
             }
@@ -384,7 +392,9 @@ impl Core {
             match job.place {
                 Place::Unranked => {}
                 Place::Queued { .. } => self.room.remove(seq, job.class, job.place),
-                Place::Elsewhere | Place::Delayed { .. } | Place::Parked => continue,
+                Place::Elsewhere | Place::Delayed { .. } | Place::Parked | Place::Held { .. } => {
+                    continue;
+                }
             }
             job.rank_epoch = epoch;
             let (class, cost) = (job.class, job.cost);

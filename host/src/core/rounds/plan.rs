@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ffrtmp_api::ids::JobSeq;
-use ffrtmp_policy_sdk::{Ask, Candidate, Class, Cluster};
+use ffrtmp_policy_sdk::{Ask, Candidate, Class};
 
 use super::super::{Core, Now, explain::meets};
 
@@ -85,12 +85,7 @@ impl Core {
                 continue;
             };
             offered.insert(job.policy_id(), (seq, ask.candidates.len()));
-            // Where every worker that could take it has failed it, all get another chance.
-            let needs = &ask.classes[class as usize];
-            let others = !job.excluded.is_empty()
-                && self.cluster.workers().iter().any(|w| {
-                    !job.excluded.contains(&w.id) && Cluster::could_ever_fit(w, needs, &job.cost)
-                });
+            let excluded = self.avoided(job, &ask.classes[class as usize]).to_vec();
             ask.candidates.push(Candidate {
                 job: job.policy_id(),
                 class,
@@ -100,11 +95,7 @@ impl Core {
                 queue: job.queue as u8,
                 priority: job.priority as u8,
                 waited_ms: now.mono_ms.saturating_sub(job.pending_since_ms),
-                excluded: if others {
-                    job.excluded.clone()
-                } else {
-                    Vec::new()
-                },
+                excluded,
             });
         }
         Plan {

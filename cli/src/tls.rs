@@ -1,0 +1,160 @@
+//! TLS as the command line names it: whom a client trusts and what it shows, and what a listener serves with.
+//!
+//! Separate because every client command and every server takes these, and each must read them alike.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ffrtmp_api::tls::{ClientTls, ServerTlsFiles, readable_by_others};
+
+use crate::{
+    args::GlobalArgs,
+    exit::{Failure, Result},
+};
+
+/// Environment variable for `--tls-ca`.
+pub const CA_VARIABLE: &str = "FFRTMP_TLS_CA";
+/// Environment variable for `--tls-client-cert`.
+pub const CLIENT_CERT_VARIABLE: &str = "FFRTMP_TLS_CLIENT_CERT";
+/// Environment variable for `--tls-client-key`.
+pub const CLIENT_KEY_VARIABLE: &str = "FFRTMP_TLS_CLIENT_KEY";
+
+/// The certificate of an API port.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct ApiTlsArgs {
+    /// Serve the API over TLS with this certificate (PEM); `ffrtmp tls init` makes one
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Workers must show a certificate signed by this authority
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Everybody must show one, not only workers
+    #[arg(long, requires = "tls_client_ca")]
+    pub tls_require_client_cert: bool,
+}
+
+/// The certificate of a metrics port.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct MetricsTlsArgs {
+    /// Serve the metrics over TLS with this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "metrics_tls_key")]
+    pub metrics_tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "metrics_tls_cert")]
+    pub metrics_tls_key: Option<PathBuf>,
+}
+
+impl ApiTlsArgs {
+    /// What the listener needs; `None`: plain HTTP.
+    pub fn files(&self) -> Option<ServerTlsFiles> {
+        let (cert, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
+        Some(ServerTlsFiles {
+            cert,
+            key,
+            client_ca: self.tls_client_ca.clone(),
+            require_client_cert: self.tls_require_client_cert,
+        })
+    }
+}
+
+impl MetricsTlsArgs {
+    /// What the listener needs; `None`: plain HTTP.
+    pub fn files(&self) -> Option<ServerTlsFiles> {
+        let (cert, key) = self
+            .metrics_tls_cert
+            .clone()
+            .zip(self.metrics_tls_key.clone())?;
+        Some(ServerTlsFiles {
+            cert,
+            key,
+            client_ca: None,
+            require_client_cert: false,
+        })
+    }
+}
+
+/// Whom a client or worker trusts and what it shows: by flag, else by environment.
+pub fn client(global: &GlobalArgs, env: impl Fn(&str) -> Option<String>) -> Result<ClientTls> {
+    let setting = |flag: &Option<PathBuf>, name| {
+        flag.clone().or_else(|| {
+            env(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        })
+    };
+    let ca = setting(&global.tls_ca, CA_VARIABLE);
+    let cert = setting(&global.tls_client_cert, CLIENT_CERT_VARIABLE);
+    let key = setting(&global.tls_client_key, CLIENT_KEY_VARIABLE);
+    let identity = match (&cert, &key) {
+        (Some(cert), Some(key)) => Some((cert.as_path(), key.as_path())),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(Failure::usage(
+                "--tls-client-cert needs its key: give --tls-client-key",
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(Failure::usage(
+                "--tls-client-key needs its certificate: give --tls-client-cert",
+            ));
+        }
+    };
+    if let Some(warning) = key
+        .as_deref()
+        .and_then(|key: &Path| readable_by_others(key))
+    {
+        eprintln!("ffrtmp: warning: {warning}");
+    }
+    ClientTls::load(ca.as_deref(), identity).map_err(|error| Failure::failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Args;
+
+    #[test]
+    fn a_certificate_without_its_key_is_wrong_usage() {
+        for words in [
+            "ffrtmp master --tls-cert a",
+            "ffrtmp master --tls-key a",
+            "ffrtmp master --tls-client-ca a",
+            "ffrtmp worker --metrics-tls-cert a",
+        ] {
+            assert!(
+                Args::try_parse_from(words.split_whitespace()).is_err(),
+                "{words}"
+            );
+        }
+        let args = Args::try_parse_from(["ffrtmp", "version", "--tls-client-cert", "a"]).unwrap();
+        assert!(matches!(
+            client(&args.global, |_| None),
+            Err(Failure::Usage(_))
+        ));
+    }
+
+    #[test]
+    fn the_flag_goes_before_the_environment() {
+        let args = Args::try_parse_from(["ffrtmp", "version", "--tls-ca", "/by-flag"]).unwrap();
+        let by_env = |name: &str| (name == CA_VARIABLE).then(|| "/by-env".to_owned());
+        for (global, file) in [
+            (&args.global, "/by-flag"),
+            (
+                &Args::try_parse_from(["ffrtmp", "version"]).unwrap().global,
+                "/by-env",
+            ),
+        ] {
+            let Err(Failure::Failed(message)) = client(global, by_env) else {
+                panic!("a file that is not there was read")
+            };
+            assert!(message.contains(file), "{message}");
+        }
+    }
+}
