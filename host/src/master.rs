@@ -140,6 +140,7 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new()?);
     let (shell, inbox) = Shell::new(Arc::new(Outbox::new(live.clone())));
     let policies = Arc::new(start_policies(&config, saved, &shell)?);
+    metrics.add(policies.metrics())?;
     let reader = Arc::new(store.reader());
     let spool = Arc::new(Spool::open(config.spool.clone(), metrics.spool.clone())?);
     let core_config = core::Config {

@@ -7,6 +7,7 @@ pub mod master;
 pub mod nodes;
 pub mod policies;
 mod spool;
+mod stats;
 pub mod tls;
 mod token;
 pub mod up;
@@ -29,6 +30,7 @@ pub fn run(args: Args) -> Result {
         Command::Jobs(command) => jobs::run(command, &global),
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
+        Command::Stats(output) => stats::run(&output, &global),
         Command::Tls(command) => tls::run(command),
         Command::Token => token::run(),
         Command::Version(output) => version::run(&output, &global),
@@ -52,5 +54,10 @@ fn format(output: Option<Format>, global: &GlobalArgs) -> Format {
 
 /// The face for it.
 fn face(output: Option<Format>, global: &GlobalArgs) -> Box<dyn Output> {
-    to_stdout(format(output, global))
+    face_of(format(output, global), global)
+}
+
+/// The face for a format that was settled already.
+fn face_of(format: Format, global: &GlobalArgs) -> Box<dyn Output> {
+    to_stdout(format, global.quiet)
 }

@@ -23,18 +23,18 @@ use crate::{
 
 /// The files of one submit.
 #[derive(Debug)]
-pub struct Plan {
+pub struct Files {
     input: PathBuf,
     /// Where the output is wanted on this machine.
     output: Option<PathBuf>,
     replace: Replace,
 }
 
-impl Plan {
+impl Files {
     /// Takes the files out of a job, which is left with names in the spool. Looks at the files; sends nothing.
-    pub fn of(spec: &mut JobSpec, will_fetch: bool) -> Result<Plan> {
+    pub fn of(spec: &mut JobSpec, will_fetch: bool) -> Result<Files> {
         let input = PathBuf::from(spec.input.take().unwrap_or_default());
-        let plan = Plan {
+        let files = Files {
             output: spec.output.take().map(PathBuf::from),
             replace: if spec.overwrite {
                 Replace::Yes
@@ -43,19 +43,19 @@ impl Plan {
             },
             input,
         };
-        check_input(&plan.input)?;
-        if let Some(output) = plan.output.as_ref().filter(|_| will_fetch) {
-            plan.replace.check(output)?;
+        check_input(&files.input)?;
+        if let Some(output) = files.output.as_ref().filter(|_| will_fetch) {
+            files.replace.check(output)?;
         }
-        let wanted = plan.output.as_deref().unwrap_or(&plan.input);
+        let wanted = files.output.as_deref().unwrap_or(&files.input);
         let mut name = file_name(wanted)?;
-        if plan.output.is_none() {
+        if files.output.is_none() {
             name = format!("{}.{}", stem(&name), extension(spec));
         }
         spec.overwrite = false;
         spec.output = Some(format!("spool:{name}"));
         spec.input = Some(format!("upload:{}", Uuid::nil()));
-        Ok(plan)
+        Ok(files)
     }
 
     /// Sends the input, or finds that the master has it, and names it in the job.
@@ -184,7 +184,7 @@ mod tests {
             codec: codec.map(Into::into),
             ..JobSpec::default()
         };
-        Plan::of(&mut spec, fetch)?;
+        Files::of(&mut spec, fetch)?;
         Ok(spec)
     }
 
