@@ -5,7 +5,8 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem, Submitted,
+    Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitItem,
+    Submitted,
 };
 use serde::Serialize;
 
@@ -120,6 +121,9 @@ impl<W: Write> Output for Json<W> {
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
         self.list(list, &list.policies)
+    }
+    fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
+        self.one(policy)
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.one(versions)

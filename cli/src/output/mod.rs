@@ -18,8 +18,8 @@ use ffrtmp_api::{
     encoder::Encoder,
     job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT},
     rest::{
-        Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem, Submitted,
-        Version,
+        Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitItem,
+        Submitted, Version,
     },
     settings::Settings,
 };
@@ -139,6 +139,8 @@ pub trait Output {
     fn nodes_changed(&mut self, nodes: &[(&str, Node)]) -> io::Result<()>;
     /// Policies.
     fn policies(&mut self, list: &PolicyList) -> io::Result<()>;
+    /// One policy, all of it.
+    fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()>;
     /// Versions.
     fn versions(&mut self, versions: &Versions) -> io::Result<()>;
     /// A sentence for people that no program needs.

@@ -5,7 +5,8 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem, Submitted,
+    Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitItem,
+    Submitted,
 };
 
 use super::{Output, Plan, Tally, Versions, clean};
@@ -78,6 +79,9 @@ impl<W: Write> Output for Quiet<W> {
         list.policies
             .iter()
             .try_for_each(|policy| self.id(clean(&policy.name)))
+    }
+    fn policy(&mut self, _policy: &PolicyDetail) -> io::Result<()> {
+        Ok(())
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.id(&versions.client)

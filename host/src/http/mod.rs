@@ -16,6 +16,7 @@ mod nodes;
 mod origin;
 mod outputs;
 mod peer;
+mod policies;
 mod serve;
 mod session;
 mod uploads;
@@ -102,7 +103,13 @@ fn guarded_routes() -> Routes {
         .path(routes!(nodes::show, nodes::remove))
         .path(routes!(nodes::drain))
         .path(routes!(nodes::undrain))
-        .path(routes!(nodes::policies))
+        .path(routes!(policies::list))
+        .path(routes!(policies::describe))
+        .path(routes!(policies::activate))
+        .path(routes!(policies::disable))
+        .path(routes!(policies::enable))
+        .path(routes!(policies::unpin))
+        .path(routes!(policies::rollback))
         .path(routes!(session::open))
 }
 

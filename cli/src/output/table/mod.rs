@@ -13,7 +13,8 @@ mod stats;
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem, Submitted,
+    Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitItem,
+    Submitted,
 };
 
 use super::{
@@ -110,6 +111,10 @@ impl<W: Write> Output for Table<W> {
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
         policies::list(self, list)
+    }
+
+    fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
+        policies::describe(self, policy)
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         writeln!(self.out, "ffrtmp  {}", versions.client)?;
