@@ -10,6 +10,8 @@
 mod cluster;
 
 mod attacks;
+mod bad_start;
+mod config;
 mod control;
 mod encode;
 mod faults;
@@ -19,6 +21,7 @@ mod policies;
 mod policy_failures;
 mod seed_loop;
 mod sessions;
+mod shells;
 mod spool;
 mod tls;
 mod tokens;

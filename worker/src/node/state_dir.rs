@@ -37,10 +37,7 @@ impl StateDir {
             .with_context(|| format!("{} cannot be opened", lock_path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
-                "another worker uses the state directory {}; stop it, or give this one a directory of its own with --state-dir",
-                path.display()
-            ),
+            Err(TryLockError::WouldBlock) => bail!(in_use(&path)),
             Err(TryLockError::Error(error)) => {
                 return Err(error)
                     .with_context(|| format!("{} cannot be locked", lock_path.display()));
@@ -72,6 +69,14 @@ impl StateDir {
     pub(crate) fn trials(&self) -> PathBuf {
         self.path.join("trials.json")
     }
+}
+
+/// What to say when another worker holds the lock.
+pub(crate) fn in_use(path: &Path) -> String {
+    format!(
+        "another worker uses the state directory {}; stop it, or give this one a directory of its own with --state-dir",
+        path.display()
+    )
 }
 
 fn install_id(path: &Path) -> anyhow::Result<Uuid> {
