@@ -9,6 +9,7 @@ mod events;
 mod follow;
 mod query;
 mod sse;
+pub mod transfer;
 mod watch;
 
 use std::{

@@ -13,6 +13,8 @@ mod metrics;
 mod outbox;
 pub mod policy;
 mod shell;
+mod spool;
 pub mod store;
 
 pub use master::{MasterConfig, run};
+pub use spool::SpoolConfig;

@@ -25,6 +25,7 @@ use crate::{
     outbox::Outbox,
     policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
     shell::{self, Shell},
+    spool::{Spool, SpoolConfig},
     store::Store,
 };
 
@@ -58,6 +59,8 @@ pub struct MasterConfig {
     pub lease: Duration,
     /// How often workers send a heartbeat. Must be well below `lease`.
     pub heartbeat: Duration,
+    /// Where files of users without shared storage are kept, and how much of them.
+    pub spool: SpoolConfig,
 }
 
 impl MasterConfig {
@@ -149,7 +152,8 @@ pub async fn run(
     )));
     let policies = Arc::new(start_policies(&config, saved, &shell)?);
     metrics.add(policies.metrics())?;
-    let reader = store.reader();
+    let reader = Arc::new(store.reader());
+    let spool = Arc::new(Spool::open(config.spool.clone(), metrics.spool.clone())?);
     let core_config = core::Config {
         heartbeat_ms: config.heartbeat.as_millis() as u64,
         lease_ms: config.lease.as_millis() as u64,
@@ -167,7 +171,8 @@ pub async fn run(
     )?;
     let app = Arc::new(App {
         shell,
-        reader,
+        reader: reader.clone(),
+        spool: spool.clone(),
         live,
         policies,
         metrics,
@@ -193,7 +198,9 @@ pub async fn run(
             stopped,
         )));
     }
+    let sweeping = tokio::spawn(spool.keep_swept(reader));
     shutdown.await;
+    sweeping.abort();
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");
     let _ = stop.send(true);
     app.shell.outbox().close_all_sessions();

@@ -28,6 +28,7 @@ mod policy_failures;
 mod seed_loop;
 mod sessions;
 mod shells;
+mod spool;
 mod tls;
 mod tokens;
 mod upstream;

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use anyhow::{Context, bail};
 use ffrtmp_api::{
+    client::Client,
     limits, protocol,
     tls::{ClientTls, ServerTlsFiles},
 };
@@ -127,6 +128,11 @@ impl WorkerConfig {
             }
         }
         Ok(())
+    }
+
+    /// A client for the master's API, with the session's credentials.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(&self.master, self.token.clone())?.with_tls(&self.tls))
     }
 
     /// The WebSocket address of the master's session endpoint.

@@ -28,6 +28,7 @@ use crate::{
         connection::{Session, introduction, keep},
         outbox::Outbox,
     },
+    transfer::Transfer,
 };
 
 /// How long the last outcomes may take to be acknowledged at the end. What is not is in the state directory.
@@ -88,6 +89,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         spawner,
         programs,
         scratch: state.scratch.clone(),
+        transfer: Transfer::new(config.client()?, state.scratch.clone()),
         records,
         stall_timeout: config.stall_timeout,
         kill_grace: config.kill_grace,

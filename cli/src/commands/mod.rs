@@ -10,6 +10,7 @@ pub mod master;
 pub mod nodes;
 pub mod policies;
 mod reference;
+mod spool;
 mod stats;
 pub mod tls;
 mod token;

@@ -43,16 +43,21 @@ pub fn source_line(settings: &Settings) -> String {
     let short = |seconds: f64| seconds_short(seconds).replace(".0s", "s");
     let length = settings.duration_seconds.map(short);
     match &settings.source {
-        Source::File(path) => {
+        Source::File(_) | Source::Upload(_) => {
+            let name = match &settings.source {
+                Source::Upload(id) => format!("upload {id}"),
+                Source::File(path) => path.clone(),
+                Source::Synthetic => String::new(),
+            };
             let start = settings
                 .start_seconds
                 .map(|seconds| format!("from {}", short(seconds)));
             let length = length.map(|length| format!("first {length}"));
             let part: Vec<String> = start.into_iter().chain(length).collect();
             if part.is_empty() {
-                path.clone()
+                name
             } else {
-                format!("{path} ({})", part.join(", "))
+                format!("{name} ({})", part.join(", "))
             }
         }
         Source::Synthetic => format!("synthetic, {}", length.as_deref().unwrap_or("endless")),

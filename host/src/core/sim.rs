@@ -458,7 +458,7 @@ impl Sim {
                     attempt, settings, ..
                 } in assignments
                 {
-                    let output = settings.output;
+                    let output = settings.output.map(|output| output.to_string());
                     self.workers[w]
                         .attempts
                         .entry(attempt)

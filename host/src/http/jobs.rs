@@ -23,6 +23,7 @@ use super::{
     body::Body,
     document::{Conflict, NotFound, ReadOnly},
     error::{ApiError, detail_of},
+    outputs,
 };
 use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},
@@ -45,6 +46,7 @@ pub async fn submit(
     Body(spec): Body<JobSpec>,
 ) -> Result<(StatusCode, Json<Submitted>), ApiError> {
     let new = parse(spec)?;
+    let _hold = outputs::hold_input(&app, &new)?;
     match app
         .shell
         .ask(|reply| Event::Submit {
@@ -88,9 +90,14 @@ pub async fn submit_batch(
     }
     let mut jobs = Vec::with_capacity(batch.jobs.len());
     let mut refused = Vec::new();
+    let mut holds = Vec::new();
     for (i, spec) in batch.jobs.into_iter().enumerate() {
-        match parse(spec) {
-            Ok(new) => jobs.push(new),
+        let checked = parse(spec).and_then(|new| Ok((outputs::hold_input(&app, &new)?, new)));
+        match checked {
+            Ok((hold, new)) => {
+                holds.extend(hold);
+                jobs.push(new);
+            }
             Err(error) => refused.push((i, SubmitItem::Refused(detail_of(error)))),
         }
     }

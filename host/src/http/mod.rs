@@ -6,6 +6,7 @@
 mod auth;
 mod body;
 mod document;
+mod download;
 mod envelope;
 mod error;
 mod events;
@@ -17,11 +18,13 @@ mod list;
 mod logs;
 mod nodes;
 mod origin;
+mod outputs;
 mod peer;
 mod policies;
 mod rate;
 mod serve;
 mod session;
+mod uploads;
 mod upstream;
 mod watch;
 
@@ -40,7 +43,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::{
-    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, store::Reader,
+    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool,
+    store::Reader,
 };
 
 pub use auth::Token;
@@ -55,7 +59,9 @@ pub struct App {
     /// The core.
     pub shell: Shell,
     /// The store, for questions.
-    pub reader: Reader,
+    pub reader: Arc<Reader>,
+    /// Files of users without shared storage.
+    pub spool: Arc<Spool>,
     /// Progress and logs of what runs.
     pub live: Arc<Live>,
     /// The policies.
@@ -97,6 +103,12 @@ fn guarded_routes() -> Routes {
         .path(routes!(explain::explain))
         .path(routes!(explain::stats))
         .path(routes!(events::events))
+        .path(routes!(uploads::create))
+        .path(routes!(uploads::show, uploads::receive, uploads::remove))
+        .path(routes!(outputs::content))
+        .path(routes!(outputs::fetch, outputs::remove))
+        .path(routes!(outputs::announce, outputs::show, outputs::receive))
+        .path(routes!(outputs::publish))
         .path(routes!(nodes::list))
         .path(routes!(nodes::show, nodes::remove))
         .path(routes!(nodes::drain))

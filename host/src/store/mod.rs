@@ -20,7 +20,7 @@ use rustix::fs::{FlockOperation, flock};
 
 pub use examine::examine;
 pub use list::{Cursor, JobFilter, JobPage};
-pub use reader::Reader;
+pub use reader::{Reader, UploadUses};
 pub use writer::{Commit, Durable, Writer};
 
 use crate::core::record::Snapshot;

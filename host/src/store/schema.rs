@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes the schema one version on; its position is the version it starts from. Released entries are never edited.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // 0 -> 1
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY,
@@ -76,6 +76,12 @@ const MIGRATIONS: [&str; 2] = [
     CREATE INDEX jobs_by_urgency ON jobs (state, queue, priority, seq);
     CREATE INDEX jobs_by_finished ON jobs (finished_ms, seq) WHERE finished_ms IS NOT NULL;
     CREATE INDEX jobs_by_started ON jobs (started_ms, seq) WHERE started_ms IS NOT NULL;",
+    // 2 -> 3: which job reads which upload of the spool; written with the job.
+    "CREATE TABLE job_uploads (
+        upload BLOB NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (upload, seq)
+    ) STRICT, WITHOUT ROWID;",
 ];
 
 /// What every connection that writes is set to.

@@ -42,6 +42,7 @@ const TOKEN: &str = "token";
     ),
     tags(
         (name = "jobs", description = "Submit, look at and control encodes."),
+        (name = "uploads", description = "Files for machines that share no storage."),
         (name = "nodes", description = "The workers."),
         (name = "policies", description = "What decides which worker runs which job."),
         (name = "system", description = "The master itself."),
