@@ -13,5 +13,6 @@ mod outbox;
 pub mod policy;
 mod shell;
 pub mod store;
+mod tokens;
 
-pub use master::{MasterConfig, run};
+pub use master::{MasterConfig, TOKEN_BYTES_MIN, is_exposed, run};

@@ -12,6 +12,7 @@ mod capabilities;
 mod config;
 mod ffmpeg;
 mod http;
+mod join;
 mod metrics;
 mod node;
 mod run;
@@ -20,4 +21,5 @@ mod secure_listener;
 mod session;
 
 pub use config::WorkerConfig;
+pub use node::state_dir::has_joined;
 pub use run::run;

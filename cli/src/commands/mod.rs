@@ -8,6 +8,7 @@ pub mod nodes;
 pub mod policies;
 pub mod tls;
 mod token;
+pub mod tokens;
 pub mod up;
 mod version;
 pub mod worker;
@@ -29,6 +30,7 @@ pub fn run(args: Args) -> Result {
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
         Command::Tls(command) => tls::run(command),
+        Command::Tokens(command) => tokens::run(command, &global),
         Command::Token => token::run(),
         Command::Version(output) => version::run(&output, &global),
     }

@@ -22,7 +22,7 @@ pub const METRICS_PORT_DEFAULT: u16 = 9091;
 /// How a worker runs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ffrtmp worker --master https://10.0.0.5:8080 --token-file token --tls-ca ca.pem
+  ffrtmp worker --master https://10.0.0.5:8080 --tls-ca ca.pem --join-token-file join.token
   ffrtmp worker --master http://10.0.0.5:8080 --name encoder-7 --slots 4 --label zone=eu
 
 The worker connects to the master; nothing has to reach the worker. On SIGTERM it takes nothing new
@@ -34,6 +34,10 @@ pub struct WorkerArgs {
     /// Where it keeps its identity and what it runs; default: ffrtmp/worker in $XDG_STATE_HOME or ~/.local/state
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// File that holds a join token; it is exchanged once for a token of this worker's own, kept in --state-dir. Else
+    /// FFRTMP_JOIN_TOKEN
+    #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
+    join_token_file: Option<PathBuf>,
     /// Where outputs that are not kept are written; default: below --state-dir
     #[arg(long, value_name = "DIR")]
     scratch_dir: Option<PathBuf>,
@@ -72,7 +76,19 @@ pub struct WorkerArgs {
 /// Runs it until SIGTERM or SIGINT.
 pub fn run(args: WorkerArgs, global: &GlobalArgs) -> Result {
     let var = |name: &str| std::env::var(name).ok();
-    let token = token::find(global.token_file.as_deref(), var)?;
+    let state_dir = args
+        .state_dir
+        .map_or_else(|| dirs::data_dir().map(|dir| dir.join("worker")), Ok)?;
+    // One that has joined needs its join token no more; the file may be gone.
+    let join_token = match ffrtmp_worker::has_joined(&state_dir) {
+        true => None,
+        false => token::find_join(args.join_token_file.as_deref(), var)?,
+    };
+    // Who asks to join has no token yet; one in the environment is the user's own.
+    let token = match (&join_token, &args.join_token_file) {
+        (Some(_), _) | (_, Some(_)) => None,
+        (None, None) => token::find(global.token_file.as_deref(), var)?,
+    };
     let tls = tls::client(global, var)?;
     let url = master_url(global.master.as_deref(), var);
     // The client's own check, so that a wrong URL is a message and not an endless reconnect.
@@ -92,9 +108,6 @@ pub fn run(args: WorkerArgs, global: &GlobalArgs) -> Result {
             )));
         }
     }
-    let state_dir = args
-        .state_dir
-        .map_or_else(|| dirs::data_dir().map(|dir| dir.join("worker")), Ok)?;
     logging::start(&args.log, "info")?;
     let config = ffrtmp_worker::WorkerConfig {
         name: args.name,
@@ -102,6 +115,7 @@ pub fn run(args: WorkerArgs, global: &GlobalArgs) -> Result {
         slots: args.slots,
         labels,
         token,
+        join_token,
         tls,
         metrics_listen,
         metrics_tls: args.metrics_tls.files(),

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use ffrtmp_api::rest::{Job, JobList, NodeList, PolicyList, Submitted};
+use ffrtmp_api::rest::{CreatedToken, Job, JobList, NodeList, PolicyList, Submitted, TokenList};
 use serde::Serialize;
 
 use super::{Output, Versions};
@@ -65,6 +65,12 @@ impl<W: Write> Output for Json<W> {
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
         self.list(list, &list.policies)
+    }
+    fn tokens(&mut self, list: &TokenList) -> io::Result<()> {
+        self.list(list, &list.tokens)
+    }
+    fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
+        self.one(made)
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.one(versions)

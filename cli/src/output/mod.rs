@@ -7,12 +7,15 @@ mod describe;
 mod json;
 mod style;
 mod table;
+mod tokens;
 mod units;
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use ffrtmp_api::rest::{Job, JobList, NodeList, PolicyList, Submitted, Version};
+use ffrtmp_api::rest::{
+    CreatedToken, Job, JobList, NodeList, PolicyList, Submitted, TokenList, Version,
+};
 use serde::Serialize;
 
 pub use describe::{settings_line, source_line};
@@ -56,6 +59,10 @@ pub trait Output {
     fn nodes(&mut self, list: &NodeList) -> io::Result<()>;
     /// Policies.
     fn policies(&mut self, list: &PolicyList) -> io::Result<()>;
+    /// Tokens.
+    fn tokens(&mut self, list: &TokenList) -> io::Result<()>;
+    /// A token that was made, with its secret.
+    fn token(&mut self, made: &CreatedToken) -> io::Result<()>;
     /// Versions.
     fn versions(&mut self, versions: &Versions) -> io::Result<()>;
 }

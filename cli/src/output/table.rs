@@ -10,7 +10,10 @@ use std::{
 use ffrtmp_api::{
     job::JobState,
     protocol::MediaResult,
-    rest::{Job, JobList, JobProgress, Node, NodeList, Placement, PolicyList, Submitted},
+    rest::{
+        CreatedToken, Job, JobList, JobProgress, Node, NodeList, Placement, PolicyList, Submitted,
+        TokenList,
+    },
     settings::Settings,
 };
 
@@ -19,6 +22,7 @@ use super::{
     columns::{Columns, cell, styled},
     describe::{settings_line, source_line},
     style::{self, Style},
+    tokens,
     units::{age, bytes, clean, clip, moment, seconds_short},
 };
 
@@ -317,6 +321,14 @@ impl<W: Write> Output for Table<W> {
         }
         columns.write(&mut self.out, self.colour)?;
         writeln!(self.out, "\n{}", clean(&list.rule))
+    }
+
+    fn tokens(&mut self, list: &TokenList) -> io::Result<()> {
+        tokens::list(&mut self.out, self.colour, self.now_ms, list)
+    }
+
+    fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
+        tokens::made(&mut self.out, made)
     }
 
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {

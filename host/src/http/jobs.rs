@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::StatusCode,
 };
@@ -19,13 +19,14 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
-    App,
+    App, auth,
     document::{Conflict, NotFound, ReadOnly},
     error::{ApiError, Body, detail_of},
 };
 use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},
     store::{Reader, StoreError},
+    tokens::Caller,
 };
 
 /// Jobs of one list whose waiting is explained: each costs the core a look at the workers.
@@ -41,9 +42,12 @@ const EXPLAINED_MAX: usize = 100;
     ))]
 pub async fn submit(
     State(app): State<Arc<App>>,
-    Body(spec): Body<JobSpec>,
+    Extension(caller): Extension<Caller>,
+    Body(mut spec): Body<JobSpec>,
 ) -> Result<(StatusCode, Json<Submitted>), ApiError> {
-    let new = parse(spec)?;
+    auth::claim(&caller, &mut spec)?;
+    let mut new = parse(spec)?;
+    auth::scope_key(&caller, &mut new.spec);
     match app
         .shell
         .ask(|reply| Event::Submit {
@@ -73,6 +77,7 @@ pub async fn submit(
     responses((status = 200, description = "What became of each, in order.", body = SubmitBatchAnswer), ReadOnly))]
 pub async fn submit_batch(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Body(batch): Body<SubmitBatch>,
 ) -> Result<Json<SubmitBatchAnswer>, ApiError> {
     if batch.jobs.len() > limits::BATCH_JOBS_MAX {
@@ -87,9 +92,13 @@ pub async fn submit_batch(
     }
     let mut jobs = Vec::with_capacity(batch.jobs.len());
     let mut refused = Vec::new();
-    for (i, spec) in batch.jobs.into_iter().enumerate() {
+    for (i, mut spec) in batch.jobs.into_iter().enumerate() {
+        auth::claim(&caller, &mut spec)?;
         match parse(spec) {
-            Ok(new) => jobs.push(new),
+            Ok(mut new) => {
+                auth::scope_key(&caller, &mut new.spec);
+                jobs.push(new);
+            }
             Err(error) => refused.push((i, SubmitItem::Refused(detail_of(error)))),
         }
     }

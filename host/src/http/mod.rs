@@ -1,8 +1,11 @@
 //! The HTTP API: `/v1`, JSON, bearer token. Turns requests into events for the core and rows of the store into answers;
 //! decides nothing itself.
 //!
-//! To add a route: write a handler with `#[utoipa::path]` (see `jobs`), and name it in [`guarded_routes`]. Then `make openapi`.
+//! To add a route: write a handler with `#[utoipa::path]` (see `jobs`), name it in [`guarded_routes`], and say in `access` who
+//! may use it. Then `make openapi`.
 
+mod access;
+mod audit;
 mod auth;
 mod document;
 mod error;
@@ -16,6 +19,7 @@ mod origin;
 mod peer;
 mod serve;
 mod session;
+mod tokens;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -34,9 +38,9 @@ use utoipa_axum::routes;
 
 use crate::{
     live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, store::Reader,
+    tokens::Tokens,
 };
 
-pub use auth::Token;
 use document::Routes;
 use error::ApiError;
 pub use serve::serve;
@@ -56,8 +60,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// How long a worker's session may be silent before it is closed.
     pub silence_max: Duration,
-    /// The token every caller must show, if there is one.
-    pub token: Option<Token>,
+    /// The tokens callers show.
+    pub tokens: Tokens,
+    /// Whether workers must show a certificate.
+    pub workers_show_certs: bool,
 }
 
 /// The routes that need no token.
@@ -91,6 +97,9 @@ fn guarded_routes() -> Routes {
         .path(routes!(nodes::drain))
         .path(routes!(nodes::undrain))
         .path(routes!(nodes::policies))
+        .path(routes!(tokens::list, tokens::create))
+        .path(routes!(tokens::revoke))
+        .path(routes!(tokens::join))
         .path(routes!(session::open))
 }
 
@@ -107,14 +116,12 @@ pub fn api(app: Arc<App>) -> Router {
     let (open, _) = open_routes().into_parts();
     let (guarded, _) = guarded_routes().into_parts();
     let guarded = guarded
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            auth::require_token,
-        ))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::admit))
         .layer(middleware::from_fn_with_state(
             app.clone(),
             origin::refuse_other_sites,
         ))
+        .layer(middleware::from_fn(audit::audit))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX));
     open.merge(guarded)
         .fallback(|| async { ApiError::no_route() })

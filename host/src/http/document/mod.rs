@@ -44,6 +44,7 @@ const TOKEN: &str = "token";
         (name = "jobs", description = "Submit, look at and control encodes."),
         (name = "nodes", description = "The workers."),
         (name = "policies", description = "What decides which worker runs which job."),
+        (name = "tokens", description = "Who may do what."),
         (name = "system", description = "The master itself."),
         (name = "workers", description = "What workers use."),
     ),
