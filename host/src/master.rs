@@ -141,6 +141,7 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new()?);
     let (shell, inbox) = Shell::new(Arc::new(Outbox::new(live.clone())));
     let policies = Arc::new(start_policies(&config, saved, &shell)?);
+    metrics.add(policies.metrics())?;
     let reader = store.reader();
     let core_config = core::Config {
         heartbeat_ms: config.heartbeat.as_millis() as u64,

@@ -13,7 +13,7 @@ use ffrtmp_api::{
 };
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Opts, Registry, TextEncoder, core::Collector,
 };
 
 use crate::core::{
@@ -56,6 +56,7 @@ pub struct Metrics {
     placements: IntCounter,
     refusals: IntCounterVec,
     faults: IntCounterVec,
+    fallback_rounds: IntCounter,
     holds: IntCounter,
     leases_lost: IntCounter,
     uptime: Gauge,
@@ -117,6 +118,7 @@ impl Metrics {
             placements: make.counter("ffrtmp_placements_total", "Jobs placed on a worker.")?,
             refusals: make.counters_of("ffrtmp_placements_refused_total", "Placements of a policy that did not hold against the truth, by reason.", "reason", &refusals)?,
             faults: make.counters_of("ffrtmp_policy_faults_total", "Failures of the active policy, by stage; the built-in policy decided instead.", "stage", &stages)?,
+            fallback_rounds: make.counter("ffrtmp_policy_fallback_rounds_total", "Rounds decided by the built-in policy because the active one failed.")?,
             holds: make.counter("ffrtmp_policy_holds_total", "Times a policy kept a job waiting on purpose.")?,
             leases_lost: make.counter("ffrtmp_leases_lost_total", "Attempts given up because their worker was gone.")?,
             uptime: make.float("ffrtmp_master_uptime_seconds", "Seconds since the master started.")?,
@@ -192,6 +194,8 @@ impl Metrics {
         self.jobs_submitted
             .inc_by(stats.submitted - before.submitted);
         self.placements.inc_by(stats.placements - before.placements);
+        let failed = |stats: &Stats| stats.rounds.get(&RoundResult::Error).copied().unwrap_or(0);
+        self.fallback_rounds.inc_by(failed(stats) - failed(&before));
         self.holds.inc_by(stats.holds - before.holds);
         self.leases_lost
             .inc_by(stats.leases_lost - before.leases_lost);
@@ -202,6 +206,14 @@ impl Metrics {
         before.faults.clone_from(&stats.faults);
         (before.submitted, before.placements) = (stats.submitted, stats.placements);
         (before.holds, before.leases_lost) = (stats.holds, stats.leases_lost);
+    }
+
+    /// Exports what another part of the master counts itself.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn add(&self, metrics: Box<dyn Collector>) -> Result<(), prometheus::Error> {
+        self.registry.register(metrics)
     }
 
     /// The core was built anew and counts from zero again.

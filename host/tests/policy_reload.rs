@@ -429,3 +429,77 @@ fn a_kubernetes_volume_s_swap_of_links_is_a_change_like_any_other() {
         assert!(from.elapsed() < SOON);
     }
 }
+
+#[test]
+fn the_metrics_say_who_rules_since_when_and_what_it_costs() {
+    let mut bench = Bench::new(&[BALANCED]);
+    let registry = prometheus::Registry::new();
+    registry.register(bench.host.metrics()).unwrap();
+    let exposition = || {
+        prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .unwrap()
+    };
+    let value = |text: &str, series: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(series));
+        let line = line.unwrap_or_else(|| panic!("{series} is missing from\n{text}"));
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    bench.answered_by();
+    let text = exposition();
+    assert!(
+        text.contains("ffrtmp_policy_info{digest=\"")
+            && text.contains("name=\"balanced\",version=\"0.1.0\"} 1"),
+        "{text}"
+    );
+    for (series, at_least) in [
+        ("ffrtmp_policy_rounds_total{policy=\"wasm\"}", 1.0),
+        ("ffrtmp_policy_guest_seconds_count{call=\"init\"}", 1.0),
+        ("ffrtmp_policy_guest_seconds_count{call=\"sync\"}", 1.0),
+        ("ffrtmp_policy_guest_seconds_count{call=\"plan\"}", 1.0),
+        ("ffrtmp_policy_guest_seconds_sum{call=\"plan\"}", 1e-9),
+        ("ffrtmp_policy_memory_bytes", 65_536.0),
+    ] {
+        assert!(value(&text, series) >= at_least, "{series} in\n{text}");
+    }
+    // Zero before anything happened, so that a first one is seen to be one.
+    for series in [
+        "ffrtmp_policy_swaps_total",
+        "ffrtmp_policy_files_refused_total{stage=\"link\"}",
+        "ffrtmp_policy_rounds_total{policy=\"native\"}",
+        "ffrtmp_policy_guest_seconds_count{call=\"rank\"}",
+    ] {
+        assert_eq!(value(&text, series), 0.0, "{series}");
+    }
+    assert!(value(&text, "ffrtmp_policy_good_round_age_seconds") < 5.0);
+
+    bench.drop_in("tests/hostile/imports_wasi.wasm", "greedy.wasm");
+    bench.until_state("greedy", "refused");
+    bench.drop_in(BINPACK, "binpack.wasm");
+    bench.until("binpack");
+    let text = exposition();
+    assert_eq!(
+        text.matches("\nffrtmp_policy_info{").count(),
+        1,
+        "only who rules has a series:\n{text}"
+    );
+    assert!(text.contains("name=\"binpack\""), "{text}");
+    assert_eq!(value(&text, "ffrtmp_policy_swaps_total"), 1.0);
+    assert_eq!(
+        value(&text, "ffrtmp_policy_files_refused_total{stage=\"link\"}"),
+        1.0
+    );
+}
+
+#[test]
+fn the_list_says_which_language_a_policy_was_written_in() {
+    let mut bench = Bench::new(&[BALANCED]);
+    bench.answered_by();
+    assert_eq!(
+        bench.status("balanced").unwrap().language.as_deref(),
+        Some("Rust")
+    );
+    bench.drop_in("tests/hostile/well_behaved.wasm", "quiet.wasm");
+    bench.until("quiet");
+    assert_eq!(bench.status("quiet").unwrap().language, None);
+}

@@ -28,6 +28,9 @@ pub struct PolicyStatus {
     pub guest_p99_us: u64,
     /// The last thing that went wrong, and what to do.
     pub last_error: Option<String>,
+    /// The language it was written in, where its toolchain says.
+    #[serde(default)]
+    pub language: Option<String>,
 }
 
 /// `GET /v1/policies`.

@@ -1,4 +1,4 @@
-//! What the policy host shows of itself: counts for the metrics, and a line for each policy it knows.
+//! What the policy host shows of itself: its metrics, and a line for each policy it knows.
 //!
 //! Written by the policy thread and the librarian, read by HTTP and metrics; nobody waits for long on it.
 
@@ -8,27 +8,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ffrtmp_api::rest::{PolicyList, PolicyStatus};
 
+use super::metrics::PolicyMetrics;
 use super::{NATIVE, RULE};
-use crate::core::round::FaultStage;
 
 /// Guest times kept of each policy, for its percentiles.
 const RECENT: usize = 1_024;
 /// Refused and replaced entries kept; the oldest go first.
 const ENTRIES_MAX: usize = 100;
 
-/// Sums since the master started. Read by the metrics.
+/// Sums since the master started, as the metrics have them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Rounds answered by a policy, the built-in one included.
+    /// Rounds answered by the policy that ruled, the built-in one included.
     pub rounds: u64,
-    /// Rounds in which the policy failed, by stage, in the order of [`FaultStage::ALL`].
-    pub faults: [u64; FaultStage::ALL.len()],
     /// Times another policy began to rule.
     pub swaps: u64,
     /// Files that were not taken.
     pub refused_files: u64,
-    /// CPU time in guests, microseconds.
-    pub guest_us: u64,
 }
 
 /// Counts of one policy.
@@ -117,18 +113,30 @@ struct Entry {
     since_ms: i64,
     stats: Arc<Stats>,
     last_error: Option<String>,
+    language: Option<String>,
     /// Its file is gone; it is shown only while it still rules.
     leaving: bool,
 }
 
 /// Everything there is to show.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Board {
     entries: Mutex<Vec<Entry>>,
-    counters: Mutex<Counters>,
+    pub(super) metrics: PolicyMetrics,
 }
 
 impl Board {
+    /// Nothing to show yet.
+    ///
+    /// # Errors
+    /// When a metric cannot be made.
+    pub(super) fn new() -> Result<Board, prometheus::Error> {
+        Ok(Board {
+            entries: Mutex::default(),
+            metrics: PolicyMetrics::new()?,
+        })
+    }
+
     /// Notes how a policy stands. `digest` is short; an entry of the same name and digest is changed.
     pub(super) fn set(
         &self,
@@ -163,6 +171,7 @@ impl Board {
                 since_ms: 0,
                 stats: Arc::default(),
                 last_error: None,
+                language: None,
                 leaving: false,
             },
         };
@@ -209,14 +218,34 @@ impl Board {
             .for_each(|e| e.leaving = true);
     }
 
-    /// Changes the sums.
-    pub(super) fn count(&self, f: impl FnOnce(&mut Counters)) {
-        f(&mut lock(&self.counters));
+    /// Notes the language of a policy, where it is known.
+    pub(super) fn written_in(&self, name: &str, digest: &str, language: Option<&str>) {
+        if let Some(entry) = lock(&self.entries)
+            .iter_mut()
+            .find(|e| e.name == name && e.digest == digest)
+        {
+            entry.language = language.map(str::to_owned);
+        }
     }
 
     /// The sums.
     pub(super) fn counters(&self) -> Counters {
-        *lock(&self.counters)
+        Counters {
+            rounds: self.metrics.rounds(),
+            swaps: self.metrics.swaps(),
+            refused_files: self.metrics.files_refused(),
+        }
+    }
+
+    /// Name, version and short digest of the policy that rules.
+    pub(super) fn active(&self) -> Option<[String; 3]> {
+        let entries = lock(&self.entries);
+        let active = entries.iter().find(|e| e.state == State::Active)?;
+        Some([
+            active.name.clone(),
+            active.version.clone(),
+            active.digest.clone(),
+        ])
     }
 
     /// The list, the active one first.
@@ -238,6 +267,7 @@ impl Board {
                     guest_p50_us,
                     guest_p99_us,
                     last_error: entry.last_error.clone(),
+                    language: entry.language.clone(),
                 };
                 (entry.state != State::Active, status)
             })

@@ -12,6 +12,7 @@ use wasmtime::component::types::ComponentItem;
 
 use super::engine::PolicyEngine;
 use super::instance::{self, Fault, Instance, Prepared};
+use super::language;
 use super::limits::Limits;
 
 /// The package and version of the contract this host speaks.
@@ -45,6 +46,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every word [`Refusal::stage`] gives.
+    pub const STAGES: [&'static str; 9] = [
+        "read", "validate", "compile", "link", "init", "sync", "rank", "plan", "answer",
+    ];
+
     /// The stage, as a word for metrics.
     pub fn stage(&self) -> &'static str {
         match self {
@@ -65,6 +71,8 @@ pub struct Loaded {
     pub digest: String,
     /// What it says of itself.
     pub info: Info,
+    /// The language it was written in, where its toolchain says.
+    pub language: Option<String>,
     pub(super) prepared: Prepared,
 }
 
@@ -116,6 +124,7 @@ pub fn load(
         name: name.to_owned(),
         digest: digest(bytes),
         info,
+        language: language::of(bytes),
         prepared,
     };
     Ok((Arc::new(loaded), instance))
@@ -123,10 +132,12 @@ pub fn load(
 
 /// Warms the instance up, and finds what fails at once.
 fn trial(instance: &mut Instance) -> Result<(), Fault> {
+    let init = instance.take_call_times();
     instance.sync(true, Vec::new())?;
     instance.rank(Vec::new())?;
     instance.plan(&Ask::default())?;
-    instance.take_guest_time();
+    // The trial's own calls are empty ones and would only blur the metrics.
+    instance.set_call_times(init);
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use super::engine::PolicyEngine;
 use super::folder::Folder;
 use super::librarian::{Librarian, Note};
 use super::limits::Limits;
+use super::metrics::Exposed;
 use super::seat::Seat;
 use super::thread::{Order, PolicyThread};
 use crate::core::round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded};
@@ -81,7 +82,7 @@ impl PolicyHost {
             )
         })?;
         let events: Arc<dyn Fn(PolicyEvent) + Send + Sync> = Arc::new(events);
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board::new().context("the policy metrics cannot be made")?);
         let (orders, thread_orders) = channel();
         let (notes, librarian_notes) = channel();
         let native = Seat::native();
@@ -166,7 +167,12 @@ impl PolicyHost {
         self.board.list()
     }
 
-    /// Sums for the metrics.
+    /// Its metrics, for a registry.
+    pub fn metrics(&self) -> Box<dyn prometheus::core::Collector> {
+        Box::new(Exposed(self.board.clone()))
+    }
+
+    /// The sums among its metrics.
     pub fn counters(&self) -> Counters {
         self.board.counters()
     }

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use ffrtmp_policy_sdk as sdk;
 use wasmtime::component::InstancePre;
-use wasmtime::{Store, StoreLimits, StoreLimitsBuilder, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::bindings::{self, SchedulingPolicyPre, types as wit};
+use super::bounds::{Bounds, Refused};
 use super::convert;
 use super::engine::{Budget, OverBudget, PolicyEngine};
 use super::limits::{INFO_BYTES_MAX, Limits, REASON_BYTES_MAX, REASONS_MAX};
+use super::metrics::CallTimes;
 use crate::core::round::FaultStage;
 
 /// Why a call gave nothing.
@@ -28,7 +30,7 @@ pub struct Fault {
 /// What a store holds for its guest.
 #[derive(Debug)]
 pub struct Guest {
-    limits: StoreLimits,
+    bounds: Bounds,
     budget: Budget,
     log: Log,
 }
@@ -102,7 +104,7 @@ pub struct Instance {
     seq: u64,
     /// The last question, for its buffers.
     ask: wit::Ask,
-    guest_time: Duration,
+    times: CallTimes,
 }
 
 impl std::fmt::Debug for Instance {
@@ -134,15 +136,7 @@ impl Instance {
         limits: &Limits,
     ) -> Result<(Instance, sdk::Info), Fault> {
         let guest = Guest {
-            limits: StoreLimitsBuilder::new()
-                .memory_size(limits.memory_bytes)
-                // Several memories would multiply the limit; no toolchain makes them.
-                .memories(2)
-                .tables(8)
-                .table_elements(limits.table_elements)
-                .instances(limits.instances)
-                .trap_on_grow_failure(true)
-                .build(),
+            bounds: Bounds::new(limits),
             budget: Budget::start(limits.init_cpu, limits.init_wall),
             log: Log {
                 policy: name.to_owned(),
@@ -157,7 +151,7 @@ impl Instance {
             },
         };
         let mut store = Store::new(engine.wasmtime(), guest);
-        store.limiter(|guest| &mut guest.limits);
+        store.limiter(|guest| &mut guest.bounds);
         store.set_hostcall_fuel(limits.hostcall_bytes);
         // No contract type is a resource; a guest that makes handles is up to something.
         store.set_max_component_handles(1_000);
@@ -184,7 +178,7 @@ impl Instance {
                 candidates: Vec::new(),
                 exclusions: Vec::new(),
             },
-            guest_time: Duration::ZERO,
+            times: CallTimes::default(),
         };
         let answer = instance.call(FaultStage::Init, |calls, store, _| {
             calls.ffrtmp_scheduler_policy().call_init(store, config)
@@ -268,8 +262,18 @@ impl Instance {
     }
 
     /// CPU time spent in the guest since this was last asked.
-    pub fn take_guest_time(&mut self) -> Duration {
-        std::mem::take(&mut self.guest_time)
+    pub(super) fn take_call_times(&mut self) -> CallTimes {
+        std::mem::take(&mut self.times)
+    }
+
+    /// Puts back what was taken.
+    pub(super) fn set_call_times(&mut self, times: CallTimes) {
+        self.times = times;
+    }
+
+    /// Linear memory it has, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().bounds.memory_bytes()
     }
 
     fn call<R>(
@@ -297,18 +301,18 @@ impl Instance {
         guest.log.last_error = None;
         self.store.set_epoch_deadline(1);
         let result = f(&self.calls, &mut self.store, &self.ask);
-        self.guest_time += self.store.data().budget.used();
+        self.times
+            .add(stage.as_str(), self.store.data().budget.used());
         result.map_err(|error| fault(stage, &error, self.store.data()))
     }
 }
 
 /// What happened, in a sentence: the reason, the guest's own last words, and where it was.
 fn fault(stage: FaultStage, error: &wasmtime::Error, guest: &Guest) -> Fault {
-    let mut message = match (
-        error.downcast_ref::<OverBudget>(),
-        error.downcast_ref::<Trap>(),
-    ) {
-        (Some(over), _) => over.to_string(),
+    let ours = (error.downcast_ref::<OverBudget>().map(ToString::to_string))
+        .or_else(|| error.downcast_ref::<Refused>().map(ToString::to_string));
+    let mut message = match (ours, error.downcast_ref::<Trap>()) {
+        (Some(ours), _) => ours,
         (None, Some(trap)) => format!("it trapped: {trap}"),
         (None, None) => format!("it failed: {}", error.root_cause()),
     };

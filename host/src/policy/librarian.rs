@@ -104,6 +104,8 @@ impl Librarian {
                     State::Ready,
                     None,
                 );
+                self.board
+                    .written_in(&name, short(&choice.digest), loaded.language.as_deref());
             }
         }
         self.remember();
@@ -236,6 +238,7 @@ impl Librarian {
             }
             Some((Arrival::Together { names, before }, ..)) => {
                 tracing::warn!(
+                    event = "policies_together",
                     policies = names.join(", "), rules = %before.name,
                     "several new policies arrived within 2 s, so none of them was chosen; to choose one, move its file away and back"
                 );
@@ -296,9 +299,12 @@ impl Librarian {
             State::Ready,
             None,
         );
+        self.board
+            .written_in(name, short(&choice.digest), loaded.language.as_deref());
         self.memory.saw(&choice);
         if known {
             tracing::warn!(
+                event = "policy_seen_before",
                 policy = name,
                 digest = short(&choice.digest),
                 rules = %self.current.name,
@@ -313,8 +319,11 @@ impl Librarian {
         let from = Instant::now();
         let (loaded, instance) = component::load(&self.engine, name, bytes, &self.limits)?;
         tracing::info!(
+            event = "policy_checked",
             policy = name,
             digest = short(&loaded.digest),
+            version = loaded.info.version,
+            language = loaded.language,
             ms = from.elapsed().as_millis() as u64,
             "the policy passed every check"
         );
@@ -335,9 +344,11 @@ impl Librarian {
             State::Refused,
             Some(refusal.to_string()),
         );
-        self.board.count(|c| c.refused_files += 1);
+        self.board.metrics.refused(refusal);
         tracing::warn!(
+            event = "policy_refused",
             policy = name,
+            digest = short(digest),
             stage = refusal.stage(),
             "the file {refusal}; {} goes on ruling",
             self.current.name
@@ -347,7 +358,12 @@ impl Librarian {
     fn gone(&mut self, name: &str) {
         self.memory.removed(name);
         let rules = self.current.name == name && !self.current.is_native();
-        tracing::info!(policy = name, rules, "the policy's file was removed");
+        tracing::info!(
+            event = "policy_removed",
+            policy = name,
+            rules,
+            "the policy's file was removed"
+        );
         if rules {
             let seat = self.earlier_seat();
             self.send(seat);
@@ -405,12 +421,16 @@ impl Librarian {
         let folder = &self.folder;
         for choice in self.memory.earlier(&self.current, |name| folder.has(name)) {
             if let Some(seat) = self.seat_of(&choice, None) {
-                tracing::warn!(policy = %choice.name, digest = short(&choice.digest), "going back to an earlier policy");
+                tracing::warn!(event = "policy_went_back", policy = %choice.name, digest = short(&choice.digest), "going back to an earlier policy");
                 self.chose(&choice, true);
                 return seat;
             }
         }
-        tracing::warn!("no earlier policy is left to go back to; the built-in one rules");
+        tracing::warn!(
+            event = "policy_went_back",
+            policy = NATIVE,
+            "no earlier policy is left to go back to; the built-in one rules"
+        );
         self.chose(&Choice::native(), true);
         Seat::native()
     }

@@ -10,6 +10,7 @@
 mod accepted;
 pub mod bindings;
 mod board;
+mod bounds;
 mod choice;
 pub mod component;
 mod convert;
@@ -17,8 +18,10 @@ pub mod engine;
 mod folder;
 mod host;
 pub mod instance;
+mod language;
 mod librarian;
 pub mod limits;
+mod metrics;
 mod seat;
 mod thread;
 

@@ -16,6 +16,7 @@ use super::component::{Loaded, short};
 use super::engine::{PolicyEngine, thread_cpu};
 use super::instance::{Fault, Instance};
 use super::limits::Limits;
+use super::metrics::CallTimes;
 use crate::core::round::{FaultStage, Outcome, PolicyTag, Round, Work};
 
 /// A policy in its place.
@@ -110,10 +111,34 @@ impl Seat {
         &self.version
     }
 
-    /// Runs a round. The second value is the CPU time it took in the policy.
-    pub(super) fn run(&mut self, round: Round) -> (Outcome, Duration) {
+    /// Whether the built-in policy sits here.
+    pub(super) fn is_native(&self) -> bool {
+        matches!(self.ruler, Ruler::Native { .. })
+    }
+
+    /// Linear memory of the guest that sits here, bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match &self.ruler {
+            Ruler::Wasm {
+                instance: Ok(guest),
+                ..
+            } => guest.memory_bytes(),
+            _ => 0,
+        }
+    }
+
+    /// The language its policy was written in, where that is known.
+    pub(super) fn language(&self) -> Option<&str> {
+        match &self.ruler {
+            Ruler::Native { .. } => Some("Rust"),
+            Ruler::Wasm { loaded, .. } => loaded.language.as_deref(),
+        }
+    }
+
+    /// Runs a round. Also gives the CPU time it took in the policy, and for a guest by call.
+    pub(super) fn run(&mut self, round: Round) -> (Outcome, Duration, CallTimes) {
         if !self.synced && !round.reset {
-            return (Outcome::NeedsReset, Duration::ZERO);
+            return (Outcome::NeedsReset, Duration::ZERO, CallTimes::default());
         }
         // A batch to rank needs no view, so it brings a `sync` only if there is something to tell.
         let sync = round.reset || !round.changes.is_empty() || matches!(round.work, Work::Plan(_));
@@ -129,21 +154,22 @@ impl Seat {
                     Work::Rank(jobs) => Outcome::Ranks(instance.rank(&jobs)),
                     Work::Plan(ask) => Outcome::Answer(instance.plan(&ask)),
                 };
-                (outcome, thread_cpu().saturating_sub(from))
+                let time = thread_cpu().saturating_sub(from);
+                (outcome, time, CallTimes::default())
             }
             Ruler::Wasm { instance, .. } => {
-                let (outcome, time) = match instance {
+                let (outcome, times) = match instance {
                     Ok(guest) => {
                         let outcome = ask(guest, sync, round);
-                        (outcome, guest.take_guest_time())
+                        (outcome, guest.take_call_times())
                     }
-                    Err(fault) => (Err(fault.clone()), Duration::ZERO),
+                    Err(fault) => (Err(fault.clone()), CallTimes::default()),
                 };
                 match outcome {
                     Ok(outcome) => {
                         self.synced = true;
                         self.faults_in_a_row = 0;
-                        (outcome, time)
+                        (outcome, times.total(), times)
                     }
                     Err(Fault { stage, message }) => {
                         self.synced = false;
@@ -153,7 +179,7 @@ impl Seat {
                         });
                         self.faults_in_a_row += 1;
                         self.recent_faults.push_back(Instant::now());
-                        (Outcome::Fault { stage, message }, time)
+                        (Outcome::Fault { stage, message }, times.total(), times)
                     }
                 }
             }

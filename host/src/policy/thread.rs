@@ -12,7 +12,7 @@ use super::host::PolicyEvent;
 use super::librarian::Note;
 use super::limits::Limits;
 use super::seat::Seat;
-use crate::core::round::{FaultStage, Outcome, Round, RoundEnded, Work};
+use crate::core::round::{Outcome, Round, RoundEnded, Work};
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl PolicyThread {
                 Order::Round(round) => self.round(round),
                 Order::Install(seat) => {
                     self.seat = *seat;
-                    self.board.count(|c| c.swaps += 1);
+                    self.board.metrics.swapped();
                     self.announce();
                 }
                 Order::Stop => return,
@@ -58,28 +58,29 @@ impl PolicyThread {
         let stats = self
             .board
             .set(&tag.name, version, &tag.digest, State::Active, None);
-        tracing::info!(policy = %tag.name, digest = %tag.digest, version, "this policy rules from the next round on");
+        self.board
+            .written_in(&tag.name, &tag.digest, self.seat.language());
+        self.board.metrics.memory(self.seat.memory_bytes());
+        tracing::info!(event = "policy_rules", policy = %tag.name, digest = %tag.digest, version, "this policy rules from the next round on");
         self.seat.stats = stats;
     }
 
     fn round(&mut self, round: Round) {
         let id = round.id;
         let counts = matches!(round.work, Work::Plan(_));
-        let (outcome, guest_time) = self.seat.run(round);
+        let (outcome, guest_time, times) = self.seat.run(round);
         let guest_us = u64::try_from(guest_time.as_micros()).unwrap_or(u64::MAX);
         let tag = self.seat.tag().clone();
-        self.board.count(|c| c.guest_us += guest_us);
+        self.board.metrics.guest(times);
+        self.board.metrics.memory(self.seat.memory_bytes());
         match &outcome {
             Outcome::Answer(answer) if counts => {
-                self.board.count(|c| c.rounds += 1);
+                self.board.metrics.answered(self.seat.is_native());
                 self.seat
                     .stats
                     .round(answer.placements.len() as u64, guest_us);
             }
             Outcome::Fault { stage, message } => {
-                let at = FaultStage::ALL.iter().position(|s| s == stage);
-                self.board
-                    .count(|c| at.into_iter().for_each(|at| c.faults[at] += 1));
                 self.seat.stats.fault();
                 self.board.error(
                     &tag.name,
@@ -87,7 +88,7 @@ impl PolicyThread {
                     format!("{}: {message}", stage.as_str()),
                 );
                 tracing::warn!(
-                    policy = %tag.name, digest = %tag.digest, stage = stage.as_str(),
+                    event = "policy_fault", policy = %tag.name, digest = %tag.digest, stage = stage.as_str(),
                     "the policy failed: {message}; the built-in one decides this round"
                 );
             }
@@ -116,8 +117,9 @@ impl PolicyThread {
     /// The policy keeps failing: the built-in one rules at once, and the librarian looks for an earlier one.
     fn dethrone(&mut self, message: String) {
         let failed: Choice = self.seat.choice().clone();
-        tracing::error!(policy = %failed.name, "the policy keeps failing and rules no longer; it will not be chosen again by itself");
+        tracing::error!(event = "policy_dethroned", policy = %failed.name, digest = %self.seat.tag().digest, "the policy keeps failing and rules no longer; it will not be chosen again by itself");
         self.seat = Seat::native();
+        self.board.metrics.swapped();
         self.announce();
         // A librarian that is gone means that the master is stopping.
         let _ = self.librarian.send(Note::Failed {
