@@ -112,6 +112,11 @@ pub fn of(method: &Method, path: &str) -> Option<Access> {
         })
 }
 
+/// Whether the table knows this path, with whatever method.
+pub fn is_known(path: &str) -> bool {
+    TABLE.iter().any(|(_, p, ..)| *p == path)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

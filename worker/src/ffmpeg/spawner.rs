@@ -50,9 +50,9 @@ impl Spawner {
                 let mark = install_id.to_string();
                 for Request { mut command, reply } in inbox {
                     command.env(MARK, &mark);
-                    SECRETS
-                        .iter()
-                        .for_each(|name| drop(command.env_remove(name)));
+                    for name in SECRETS {
+                        command.env_remove(name);
+                    }
                     // When nobody waits for the answer any more, dropping the process kills and reaps it.
                     let _ = reply.send(spawn(&mut command, worker));
                 }
