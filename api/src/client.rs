@@ -5,10 +5,12 @@
 //! pause and resume ask for a state rather than a step, and a submit is repeated only when it carries an idempotency key.
 
 mod error;
+mod events;
 mod query;
 mod watch;
 
 use std::{
+    io::{BufRead, BufReader, Read},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -17,6 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use ureq::{Agent, Body, http::Response};
 
 pub use error::{ClientError, Result};
+pub use events::Events;
 pub use query::JobQuery;
 pub use watch::Watch;
 
@@ -152,6 +155,11 @@ impl Client {
     /// `GET /v1/jobs/{id}/watch`: the job now and at every change until it ends. Reconnects by itself.
     pub fn watch(&self, job: JobRef) -> Watch<'_> {
         Watch::new(self, job)
+    }
+
+    /// `GET /v1/events`: what changes in the cluster, without end. Reconnects by itself.
+    pub fn events(&self) -> Events<'_> {
+        Events::new(self)
     }
 
     /// `GET /v1/jobs/{id}/logs`.
@@ -335,6 +343,44 @@ impl Client {
         request
             .call()
             .map_err(|error| ClientError::from_ureq(&self.base, error))
+    }
+
+    /// A stream of server-sent events, from behind the event `last_id` on if there is one.
+    fn stream(
+        &self,
+        path: &str,
+        silence_max: Duration,
+        last_id: Option<&str>,
+    ) -> Result<Box<dyn BufRead>> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let request = request.config().timeout_per_read(Some(silence_max)).build();
+        let response = request
+            .call()
+            .map_err(|error| ClientError::from_ureq(&self.base, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let mut text = String::new();
+            // A body that cannot be read leaves the status, which is what matters.
+            let _ = response
+                .into_body()
+                .into_reader()
+                .take(64 * 1024)
+                .read_to_string(&mut text);
+            return Err(self.refusal(status.as_u16(), &text));
+        }
+        Ok(Box::new(BufReader::new(
+            response
+                .into_body()
+                .into_with_config()
+                .limit(u64::MAX)
+                .reader(),
+        )))
     }
 
     fn post(&self, path: &str, body: &impl Serialize) -> Result<Response<Body>> {

@@ -111,6 +111,12 @@ impl FailureReason {
     }
 }
 
+/// CPU a job that does not say is expected to use, thousandths of a core: one core, so that slots and cores agree on a
+/// fresh farm.
+pub const CPU_MILLICORES_DEFAULT: u32 = 1000;
+/// Memory a job that does not say is expected to use, MiB: what 1080p x264 needs with a margin.
+pub const MEMORY_MIB_DEFAULT: u32 = 256;
+
 /// A job as it is submitted: every field optional, unknown ones refused. `POST /v1/jobs` takes exactly this as JSON.
 ///
 /// Media fields are text here, as users write them; [`crate::settings::Settings::resolve`] parses them once, at the edge.
@@ -134,6 +140,10 @@ pub struct JobSpec {
     /// Whether an existing output may be replaced.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
+    /// Seconds of input to skip before encoding begins. Not for a synthetic source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::StartSeconds>))]
+    pub start_seconds: Option<f64>,
     /// Seconds of input to encode. A synthetic source defaults to 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Seconds>))]
@@ -204,4 +214,48 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
     pub idempotency_key: Option<String>,
+}
+
+impl JobSpec {
+    /// The names of all fields, as JSON has them.
+    pub const FIELDS: &'static [&'static str] = &[
+        "scenario",
+        "input",
+        "output",
+        "overwrite",
+        "start_seconds",
+        "duration_seconds",
+        "codec",
+        "size",
+        "fps",
+        "bitrate",
+        "crf",
+        "preset",
+        "audio",
+        "queue",
+        "priority",
+        "gpu",
+        "require",
+        "labels",
+        "retries",
+        "timeout_seconds",
+        "cpu_millicores",
+        "memory_mib",
+        "deadline_ms",
+        "idempotency_key",
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_a_job_s_fields_is_what_serde_accepts() {
+        let error = serde_json::from_str::<JobSpec>("{\"no such\": 1}")
+            .unwrap_err()
+            .to_string();
+        let accepted: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert_eq!(accepted, JobSpec::FIELDS, "{error}");
+    }
 }

@@ -50,6 +50,8 @@ schemas! {
     PageCursor = text(1, limits::NAME_BYTES_MAX);
     /// Seconds: 1 ms to 30 days.
     Seconds = number(Type::Number, limits::DURATION_SECONDS_MIN, limits::DURATION_SECONDS_MAX).examples([30.0]);
+    /// Seconds from the beginning: 0 to 30 days.
+    StartSeconds = number(Type::Number, 0.0, limits::DURATION_SECONDS_MAX).examples([90.0]);
     /// A codec. `avc` is h264 and `hevc` is h265.
     CodecWord = words(&["h264", "avc", "h265", "hevc", "vp9", "av1"]);
     /// What becomes of sound.

@@ -204,6 +204,9 @@ pub struct Settings {
     pub overwrite: bool,
     /// File format of the output.
     pub container: Container,
+    /// Seconds of input to skip; `None` begins at its beginning. Never set for a synthetic source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_seconds: Option<f64>,
     /// Seconds of input to encode; `None` is all of it. Always set for a synthetic source.
     pub duration_seconds: Option<f64>,
     /// Codec of the output.
@@ -401,6 +404,15 @@ impl Settings {
                 "a .webm file holds opus; choose opus or none, or another extension",
             );
         }
+        let start_seconds = match start(spec.start_seconds)? {
+            Some(_) if source == Source::Synthetic => {
+                return bad(
+                    "start_seconds",
+                    "a synthetic source has nothing to skip; name an input, or leave it out",
+                );
+            }
+            given => given,
+        };
         let duration_seconds = match seconds("duration_seconds", spec.duration_seconds)? {
             None if source == Source::Synthetic => Some(SYNTHETIC_SECONDS_DEFAULT),
             given => given,
@@ -429,6 +441,7 @@ impl Settings {
             output,
             overwrite: spec.overwrite,
             container,
+            start_seconds,
             duration_seconds,
             codec,
             encoder,
@@ -539,6 +552,21 @@ fn seconds(field: &'static str, given: Option<f64>) -> Result<Option<f64>, BadFi
                 ),
             )
         }
+        given => Ok(given),
+    }
+}
+
+/// Where to begin; from the beginning is the same as not saying so.
+fn start(given: Option<f64>) -> Result<Option<f64>, BadField> {
+    match given {
+        Some(s) if !(s.is_finite() && (0.0..=limits::DURATION_SECONDS_MAX).contains(&s)) => bad(
+            "start_seconds",
+            format!(
+                "{s} is not a number of seconds from 0 to {}",
+                limits::DURATION_SECONDS_MAX
+            ),
+        ),
+        Some(s) if s < limits::DURATION_SECONDS_MIN => Ok(None),
         given => Ok(given),
     }
 }
@@ -704,6 +732,27 @@ mod tests {
             let error = Settings::resolve(&spec(edit)).unwrap_err();
             assert_eq!(error.field, field, "{error}");
         }
+    }
+
+    #[test]
+    fn a_start_is_a_place_in_a_file_and_zero_is_its_beginning() {
+        let of = |seconds: f64, input: Option<&str>| {
+            Settings::resolve(&spec(|s| {
+                s.start_seconds = Some(seconds);
+                s.input = input.map(Into::into);
+            }))
+            .map(|settings| settings.start_seconds)
+        };
+        assert_eq!(of(2.5, Some("/a.mp4")).unwrap(), Some(2.5));
+        assert_eq!(of(0.0, Some("/a.mp4")).unwrap(), None);
+        for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e12] {
+            assert_eq!(
+                of(wrong, Some("/a.mp4")).unwrap_err().field,
+                "start_seconds"
+            );
+        }
+        let error = of(1.0, None).unwrap_err();
+        assert!(error.message.contains("nothing to skip"), "{error}");
     }
 
     #[test]

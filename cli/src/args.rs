@@ -67,6 +67,9 @@ pub struct GlobalArgs {
         hide_possible_values = true
     )]
     pub format: Option<Format>,
+    /// Print no more than ids and errors; with json or jsonl the answer stays whole
+    #[arg(short = 'q', long, global = true)]
+    pub quiet: bool,
     /// How long to wait for a master that does not answer (it may be restarting), as in 5s
     #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = crate::values::duration)]
     pub retry_for: std::time::Duration,
@@ -94,15 +97,20 @@ pub enum Command {
     Master(MasterArgs),
     /// Run a worker: it runs ffmpeg for a master
     Worker(WorkerArgs),
-    /// Submit, list, follow and stop jobs
+    /// Submit, list, follow, explain, move and stop jobs
     #[command(subcommand, visible_alias = "job")]
     Jobs(jobs::JobsCommand),
-    /// See the workers
+    /// See the workers, take them out of service and put them back
     #[command(subcommand, visible_alias = "node")]
     Nodes(nodes::NodesCommand),
     /// See the scheduling policies
     #[command(subcommand, visible_alias = "policy")]
     Policies(policies::PoliciesCommand),
+    /// Print the cluster in numbers: jobs, workers, waits, failures
+    #[command(after_help = "Examples:
+  ffrtmp stats
+  ffrtmp stats --output json")]
+    Stats(OutputArg),
     /// Make the certificates of a cluster
     #[command(subcommand)]
     Tls(TlsCommand),

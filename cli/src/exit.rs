@@ -5,7 +5,7 @@
 
 use std::{io, process::ExitCode};
 
-use ffrtmp_api::client::ClientError;
+use ffrtmp_api::{client::ClientError, ids::JobRef};
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -61,17 +61,33 @@ impl From<ClientError> for Failure {
     }
 }
 
-/// Says what went wrong, on stderr, and gives the exit code.
-pub fn code_of(outcome: Result) -> ExitCode {
-    let (code, message) = match outcome {
-        Ok(()) | Err(Failure::ReaderGone) => (0, None),
-        Err(Failure::Silent) => (1, None),
-        Err(Failure::Failed(message)) => (1, Some(message)),
-        Err(Failure::Usage(message)) => (2, Some(message)),
-    };
-    if let Some(message) = message {
+/// An error about one job. One that is about the master rather than the job is not put down to it.
+pub fn of_job(job: JobRef, error: ClientError) -> Failure {
+    match error {
+        ClientError::Refused { status, error } if !matches!(status, 401 | 403 | 503) => {
+            Failure::Failed(format!("job {job}: {}", error.message))
+        }
+        error => error.into(),
+    }
+}
+
+/// Says what went wrong, on stderr, and goes on.
+pub fn say(failure: &Failure) {
+    if let Failure::Failed(message) | Failure::Usage(message) = failure {
         // With stderr gone there is nobody left to tell.
         let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("ffrtmp: {message}\n"));
+    }
+}
+
+/// Says what went wrong, on stderr, and gives the exit code.
+pub fn code_of(outcome: Result) -> ExitCode {
+    let code = match &outcome {
+        Ok(()) | Err(Failure::ReaderGone) => 0,
+        Err(Failure::Silent | Failure::Failed(_)) => 1,
+        Err(Failure::Usage(_)) => 2,
+    };
+    if let Err(failure) = &outcome {
+        say(failure);
     }
     ExitCode::from(code)
 }

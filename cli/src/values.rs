@@ -55,6 +55,127 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// The one of `known` that is most like `given`, if any is like it enough to be what was meant.
+pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|word| (strsim::jaro_winkler(given, word), word))
+        // Below this, suggestions surprise more than they help (clap's own bound).
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, word)| word)
+}
+
+/// A finite number: `29.97`, `-1`. (`nan` and `inf` have no JSON, and nobody means them.)
+pub fn number(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err(format!("{text:?} is not a number, as in 25 or 29.97")),
+    }
+}
+
+/// A moment in the past, in milliseconds since 1970: `2h` is two hours ago; `2026-11-23T08:00:00Z` is what it says.
+pub fn past(text: &str) -> Result<i64, String> {
+    if let Ok(ago) = duration(text) {
+        let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+        return Ok(now_ms().saturating_sub(ago).max(0));
+    }
+    rfc3339(text).ok_or_else(|| {
+        format!(
+            "{text:?} is not a moment: give how long ago, as in 30m or 2h, or RFC 3339, as in 2026-11-23T08:00:00Z"
+        )
+    })
+}
+
+/// A moment to come, in milliseconds since 1970: `+2h` is in two hours; `2026-11-23T18:00:00Z` is what it says.
+pub fn future(text: &str) -> Result<i64, String> {
+    let at = match text.strip_prefix('+') {
+        Some(length) => {
+            let ms = i64::try_from(duration(length)?.as_millis()).unwrap_or(i64::MAX);
+            now_ms().saturating_add(ms)
+        }
+        None => rfc3339(text).ok_or_else(|| {
+            format!(
+                "{text:?} is not a moment to come: give +TIME, as in +90m or +2h, or RFC 3339, as in 2026-11-23T18:00:00Z"
+            )
+        })?,
+    };
+    // JSON carries it; years beyond 9999 are a slip of the keyboard.
+    if at > MS_MAX {
+        return Err(format!("{text:?} is later than the year 9999"));
+    }
+    Ok(at)
+}
+
+/// The end of the year 9999, in milliseconds since 1970.
+const MS_MAX: i64 = 253_402_300_799_999;
+
+fn rfc3339(text: &str) -> Option<i64> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(at.as_millisecond())
+}
+
+/// Milliseconds since 1970, by this machine's clock.
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Something a job is expected to use of its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// Thousandths of a core.
+    CpuMillicores(u32),
+    /// MiB.
+    MemoryMib(u32),
+}
+
+/// `cpu=2`, `cpu=0.5`, `cpu=500m` (thousandths of a core); `memory=512M`, `memory=1.5G` (1024 to the step).
+pub fn resource(text: &str) -> Result<Resource, String> {
+    let (name, amount) = key_value(text)
+        .map_err(|_| format!("{text:?} is not NAME=AMOUNT, as in cpu=2 or memory=1G"))?;
+    let number = |text: &str| {
+        let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        text.parse::<f64>().ok().filter(|_| plain)
+    };
+    let whole = |amount: Option<f64>| {
+        amount
+            .map(f64::round)
+            .filter(|amount| (1.0..=f64::from(u32::MAX)).contains(amount))
+            .map(|amount| amount as u32)
+    };
+    match name.as_str() {
+        "cpu" => whole(match amount.strip_suffix('m') {
+            Some(thousandths) => number(thousandths),
+            None => number(&amount).map(|cores| cores * 1000.0),
+        })
+        .map(Resource::CpuMillicores)
+        .ok_or_else(|| {
+            format!("{amount:?} is not an amount of CPU: give cores, as in 2 or 0.5, or thousandths, as in 500m")
+        }),
+        "memory" => {
+            let letters = amount
+                .find(|c: char| c.is_ascii_alphabetic())
+                .unwrap_or(amount.len());
+            let mib = match &amount[letters..] {
+                "M" | "Mi" | "MiB" => Some(1.0),
+                "G" | "Gi" | "GiB" => Some(1024.0),
+                "T" | "Ti" | "TiB" => Some(1024.0 * 1024.0),
+                _ => None,
+            };
+            whole(mib.and_then(|mib| Some(number(&amount[..letters])? * mib)))
+                .map(Resource::MemoryMib)
+                .ok_or_else(|| {
+                    format!("{amount:?} is not an amount of memory: give it with its unit, as in 512M, 1.5G or 1GiB")
+                })
+        }
+        _ => Err(format!(
+            "{name:?} is not a resource; known are cpu and memory (a GPU is asked for with --gpu)"
+        )),
+    }
+}
+
 /// A media path as a job carries it: absolute, made so against `cwd`, with `.` and `..` resolved by their letters.
 /// Symbolic links are not looked at: they are the worker's.
 pub fn media_path(path: &Path, cwd: &Path) -> Result<String, String> {
@@ -129,6 +250,61 @@ mod tests {
             "1 s",
         ] {
             assert!(duration(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn moments_are_lengths_of_time_from_now_or_rfc_3339() {
+        let hour = 3_600_000;
+        let near = |at: i64, expected: i64| (at - expected).abs() < 10_000;
+        assert!(near(past("2h").unwrap(), now_ms() - 2 * hour));
+        assert!(near(future("+2h").unwrap(), now_ms() + 2 * hour));
+        for text in ["2025-11-23T10:48:11Z", "2025-11-23T12:48:11+02:00"] {
+            assert_eq!(past(text).unwrap(), 1_763_894_891_000, "{text}");
+            assert_eq!(future(text).unwrap(), 1_763_894_891_000, "{text}");
+        }
+        for text in ["", "yesterday", "2025-11-23", "-2h", "+2h"] {
+            assert!(past(text).is_err(), "{text:?} was accepted");
+        }
+        for text in ["", "2h", "+", "+x", "tomorrow", "+9999999d"] {
+            assert!(future(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn resources_are_amounts_with_units() {
+        use Resource::{CpuMillicores, MemoryMib};
+        for (text, amount) in [
+            ("cpu=2", CpuMillicores(2000)),
+            ("cpu=0.5", CpuMillicores(500)),
+            ("cpu=250m", CpuMillicores(250)),
+            ("memory=512M", MemoryMib(512)),
+            ("memory=1.5G", MemoryMib(1536)),
+            ("memory=1GiB", MemoryMib(1024)),
+        ] {
+            assert_eq!(resource(text), Ok(amount), "{text}");
+        }
+        for (text, says) in [
+            ("cpu", "NAME=AMOUNT"),
+            ("cpu=", "as in 2 or 0.5"),
+            ("cpu=-1", "as in 2 or 0.5"),
+            ("cpu=0", "as in 2 or 0.5"),
+            ("cpu=two", "as in 2 or 0.5"),
+            ("cpu=inf", "as in 2 or 0.5"),
+            ("memory=1024", "with its unit"),
+            ("memory=1X", "with its unit"),
+            ("gpu=1", "known are cpu and memory"),
+        ] {
+            let error = resource(text).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_finite_numbers_are_numbers() {
+        assert_eq!(number("29.97"), Ok(29.97));
+        for text in ["", "nan", "inf", "-inf", "1e999", "x"] {
+            assert!(number(text).is_err(), "{text:?} was accepted");
         }
     }
 

@@ -5,7 +5,7 @@
 mod fake_master;
 
 use std::{
-    io::Read,
+    io::{Read, Write},
     net::TcpListener,
     os::unix::fs::symlink,
     process::{Command, Output, Stdio},
@@ -16,7 +16,7 @@ use std::{
 use fake_master::{FakeMaster, job};
 use ffrtmp_api::{
     job::JobState,
-    rest::{Job, JobList, JobProgress, Submitted},
+    rest::{Job, JobList, JobProgress, SubmitBatchAnswer, SubmitItem, Submitted},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ffrtmp");
@@ -163,6 +163,26 @@ fn a_wrong_field_is_a_usage_error_and_nothing_is_sent() {
         ("jobs list --limit 0", "is not a number between 1 and"),
         ("jobs lst", "unrecognized subcommand"),
         ("up --master http://a", "takes no --master"),
+        ("jobs submit --start -5", "--start"),
+        ("jobs submit --deadline soon", "--deadline"),
+        ("jobs submit --resources cpu=lots", "as in 2 or 0.5"),
+        ("jobs submit --param crff=20", "did you mean \"crf\"?"),
+        (
+            "jobs submit --count 3 --output out.mp4",
+            "--output: with --count 3 it must hold {seq}",
+        ),
+        ("jobs list --since yesterday", "as in 30m or 2h"),
+        ("jobs list --sort size", "newest, oldest, finished"),
+        ("jobs list --state running,lost", "pending, assigned"),
+        ("jobs list --watch -o json", "use --output jsonl"),
+        ("jobs cancel", "which jobs?"),
+        ("jobs cancel 1 --state pending", "not both"),
+        (
+            "jobs retry --state running",
+            "a running job cannot be tried again; those that are failed, canceled can",
+        ),
+        ("jobs set 1", "--queue"),
+        ("nodes drain", "<NAME>"),
     ] {
         let said = say(&master, words);
         assert_eq!(said.code, 2, "{words}: {}", said.err);
@@ -256,7 +276,7 @@ fn a_list_is_read_over_as_many_pages_as_it_takes() {
         master.with(|memory| memory.queries.clone()),
         [
             "limit=4&queue=default&state=running",
-            "before=4&limit=2&queue=default&state=running"
+            "cursor=4&limit=2&queue=default&state=running"
         ]
     );
     let said = say(&master, "jobs list --output jsonl");
@@ -441,5 +461,196 @@ fn a_port_that_is_taken_is_named_with_the_flag_that_changes_it() {
         said.code == 2 && said.err.contains("ffrtmp token"),
         "{}",
         said.err
+    );
+}
+
+#[test]
+fn a_number_of_jobs_is_made_with_their_numbers_and_their_own_keys() {
+    let master = FakeMaster::start();
+    let words = "jobs submit --count 3 --input /in/{seq}.mp4 --output /out/{seq}.mp4 --label n={seq} --idempotency-key k";
+    let said = say(&master, words);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert!(
+        said.out
+            .starts_with("3 jobs submitted: 1-3\n  the first: /in/1.mp4 to /out/1.mp4; "),
+        "{}",
+        said.out
+    );
+    let made = master.with(|memory| {
+        assert_eq!(memory.batches, [3]);
+        memory
+            .jobs
+            .iter()
+            .map(|job| {
+                let spec = job.spec.clone();
+                let key = spec.idempotency_key.unwrap();
+                (spec.output.unwrap(), spec.labels["n"].clone(), key)
+            })
+            .collect::<Vec<_>>()
+    });
+    let expected = |n: u32| (format!("/out/{n}.mp4"), n.to_string(), format!("k-{n}"));
+    assert_eq!(made, (1..=3).map(expected).collect::<Vec<_>>());
+    let again = say(&master, words);
+    assert!(
+        again
+            .out
+            .starts_with("3 jobs submitted (3 of them already before): 1-3\n"),
+        "{}",
+        again.out
+    );
+    assert_eq!(master.with(|memory| memory.jobs.len()), 3);
+}
+
+#[test]
+fn a_file_s_jobs_are_submitted_and_those_that_are_wrong_are_named_by_their_line() {
+    let master = FakeMaster::start();
+    let dir = tempfile::tempdir().unwrap();
+    let text = "{\"input\": \"a.mp4\"}\n{\"crff\": 3}\n{\"scenario\": \"refuse-me\"}\nnonsense\n{\"bitrate\": \"10X\"}\n\n{\"crf\": 20, \"queue\": \"live\"}\n";
+    std::fs::write(dir.path().join("jobs.jsonl"), text).unwrap();
+    let submit = |words: &str| -> Said {
+        ffrtmp(&master.url, words)
+            .current_dir(dir.path())
+            .output()
+            .unwrap()
+            .into()
+    };
+    let said = submit("jobs submit --file jobs.jsonl --priority high --queue batch");
+    assert_eq!(said.code, 1);
+    assert_eq!(
+        said.out,
+        "job 1 submitted: line 1\njob 2 submitted: line 7\n2 jobs submitted, 4 refused\n"
+    );
+    let errors: Vec<&str> = said.err.lines().collect();
+    assert_eq!(errors.len(), 4, "{}", said.err);
+    for (error, says) in errors.iter().zip([
+        "ffrtmp: line 2: \"crff\" is not a field of a job; did you mean \"crf\"?",
+        "ffrtmp: line 3: scenario: refused here",
+        "ffrtmp: line 4: is not a JSON object",
+        "ffrtmp: line 5: bitrate: \"10X\" is not a bitrate",
+    ]) {
+        assert!(error.starts_with(says), "{error} should begin {says}");
+    }
+    let cwd = dir.path().canonicalize().unwrap();
+    master.with(|memory| {
+        let specs: Vec<_> = memory.jobs.iter().map(|job| job.spec.clone()).collect();
+        assert_eq!(
+            specs[0].input.as_deref(),
+            Some(cwd.join("a.mp4").to_str().unwrap())
+        );
+        for spec in &specs {
+            assert_eq!(
+                (spec.priority.as_str(), spec.queue.as_str()),
+                ("high", "batch"),
+                "flags hold for all"
+            );
+        }
+        assert_ne!(specs[0].idempotency_key, specs[1].idempotency_key);
+    });
+    let said = submit("jobs submit --file jobs.jsonl -o json");
+    let answer: SubmitBatchAnswer = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(answer.items.len(), 6, "one for each job, in order");
+    assert!(matches!(answer.items[0], SubmitItem::Accepted(_)));
+    assert!(matches!(answer.items[1], SubmitItem::Refused(_)));
+    let said = submit("jobs submit --file no-such.json");
+    assert!(
+        said.code == 1 && said.err.contains("no-such.json cannot be read"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn a_large_file_from_standard_input_goes_in_batches() {
+    let master = FakeMaster::start();
+    let mut child = ffrtmp(&master.url, "jobs submit --file - -q")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = thread::spawn(move || {
+        stdin.write_all(b"[").unwrap();
+        for n in 0..2_500 {
+            let comma = if n == 0 { "" } else { ",\n" };
+            write!(stdin, "{comma}{{\"scenario\": \"s{n}\"}}").unwrap();
+        }
+        stdin.write_all(b"]").unwrap();
+    });
+    let said: Said = child.wait_with_output().unwrap().into();
+    writer.join().unwrap();
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert_eq!(said.out.lines().count(), 2_500, "quiet prints ids alone");
+    assert_eq!(said.out.lines().last(), Some("2500"));
+    master.with(|memory| assert_eq!(memory.batches, [1_000, 1_000, 500]));
+}
+
+#[test]
+fn a_file_that_breaks_in_the_middle_is_submitted_up_to_there() {
+    let master = FakeMaster::start();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[{\"crf\": 20},\n{\"crf\" 21}]").unwrap();
+    let said = say(
+        &master,
+        &format!("jobs submit --file {}", file.path().display()),
+    );
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.contains("line 2: expected `:`") && said.err.contains("nothing from there on"),
+        "{}",
+        said.err
+    );
+    assert_eq!(master.with(|memory| memory.jobs.len()), 1);
+}
+
+#[test]
+fn a_dry_run_sends_nothing_and_names_every_setting() {
+    let master = FakeMaster::start();
+    let said = say(
+        &master,
+        "jobs submit --dry-run --scenario 720p30-vp9 --resources cpu=2,memory=1G",
+    );
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    for part in ["libvpx-vp9", "720 lines high", "2 cores and 1024 MiB"] {
+        assert!(said.out.contains(part), "{part} in {}", said.out);
+    }
+    let said = say(
+        &master,
+        "jobs submit --dry-run --start 5 --input /a.mp4 -o json",
+    );
+    let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(plan["job"]["start_seconds"], 5.0);
+    assert_eq!(plan["settings"]["encoder"], "libx264");
+    assert!(master.with(|memory| memory.authorizations.is_empty()));
+}
+
+#[test]
+fn waiting_for_several_names_each_that_failed_and_sums_up() {
+    let master = FakeMaster::start();
+    master.with(|memory| {
+        memory.watches_by_id.extend([
+            (1, vec![job(1, JobState::Completed)]),
+            (2, vec![job(2, JobState::Running), job(2, JobState::Failed)]),
+        ])
+    });
+    let said = say(&master, "jobs wait 1 2 9");
+    assert_eq!(said.code, 1);
+    assert!(
+        said.out
+            .ends_with("3 jobs: 1 completed, 1 failed, 1 not seen to end\n"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.err.contains("job 2 failed: input_error") && said.err.contains("job 9: "),
+        "{}",
+        said.err
+    );
+    let said = say(&master, "jobs wait 1 2 -o json");
+    let list: JobList = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(
+        list.jobs.iter().map(|job| job.id.0).collect::<Vec<_>>(),
+        [1, 2],
+        "one document, in the order asked for"
     );
 }

@@ -4,7 +4,7 @@
 //! simply opened again: nothing is missed but intermediate progress. It never polls.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, Read},
     time::Duration,
 };
 
@@ -36,27 +36,8 @@ impl<'a> Watch<'a> {
     }
 
     fn connect(&self) -> Result<Box<dyn BufRead>> {
-        let response = self
-            .client
-            .get(&format!("/v1/jobs/{}/watch", self.job), SILENCE_MAX)?;
-        let status = response.status();
-        if !status.is_success() {
-            let mut text = String::new();
-            // A body that cannot be read leaves the status, which is what matters.
-            let _ = response
-                .into_body()
-                .into_reader()
-                .take(64 * 1024)
-                .read_to_string(&mut text);
-            return Err(self.client.refusal(status.as_u16(), &text));
-        }
-        Ok(Box::new(BufReader::new(
-            response
-                .into_body()
-                .into_with_config()
-                .limit(u64::MAX)
-                .reader(),
-        )))
+        let path = format!("/v1/jobs/{}/watch", self.job);
+        self.client.stream(&path, SILENCE_MAX, None)
     }
 
     /// The next state, over as many connections as it takes.
@@ -75,10 +56,12 @@ impl<'a> Watch<'a> {
                 },
             };
             match next_event(stream) {
-                Ok(Some(data)) => {
-                    return serde_json::from_str(&data).map_err(|error| ClientError::Unexpected {
-                        url: self.client.base.clone(),
-                        what: format!("an event that is not a job: {error}"),
+                Ok(Some(event)) => {
+                    return serde_json::from_str(&event.data).map_err(|error| {
+                        ClientError::Unexpected {
+                            url: self.client.base.clone(),
+                            what: format!("an event that is not a job: {error}"),
+                        }
                     });
                 }
                 // Ended early, broken, or silent for long: the next connection begins with the state as it is.
@@ -108,9 +91,18 @@ impl Iterator for Watch<'_> {
     }
 }
 
-/// The data of the next event; `None` at the end of the stream. Comments (keep-alives) and other fields are skipped.
-fn next_event(stream: &mut impl BufRead) -> std::io::Result<Option<String>> {
+/// One server-sent event.
+pub(super) struct Event {
+    /// Its id, if it has one.
+    pub(super) id: Option<String>,
+    /// Its data.
+    pub(super) data: String,
+}
+
+/// The next event; `None` at the end of the stream. Comments (keep-alives) and other fields are skipped.
+pub(super) fn next_event(stream: &mut impl BufRead) -> std::io::Result<Option<Event>> {
     let mut data: Option<String> = None;
+    let mut id: Option<String> = None;
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -125,9 +117,11 @@ fn next_event(stream: &mut impl BufRead) -> std::io::Result<Option<String>> {
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches(['\n', '\r']);
         if text.is_empty() {
-            if data.is_some() {
-                return Ok(data);
+            if let Some(data) = data.take() {
+                return Ok(Some(Event { id, data }));
             }
+        } else if let Some(value) = text.strip_prefix("id:") {
+            id = Some(value.strip_prefix(' ').unwrap_or(value).to_owned());
         } else if let Some(more) = text.strip_prefix("data:") {
             let more = more.strip_prefix(' ').unwrap_or(more);
             match &mut data {
@@ -147,7 +141,18 @@ mod tests {
 
     fn events(text: &str) -> Vec<String> {
         let mut stream = text.as_bytes();
-        std::iter::from_fn(|| next_event(&mut stream).unwrap()).collect()
+        std::iter::from_fn(|| next_event(&mut stream).unwrap())
+            .map(|event| event.data)
+            .collect()
+    }
+
+    #[test]
+    fn an_event_s_id_comes_with_it() {
+        let mut stream = "data: 1\n\nid: 7\ndata: 2\n\n".as_bytes();
+        let ids: Vec<Option<String>> = std::iter::from_fn(|| next_event(&mut stream).unwrap())
+            .map(|event| event.id)
+            .collect();
+        assert_eq!(ids, [None, Some("7".to_owned())]);
     }
 
     #[test]

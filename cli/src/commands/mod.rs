@@ -6,6 +6,7 @@ pub mod jobs;
 pub mod master;
 pub mod nodes;
 pub mod policies;
+mod stats;
 pub mod tls;
 mod token;
 pub mod tokens;
@@ -29,6 +30,7 @@ pub fn run(args: Args) -> Result {
         Command::Jobs(command) => jobs::run(command, &global),
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
+        Command::Stats(output) => stats::run(&output, &global),
         Command::Tls(command) => tls::run(command),
         Command::Tokens(command) => tokens::run(command, &global),
         Command::Token => token::run(),
@@ -53,5 +55,10 @@ fn format(output: Option<Format>, global: &GlobalArgs) -> Format {
 
 /// The face for it.
 fn face(output: Option<Format>, global: &GlobalArgs) -> Box<dyn Output> {
-    to_stdout(format(output, global))
+    face_of(format(output, global), global)
+}
+
+/// The face for a format that was settled already.
+fn face_of(format: Format, global: &GlobalArgs) -> Box<dyn Output> {
+    to_stdout(format, global.quiet)
 }

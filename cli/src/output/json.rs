@@ -4,21 +4,30 @@
 
 use std::io::{self, Write};
 
-use ffrtmp_api::rest::{CreatedToken, Job, JobList, NodeList, PolicyList, Submitted, TokenList};
+use ffrtmp_api::rest::{
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem,
+    Submitted, TokenList,
+};
 use serde::Serialize;
 
-use super::{Output, Versions};
+use super::{Output, Plan, Tally, Versions};
 
 /// Prints JSON.
 pub struct Json<W> {
     out: W,
     lines: bool,
+    /// Items of the document that is being written, as it is written.
+    items: u64,
 }
 
 impl<W: Write> Json<W> {
     /// One object a line if `lines`, else one indented document.
     pub fn new(out: W, lines: bool) -> Json<W> {
-        Json { out, lines }
+        Json {
+            out,
+            lines,
+            items: 0,
+        }
     }
 
     fn one(&mut self, value: &impl Serialize) -> io::Result<()> {
@@ -44,6 +53,31 @@ impl<W: Write> Output for Json<W> {
     fn submitted(&mut self, submitted: &Submitted, _summary: &str) -> io::Result<()> {
         self.one(submitted)
     }
+    /// The items of a [`SubmitBatchAnswer`](ffrtmp_api::rest::SubmitBatchAnswer), written one by one: there may be
+    /// millions.
+    fn item(&mut self, _place: Option<&str>, item: &SubmitItem) -> io::Result<()> {
+        if self.lines {
+            return self.one(item);
+        }
+        let before = if self.items == 0 {
+            "{\n  \"items\": ["
+        } else {
+            ","
+        };
+        self.items += 1;
+        let text = serde_json::to_string(item).map_err(io::Error::other)?;
+        write!(self.out, "{before}\n    {text}")
+    }
+    fn items_end(&mut self, _tally: &Tally, _summary: Option<&str>) -> io::Result<()> {
+        match (self.lines, std::mem::take(&mut self.items)) {
+            (true, _) => Ok(()),
+            (false, 0) => writeln!(self.out, "{{\n  \"items\": []\n}}"),
+            (false, _) => writeln!(self.out, "\n  ]\n}}"),
+        }
+    }
+    fn plan(&mut self, plan: &Plan) -> io::Result<()> {
+        self.one(plan)
+    }
     fn job(&mut self, job: &Job) -> io::Result<()> {
         self.one(job)
     }
@@ -53,6 +87,9 @@ impl<W: Write> Output for Json<W> {
     fn jobs(&mut self, list: &JobList) -> io::Result<()> {
         self.list(list, &list.jobs)
     }
+    fn row(&mut self, job: &Job) -> io::Result<()> {
+        self.one(job)
+    }
     fn changed(&mut self, jobs: &[(&str, Job)]) -> io::Result<()> {
         let jobs = jobs.iter().map(|(_, job)| job.clone()).collect();
         self.jobs(&JobList {
@@ -60,8 +97,27 @@ impl<W: Write> Output for Json<W> {
             next_cursor: None,
         })
     }
+    fn explanation(&mut self, explanation: &Explanation) -> io::Result<()> {
+        self.one(explanation)
+    }
+    fn stats(&mut self, stats: &Stats) -> io::Result<()> {
+        self.one(stats)
+    }
     fn nodes(&mut self, list: &NodeList) -> io::Result<()> {
         self.list(list, &list.nodes)
+    }
+    /// One by itself, several as a list.
+    fn nodes_whole(&mut self, nodes: &[Node]) -> io::Result<()> {
+        match nodes {
+            [node] => self.one(node),
+            nodes => self.nodes(&NodeList {
+                nodes: nodes.to_vec(),
+            }),
+        }
+    }
+    fn nodes_changed(&mut self, nodes: &[(&str, Node)]) -> io::Result<()> {
+        let nodes = nodes.iter().map(|(_, node)| node.clone()).collect();
+        self.nodes(&NodeList { nodes })
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
         self.list(list, &list.policies)
@@ -74,5 +130,8 @@ impl<W: Write> Output for Json<W> {
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.one(versions)
+    }
+    fn remark(&mut self, _text: &str) -> io::Result<()> {
+        Ok(())
     }
 }

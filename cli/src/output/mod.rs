@@ -1,10 +1,12 @@
-//! How answers look: a table for people, or JSON for programs. Commands hand over values; only this room prints them.
+//! How answers look: a table for people, JSON for programs, or ids alone. Commands hand over values; only this room
+//! prints them.
 //!
 //! The JSON is exactly the API's (`ffrtmp-api`'s `rest` types), so that it is as stable as the API and documented once.
 
 mod columns;
 mod describe;
 mod json;
+mod quiet;
 mod style;
 mod table;
 mod tokens;
@@ -13,14 +15,22 @@ mod units;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use ffrtmp_api::rest::{
-    CreatedToken, Job, JobList, NodeList, PolicyList, Submitted, TokenList, Version,
+use ffrtmp_api::{
+    encoder::Encoder,
+    job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT},
+    rest::{
+        CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem,
+        Submitted, TokenList, Version,
+    },
+    settings::Settings,
 };
 use serde::Serialize;
 
 pub use describe::{settings_line, source_line};
 pub use style::colour_wanted;
 pub use units::{clean, seconds_short};
+
+use crate::values::now_ms;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -43,20 +53,91 @@ pub struct Versions {
     pub master: Option<Version>,
 }
 
+/// What `ffrtmp jobs submit --dry-run` prints: a job that was not submitted.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    /// What would be submitted.
+    pub job: JobSpec,
+    /// What it would be encoded with: every default filled in.
+    pub settings: Settings,
+    /// What a worker must have to be given it.
+    pub needs: Needs,
+}
+
+/// The class of worker a job needs.
+#[derive(Debug, Serialize)]
+pub struct Needs {
+    /// Proven by a trial encode.
+    pub encoder: Encoder,
+    /// Whether it takes a GPU.
+    pub gpu: bool,
+    /// Labels it carries.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// CPU it has, thousandths of a core.
+    pub cpu_millicores: u32,
+    /// Memory it has, MiB.
+    pub memory_mib: u32,
+}
+
+impl Plan {
+    /// Of a job and what it resolves to.
+    pub fn new(job: JobSpec, settings: Settings) -> Plan {
+        let needs = Needs {
+            encoder: settings.encoder,
+            gpu: settings.encoder.is_hardware(),
+            labels: job.require.clone(),
+            cpu_millicores: job.cpu_millicores.unwrap_or(CPU_MILLICORES_DEFAULT),
+            memory_mib: job.memory_mib.unwrap_or(MEMORY_MIB_DEFAULT),
+        };
+        Plan {
+            job,
+            settings,
+            needs,
+        }
+    }
+}
+
+/// What became of many jobs that were submitted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Accepted, duplicates included.
+    pub accepted: u64,
+    /// Of those accepted: made by an earlier submit with the same key.
+    pub duplicates: u64,
+    /// Refused.
+    pub refused: u64,
+}
+
 /// A face of the answers. One method for each thing that can be shown.
 pub trait Output {
     /// A job was accepted.
     fn submitted(&mut self, submitted: &Submitted, summary: &str) -> io::Result<()>;
+    /// What became of one of many; `place` is where it was found (`line 7`). Refusals were said on stderr already.
+    fn item(&mut self, place: Option<&str>, item: &SubmitItem) -> io::Result<()>;
+    /// What became of all; comes once, behind the last item. `summary` describes the first, where all are alike.
+    fn items_end(&mut self, tally: &Tally, summary: Option<&str>) -> io::Result<()>;
+    /// A job that was not submitted.
+    fn plan(&mut self, plan: &Plan) -> io::Result<()>;
     /// One job, all of it.
     fn job(&mut self, job: &Job) -> io::Result<()>;
     /// A job at the end of a wait: short for people, whole for programs.
     fn ended(&mut self, job: &Job) -> io::Result<()>;
     /// A page of jobs.
     fn jobs(&mut self, list: &JobList) -> io::Result<()>;
+    /// A job of a list that is watched, changed since it was last shown.
+    fn row(&mut self, job: &Job) -> io::Result<()>;
     /// What was done to some jobs, each with the words for it, as in `is being canceled`.
     fn changed(&mut self, jobs: &[(&str, Job)]) -> io::Result<()>;
+    /// Why a job is where it is.
+    fn explanation(&mut self, explanation: &Explanation) -> io::Result<()>;
+    /// The cluster in numbers.
+    fn stats(&mut self, stats: &Stats) -> io::Result<()>;
     /// Workers.
     fn nodes(&mut self, list: &NodeList) -> io::Result<()>;
+    /// Workers, all of each.
+    fn nodes_whole(&mut self, nodes: &[Node]) -> io::Result<()>;
+    /// What was done to some workers, each with the words for it, as in `takes nothing new`.
+    fn nodes_changed(&mut self, nodes: &[(&str, Node)]) -> io::Result<()>;
     /// Policies.
     fn policies(&mut self, list: &PolicyList) -> io::Result<()>;
     /// Tokens.
@@ -65,11 +146,20 @@ pub trait Output {
     fn token(&mut self, made: &CreatedToken) -> io::Result<()>;
     /// Versions.
     fn versions(&mut self, versions: &Versions) -> io::Result<()>;
+    /// A sentence for people that no program needs.
+    fn remark(&mut self, text: &str) -> io::Result<()>;
+    /// From now on names and notes in lists are not shortened.
+    fn widen(&mut self) {}
+    /// From now on lists have at most so many lines, of which those that do not fit are counted.
+    fn fit(&mut self, _lines: usize) {}
 }
 
-/// The face for `format`, on standard output.
-pub fn to_stdout(format: Format) -> Box<dyn Output> {
+/// The face for `format`, on standard output. `quiet` leaves only ids of what would be a table.
+pub fn to_stdout(format: Format, quiet: bool) -> Box<dyn Output> {
     let stdout = io::stdout();
+    if quiet && format == Format::Table {
+        return Box::new(quiet::Quiet::new(stdout));
+    }
     let colour = colour_wanted(stdout.is_terminal());
     to(format, stdout, colour)
 }
@@ -80,12 +170,4 @@ fn to<W: Write + 'static>(format: Format, writer: W, colour: bool) -> Box<dyn Ou
         Format::Json => Box::new(json::Json::new(writer, false)),
         Format::Jsonl => Box::new(json::Json::new(writer, true)),
     }
-}
-
-/// Milliseconds since 1970, by this machine's clock; for ages shown to people.
-fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,82 +1,150 @@
-//! Progress as a live bar on a terminal's stderr. It clears itself at the end, so that only the answer stays.
+//! Progress as live bars on a terminal's stderr, one for each job. They clear themselves at the end, so that only the
+//! answer stays.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use ffrtmp_api::{job::JobState, rest::Job};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::{Show, rates};
-use crate::output::{clean, colour_wanted, seconds_short};
+use crate::{
+    output::{clean, colour_wanted, seconds_short},
+    values::now_ms,
+};
 
 /// Steps of a whole bar: tenths of a percent.
 const STEPS: u64 = 1000;
 /// Redraws a second. The master sends at most 10 states a second.
 const REDRAWS_PER_SECOND: u8 = 15;
 
-/// A bar.
+/// Shortest time a job is shown to have waited: below, it is noise.
+const WAITED_SHOWN_MIN: Duration = Duration::from_secs(1);
+
+/// The bars of the jobs that are followed, one below the other.
+#[derive(Clone)]
+pub struct Bars {
+    all: MultiProgress,
+    colour: bool,
+}
+
+impl Default for Bars {
+    fn default() -> Bars {
+        let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND);
+        Bars {
+            all: MultiProgress::with_draw_target(target),
+            colour: colour_wanted(true),
+        }
+    }
+}
+
+impl Bars {
+    /// One more, below the others. Not drawn before its first state.
+    pub fn add(&self) -> Bar {
+        Bar {
+            all: self.all.clone(),
+            bar: None,
+            layout: None,
+            colour: self.colour,
+        }
+    }
+
+    /// Takes all away.
+    pub fn clear(&self) {
+        // Nothing can be done for a terminal that is gone.
+        let _ = self.all.clear();
+        self.all.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
+    /// Prints something above them.
+    pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.all.suspend(print)
+    }
+}
+
+/// What is known of a job decides how its line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// It waits: since when, and why.
+    Waiting,
+    /// It runs, and how long it will be is known.
+    Length,
+    /// It runs, and how long it will be is not known.
+    NoLength,
+}
+
+/// The line of one job.
 pub struct Bar {
-    bar: ProgressBar,
-    with_length: Option<bool>,
+    all: MultiProgress,
+    bar: Option<ProgressBar>,
+    layout: Option<Layout>,
     colour: bool,
 }
 
 impl Bar {
-    /// Not drawn before the first state.
-    pub fn new() -> Bar {
-        let bar = ProgressBar::with_draw_target(
-            Some(STEPS),
-            ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND),
-        );
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Bar {
-            bar,
-            with_length: None,
-            colour: colour_wanted(true),
+    /// The bar, drawn in `layout`.
+    fn laid_out(&mut self, layout: Layout, waited: Duration) -> &ProgressBar {
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = self.all.add(ProgressBar::new(STEPS));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        if self.layout.replace(layout) != Some(layout) {
+            let template = match (layout, self.colour) {
+                (Layout::Waiting, _) => "{prefix} {spinner} {waited}{msg}",
+                (Layout::Length, true) => "{prefix} {bar:30.cyan/dim} {msg}",
+                (Layout::Length, false) => "{prefix} {bar:30} {msg}",
+                (Layout::NoLength, _) => "{prefix} {spinner} {msg}",
+            };
+            // The templates are constants; were one wrong, the default layout would show the same numbers.
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                let since = Instant::now().checked_sub(waited);
+                let style = style.progress_chars("━╸ ").with_key(
+                    "waited",
+                    move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                        let waited = since.map(|since| since.elapsed()).unwrap_or_default();
+                        if waited >= WAITED_SHOWN_MIN {
+                            // What is drawn next shows what this could not.
+                            let _ = write!(out, "{} ", seconds_short(waited.as_secs_f64()));
+                        }
+                    },
+                );
+                bar.set_style(style);
+            }
         }
-    }
-
-    /// The layout for jobs whose length is known, or not.
-    fn layout(&mut self, with_length: bool) {
-        if self.with_length.replace(with_length) == Some(with_length) {
-            return;
-        }
-        let template = match (with_length, self.colour) {
-            (true, true) => "{prefix} {bar:30.cyan/dim} {msg}",
-            (true, false) => "{prefix} {bar:30} {msg}",
-            (false, _) => "{prefix} {spinner} {msg}",
-        };
-        // The templates are constants; were one wrong, the default layout would show the same numbers.
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style.progress_chars("━╸ "));
-        }
+        bar
     }
 }
 
 impl Show for Bar {
     fn update(&mut self, job: &Job) -> io::Result<()> {
-        let percent = job
-            .progress
-            .as_ref()
-            .and_then(|progress| progress.percent)
-            .filter(|_| job.state.is_active());
-        self.layout(percent.is_some());
+        let progress = job.progress.as_ref().filter(|_| job.state.is_active());
+        let percent = progress.and_then(|progress| progress.percent);
+        let layout = match (job.state, percent) {
+            (JobState::Pending, _) => Layout::Waiting,
+            (_, Some(_)) => Layout::Length,
+            (_, None) => Layout::NoLength,
+        };
+        let waited = now_ms().saturating_sub(job.submitted_at_ms).max(0);
+        let bar = self.laid_out(layout, Duration::from_millis(waited.unsigned_abs()));
         let node = job
             .node
             .as_ref()
             .filter(|_| job.state.is_active())
-            .map(|node| format!(" on {}", clean(node)));
-        self.bar.set_prefix(format!(
-            "job {} {}{}",
-            job.id,
-            job.state,
-            node.unwrap_or_default()
-        ));
+            .map(|node| format!(" on {}", clean(node)))
+            .unwrap_or_default();
+        bar.set_prefix(format!("job {} {}{node}", job.id, job.state));
         let mut message = String::new();
         if let Some(percent) = percent {
-            self.bar.set_position((f64::from(percent) * 10.0) as u64);
+            bar.set_position((f64::from(percent) * 10.0) as u64);
             message = format!("{percent:5.1} %  ");
         }
-        if let Some(progress) = job.progress.as_ref().filter(|_| job.state.is_active()) {
+        if let Some(progress) = progress {
+            if percent.is_none() {
+                message = format!("{} encoded  ", seconds_short(progress.media_seconds));
+            }
             message.push_str(&rates(job));
             if let Some(eta) = progress.eta_seconds {
                 message.push_str(&format!("  {} to go", seconds_short(eta)));
@@ -88,11 +156,14 @@ impl Show for Bar {
         {
             message = clean(waiting);
         }
-        self.bar.set_message(message);
+        bar.set_message(message);
         Ok(())
     }
 
     fn finish(&mut self) {
-        self.bar.finish_and_clear();
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+            self.all.remove(&bar);
+        }
     }
 }

@@ -29,10 +29,14 @@ pub struct Memory {
     pub jobs: Vec<Job>,
     /// Scripts for `watch`: each connection takes the next and sends its states, then closes.
     pub watches: Vec<Vec<Job>>,
+    /// The same for jobs by their numbers: every connection gets all of it.
+    pub watches_by_id: std::collections::BTreeMap<u64, Vec<Job>>,
     /// `Authorization` headers seen.
     pub authorizations: Vec<Option<String>>,
     /// Token demanded, if any.
     pub token: Option<String>,
+    /// Sizes of the batches submitted.
+    pub batches: Vec<usize>,
     /// Queries of `GET /v1/jobs`.
     pub queries: Vec<String>,
 }
@@ -117,6 +121,7 @@ fn uuid(id: u64) -> uuid::Uuid {
 fn router(memory: Shared) -> Router {
     Router::new()
         .route("/v1/jobs", post(submit).get(list))
+        .route("/v1/jobs/batch", post(submit_batch))
         .route("/v1/jobs/{id}", get(show))
         .route("/v1/jobs/{id}/watch", get(watch))
         .route("/v1/jobs/{id}/logs", get(logs))
@@ -188,6 +193,41 @@ async fn submit(State(memory): State<Shared>, Json(spec): Json<JobSpec>) -> Resp
         .into_response()
 }
 
+/// Refuses scenarios called `refuse-me`, as the real one refuses what only it can know.
+async fn submit_batch(State(memory): State<Shared>, Json(batch): Json<SubmitBatch>) -> Response {
+    let mut memory = memory.lock().unwrap();
+    memory.batches.push(batch.jobs.len());
+    let items = batch
+        .jobs
+        .into_iter()
+        .map(|spec| {
+            if spec.scenario.as_deref() == Some("refuse-me") {
+                return SubmitItem::Refused(ErrorDetail {
+                    code: "bad_field".into(),
+                    message: "scenario: refused here".into(),
+                    field: Some("scenario".into()),
+                    request_id: None,
+                });
+            }
+            let same = |job: &&Job| job.spec.idempotency_key == spec.idempotency_key;
+            let before = memory.jobs.iter().find(same).map(|job| job.id.0);
+            let id = before.unwrap_or(memory.jobs.len() as u64 + 1);
+            if before.is_none() {
+                memory.jobs.push(Job {
+                    spec,
+                    ..job(id, JobState::Pending)
+                });
+            }
+            SubmitItem::Accepted(Submitted {
+                id: JobSeq(id),
+                uuid: uuid(id),
+                duplicate: before.is_some(),
+            })
+        })
+        .collect();
+    Json(SubmitBatchAnswer { items }).into_response()
+}
+
 async fn list(
     State(memory): State<Shared>,
     query: Query<std::collections::BTreeMap<String, String>>,
@@ -240,12 +280,16 @@ async fn show(State(memory): State<Shared>, Path(id): Path<String>) -> Response 
     find(&memory.lock().unwrap(), &id).map_or_else(|error| *error, |job| Json(job).into_response())
 }
 
-async fn watch(State(memory): State<Shared>, Path(_): Path<String>) -> Response {
+async fn watch(State(memory): State<Shared>, Path(id): Path<String>) -> Response {
     let mut memory = memory.lock().unwrap();
-    if memory.watches.is_empty() {
-        return refusal(StatusCode::NOT_FOUND, "not_found", "nothing to watch");
-    }
-    let states = memory.watches.remove(0);
+    let by_id = id.parse().ok().and_then(|id| memory.watches_by_id.get(&id));
+    let states = match by_id.cloned() {
+        Some(states) => states,
+        None if memory.watches.is_empty() => {
+            return refusal(StatusCode::NOT_FOUND, "not_found", "nothing to watch");
+        }
+        None => memory.watches.remove(0),
+    };
     let events: String = states
         .iter()
         .map(|job| format!("data: {}\n\n", serde_json::to_string(job).unwrap()))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ffrtmp_api::{
     ids::{Attempt, JobSeq},
-    job::{JobSpec, Priority, Queue},
+    job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT, Priority, Queue},
     settings::Settings,
 };
 use ffrtmp_policy_sdk::{ClassId, GroupId, JobInfo, JobOn, Resources, WorkerId};
@@ -12,10 +12,6 @@ use uuid::Uuid;
 
 use super::{queue::Place, record::JobStatus};
 
-/// Default CPU a job is expected to use, thousandths of a core: one core, so that slots and cores agree on a fresh farm.
-pub const CPU_MILLICORES_DEFAULT: u32 = 1000;
-/// Default memory a job is expected to use, MiB: what 1080p x264 needs with a margin.
-pub const MEMORY_MIB_DEFAULT: u32 = 256;
 /// Default number of retries (upstream's).
 pub const RETRIES_DEFAULT: u32 = 3;
 

@@ -82,14 +82,32 @@ pub(crate) async fn inspect(
     if media.video.is_none() {
         return Err(bad(format!("holds no video (it is {})", media.format)));
     }
-    let expected_seconds = match (media.duration_seconds, settings.duration_seconds) {
-        (Some(has), Some(asked)) => Some(has.min(asked)),
-        (has, asked) => has.or(asked),
-    };
+    let expected_seconds = expected(media.duration_seconds, settings).map_err(bad)?;
     Ok(Inspected {
         media: Some(media),
         input_bytes,
         expected_seconds,
+    })
+}
+
+/// How long the output should become, of an input that is `has` seconds long, where both can be told.
+///
+/// # Errors
+/// When the job begins where the input has already ended: ffmpeg would write a file without pictures.
+fn expected(has: Option<f64>, settings: &Settings) -> Result<Option<f64>, String> {
+    let start = settings.start_seconds.unwrap_or(0.0);
+    let left = match has {
+        Some(has) if start > 0.0 && has <= start => {
+            return Err(format!(
+                "is {has:.2} s long, and the job starts at {start:.2} s; start before its end"
+            ));
+        }
+        Some(has) => Some(has - start),
+        None => None,
+    };
+    Ok(match (left, settings.duration_seconds) {
+        (Some(left), Some(asked)) => Some(left.min(asked)),
+        (left, asked) => left.or(asked),
     })
 }
 
@@ -225,6 +243,31 @@ mod tests {
             attempt,
             Path::new("/scratch"),
         )
+    }
+
+    #[test]
+    fn what_is_skipped_is_not_expected_in_the_output() {
+        let settings = |start: Option<f64>, duration: Option<f64>| {
+            Settings::resolve(&JobSpec {
+                input: Some("/a.mp4".into()),
+                start_seconds: start,
+                duration_seconds: duration,
+                ..JobSpec::default()
+            })
+            .unwrap()
+        };
+        for (has, start, duration, left) in [
+            (Some(10.0), None, None, Some(10.0)),
+            (Some(10.0), Some(4.0), None, Some(6.0)),
+            (Some(10.0), Some(4.0), Some(2.0), Some(2.0)),
+            (Some(10.0), Some(9.0), Some(2.0), Some(1.0)),
+            (None, Some(4.0), None, None),
+            (None, Some(4.0), Some(2.0), Some(2.0)),
+        ] {
+            assert_eq!(expected(has, &settings(start, duration)), Ok(left));
+        }
+        let error = expected(Some(10.0), &settings(Some(10.0), None)).unwrap_err();
+        assert!(error.contains("10.00 s long"), "{error}");
     }
 
     #[test]

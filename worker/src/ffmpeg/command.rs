@@ -64,6 +64,11 @@ fn add_input(args: &mut Args, settings: &Settings, input: Option<&Media>) -> boo
         Source::File(path) => {
             args.pair("-protocol_whitelist", "file");
             args.pair("-format_whitelist", FORMATS);
+            if let Some(seconds) = settings.start_seconds {
+                // Before `-i`: ffmpeg seeks to the key frame before it and decodes from there without keeping what comes
+                // before the place asked for, so this is exact and needs no reading from the beginning.
+                args.pair("-ss", format!("{seconds:.6}"));
+            }
             args.one("-i");
             args.0.push(file_url(Path::new(path)));
             let video = input
@@ -288,6 +293,22 @@ mod tests {
             "{line}"
         );
         assert!(line.ends_with(" -f matroska file:/out/.x.part"), "{line}");
+    }
+
+    #[test]
+    fn a_start_is_sought_in_the_input_and_the_length_counts_from_there() {
+        let line = line(
+            |s| {
+                s.input = Some("/a.mp4".into());
+                s.start_seconds = Some(2.5);
+                s.duration_seconds = Some(1.0);
+            },
+            Some(&clip()),
+        );
+        assert!(
+            line.contains(" -ss 2.500000 -i file:/a.mp4 ") && line.contains(" -t 1.000000 "),
+            "{line}"
+        );
     }
 
     #[test]

@@ -1,30 +1,65 @@
-//! `ffrtmp jobs cancel|pause|resume`: asks for a state of one or many jobs.
+//! `ffrtmp jobs cancel|pause|resume|retry|set`: asks for something of one or many jobs, by id or by what they are.
 //!
-//! Each id is tried; what fails is said for each, and does not keep the others from being done.
+//! Each job is tried; what fails is said for each, and does not keep the others from being done.
+
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::Args;
-use ffrtmp_api::{ids::JobRef, rest::Job};
+use ffrtmp_api::{
+    client::{Client, ClientError, JobQuery},
+    ids::JobRef,
+    job::{JobState, Priority, Queue},
+    limits,
+    rest::{ChangeJob, Job},
+};
 
+use super::select::Selector;
 use crate::{
     args::{GlobalArgs, OutputArg},
-    commands::face,
+    commands::{face, format},
     connection::connect,
-    exit::{Failure, Result},
+    exit::{Failure, Result, of_job, say},
+    output::Format,
 };
 
 /// Which jobs.
 #[derive(Debug, Args)]
 pub struct ControlArgs {
     /// Numbers or UUIDs
+    #[arg(value_name = "ID")]
+    ids: Vec<JobRef>,
+    /// Or by what they are.
+    #[command(flatten)]
+    selector: Selector,
+    /// How to print.
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// Which jobs, and what of them.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ffrtmp jobs set 42 --priority high
+  ffrtmp jobs set 42 43 --queue live --priority high
+
+Only jobs that wait can be moved: what runs has its place already.")]
+pub struct SetArgs {
+    /// Numbers or UUIDs
     #[arg(required = true, value_name = "ID")]
     ids: Vec<JobRef>,
+    /// New lane: live, default or batch
+    #[arg(long, required_unless_present = "priority")]
+    queue: Option<Queue>,
+    /// New urgency: high, medium or low
+    #[arg(long)]
+    priority: Option<Priority>,
     /// How to print.
     #[command(flatten)]
     output: OutputArg,
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Verb {
     /// End it.
     Cancel,
@@ -32,41 +67,203 @@ pub enum Verb {
     Pause,
     /// Go on.
     Resume,
+    /// Back to the queue.
+    Retry,
+    /// Another place in the queue.
+    Set(ChangeJob),
 }
 
 impl Verb {
-    /// What an answer says was done. A running job's ffmpeg is still to be stopped, so `requested` is the truth.
-    fn done(self, job: &Job) -> &'static str {
+    fn ask(&self, client: &Client, job: JobRef) -> std::result::Result<Job, ClientError> {
+        match self {
+            Verb::Cancel => client.cancel(job),
+            Verb::Pause => client.pause(job),
+            Verb::Resume => client.resume(job),
+            Verb::Retry => client.retry(job),
+            Verb::Set(change) => client.change(job, change),
+        }
+    }
+
+    /// What an answer says was done. A running job's ffmpeg is still to be stopped, so `is being` is the truth.
+    fn done(&self, job: &Job) -> &'static str {
         match self {
             Verb::Cancel if job.state.is_terminal() => "canceled",
             Verb::Cancel => "is being canceled",
+            Verb::Pause if job.state == JobState::Pending => "is held",
             Verb::Pause => "is being paused",
+            Verb::Resume if job.state == JobState::Pending => "may run again",
             Verb::Resume => "is being resumed",
+            Verb::Retry => "is tried again",
+            Verb::Set(_) => "was moved",
+        }
+    }
+
+    /// The words for what was done, behind `cannot be`.
+    fn participle(&self) -> &'static str {
+        match self {
+            Verb::Cancel => "canceled",
+            Verb::Pause => "paused",
+            Verb::Resume => "resumed",
+            Verb::Retry => "tried again",
+            Verb::Set(_) => "moved",
+        }
+    }
+
+    /// The states in which it can be done.
+    fn able(&self) -> &'static [JobState] {
+        use JobState::{Assigned, Canceled, Failed, Paused, Pending, Publishing, Running};
+        match self {
+            Verb::Cancel => &[Pending, Assigned, Running, Paused, Publishing],
+            Verb::Pause => &[Pending, Running],
+            Verb::Resume => &[Pending, Paused],
+            Verb::Retry => &[Failed, Canceled],
+            Verb::Set(_) => &[Pending],
+        }
+    }
+
+    /// Whether it changes anything of a job that is in one of those states.
+    fn concerns(&self, job: &Job) -> bool {
+        match self {
+            Verb::Pause => !job.held,
+            Verb::Resume => job.held || job.state == JobState::Paused,
+            Verb::Cancel => !job.cancel_requested,
+            Verb::Retry | Verb::Set(_) => true,
         }
     }
 }
 
 /// Does it.
 pub fn run(verb: Verb, args: &ControlArgs, global: &GlobalArgs) -> Result {
+    let given = args.selector.is_given();
+    if args.ids.is_empty() && !given {
+        return Err(Failure::usage(
+            "which jobs? give ids, conditions (--state, --queue, --priority, --label, --node, --older-than) or --all",
+        ));
+    }
+    if !args.ids.is_empty() && given {
+        return Err(Failure::usage(
+            "give ids or conditions, not both: it would not be plain which jobs are meant",
+        ));
+    }
     let client = connect(global)?;
+    if !given {
+        return ask_all(&verb, &client, &args.ids, false, &args.output, global);
+    }
+    let query = args
+        .selector
+        .query(verb.participle(), verb.able())
+        .map_err(Failure::usage)?;
+    let jobs = matching(&client, query, |job| verb.concerns(job))?;
+    let mut face = face(args.output.output, global);
+    if jobs.is_empty() {
+        return match format(args.output.output, global) {
+            Format::Table => Ok(face.remark("No job matches.")?),
+            _ => Ok(face.changed(&[])?),
+        };
+    }
+    if args.selector.all && !args.selector.has_conditions() && !args.selector.yes {
+        confirm(jobs.len(), verb.participle())?;
+    }
+    ask_all(&verb, &client, &jobs, true, &args.output, global)
+}
+
+/// Moves jobs in the queue.
+pub fn set(args: &SetArgs, global: &GlobalArgs) -> Result {
+    let change = ChangeJob {
+        queue: args.queue,
+        priority: args.priority,
+    };
+    let client = connect(global)?;
+    ask_all(
+        &Verb::Set(change),
+        &client,
+        &args.ids,
+        false,
+        &args.output,
+        global,
+    )
+}
+
+/// Asks for each job. Of those that were `selected` by what they are, some may meanwhile be something else: that is no
+/// failure.
+fn ask_all(
+    verb: &Verb,
+    client: &Client,
+    jobs: &[JobRef],
+    selected: bool,
+    output: &OutputArg,
+    global: &GlobalArgs,
+) -> Result {
+    let one_document = format(output.output, global) == Format::Json;
+    let mut face = face(output.output, global);
     let mut changed: Vec<(&'static str, Job)> = Vec::new();
     let mut failed = false;
-    for id in &args.ids {
-        let answer = match verb {
-            Verb::Cancel => client.cancel(*id),
-            Verb::Pause => client.pause(*id),
-            Verb::Resume => client.resume(*id),
-        };
-        match answer {
-            Ok(job) => changed.push((verb.done(&job), job)),
-            Err(error @ ffrtmp_api::client::ClientError::Refused { .. }) => {
-                eprintln!("ffrtmp: job {id}: {error}");
+    for id in jobs {
+        match verb.ask(client, *id) {
+            Ok(job) => {
+                let done = (verb.done(&job), job);
+                if one_document {
+                    changed.push(done);
+                } else {
+                    face.changed(&[done])?;
+                }
+            }
+            Err(ClientError::Refused { status: 409, .. }) if selected => {}
+            Err(error @ ClientError::Refused { .. }) => {
+                let failure = of_job(*id, error);
+                say(&failure);
                 failed = true;
             }
             // Nobody to ask: the other ids would fail alike.
             Err(error) => return Err(error.into()),
         }
     }
-    face(args.output.output, global).changed(&changed)?;
+    if one_document {
+        face.changed(&changed)?;
+    }
     if failed { Err(Failure::Silent) } else { Ok(()) }
+}
+
+/// The jobs that match, page by page: of each only its id is kept.
+fn matching(
+    client: &Client,
+    mut query: JobQuery,
+    concerns: impl Fn(&Job) -> bool,
+) -> Result<Vec<JobRef>> {
+    let mut found = Vec::new();
+    query.limit = Some(limits::LIST_LIMIT_MAX);
+    loop {
+        let page = client.jobs(&query)?;
+        found.extend(
+            page.jobs
+                .iter()
+                .filter(|job| concerns(job))
+                .map(|job| JobRef::Seq(job.id)),
+        );
+        match page.next_cursor {
+            Some(cursor) if !page.jobs.is_empty() => query.cursor = Some(cursor),
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Asks whether all are meant.
+fn confirm(count: usize, participle: &str) -> Result {
+    let jobs = match count {
+        1 => "1 job".to_owned(),
+        n => format!("{n} jobs"),
+    };
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::usage(format!(
+            "--all: {jobs} would be {participle}; say --yes if that is meant"
+        )));
+    }
+    eprint!("{jobs} will be {participle}. Go on? [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    match read {
+        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Failure::failed("nothing was done")),
+    }
 }

@@ -1,27 +1,33 @@
-//! `ffrtmp jobs status` and `ffrtmp jobs wait`: one job, or a few, now or at their end.
+//! `ffrtmp jobs status`: all about one job, or about a few, now or until they have ended.
 
 use clap::Args;
-use ffrtmp_api::{client::JobQuery, ids::JobRef};
+use ffrtmp_api::{
+    client::{ClientError, JobQuery},
+    ids::JobRef,
+    rest::JobList,
+};
 
+use super::{list, wait};
 use crate::{
     args::{GlobalArgs, OutputArg},
-    commands::{face, format, jobs::list},
+    commands::{face, format},
     connection::connect,
-    exit::{Failure, Result},
+    exit::{Failure, Result, of_job, say},
+    output::Format,
     progress::{How, follow, verdict},
 };
 
-/// Which jobs, and for how long.
+/// Which jobs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ffrtmp jobs status 42
-  ffrtmp jobs status 42 --follow
+  ffrtmp jobs status 42 43 --follow
   ffrtmp jobs status 42 --output json")]
 pub struct StatusArgs {
     /// Numbers or UUIDs
     #[arg(value_name = "ID")]
     ids: Vec<JobRef>,
-    /// Show progress until the job has ended; fails if it did not complete
+    /// Show progress until they have ended; fails if one did not complete
     #[arg(long, short = 'f', requires = "ids")]
     follow: bool,
     /// How to print.
@@ -29,64 +35,47 @@ pub struct StatusArgs {
     output: OutputArg,
 }
 
-/// Which jobs.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  ffrtmp jobs wait 42
-  ffrtmp jobs wait 42 43 44")]
-pub struct WaitArgs {
-    /// Numbers or UUIDs
-    #[arg(required = true, value_name = "ID")]
-    ids: Vec<JobRef>,
-    /// How to print.
-    #[command(flatten)]
-    output: OutputArg,
-}
-
 /// Shows jobs.
-pub fn run(args: &StatusArgs, global: &GlobalArgs) -> Result {
+pub fn run(args: StatusArgs, global: &GlobalArgs) -> Result {
     let client = connect(global)?;
+    let format = format(args.output.output, global);
     let mut face = face(args.output.output, global);
     if args.ids.is_empty() {
         return Ok(face.jobs(&client.jobs_up_to(JobQuery::default(), list::LIMIT_DEFAULT)?)?);
     }
-    let mut outcome = Ok(());
-    for id in &args.ids {
-        if args.follow {
-            let job = follow(
-                &client,
-                *id,
-                How::Visibly(format(args.output.output, global)),
-            )?;
-            // As JSON lines the last state was printed as it came.
-            if format(args.output.output, global) != crate::output::Format::Jsonl {
-                face.job(&job)?;
+    if args.follow {
+        let how = How::Visibly(format);
+        let [id] = args.ids[..] else {
+            return wait::all(client, args.ids, how, format, global);
+        };
+        let how = if global.quiet { How::Silently } else { how };
+        let job = follow(client, id, how)?;
+        // As JSON lines the last state was printed as it came.
+        if how != How::Visibly(Format::Jsonl) {
+            face.job(&job)?;
+        }
+        return verdict(&job);
+    }
+    let one_document = format == Format::Json && args.ids.len() > 1;
+    let mut jobs = Vec::new();
+    let mut failed = false;
+    for id in args.ids {
+        match client.job(id) {
+            Ok(job) if one_document => jobs.push(job),
+            Ok(job) => face.job(&job)?,
+            Err(error @ ClientError::Refused { .. }) => {
+                say(&of_job(id, error));
+                failed = true;
             }
-            outcome = worse(outcome, verdict(&job));
-        } else {
-            face.job(&client.job(*id)?)?;
+            // Nobody to ask: the other ids would fail alike.
+            Err(error) => return Err(error.into()),
         }
     }
-    outcome
-}
-
-/// Waits for jobs.
-pub fn wait(args: &WaitArgs, global: &GlobalArgs) -> Result {
-    let client = connect(global)?;
-    let mut face = face(args.output.output, global);
-    let mut outcome = Ok(());
-    for id in &args.ids {
-        let job = follow(&client, *id, How::Silently)?;
-        face.ended(&job)?;
-        outcome = worse(outcome, verdict(&job));
+    if one_document {
+        face.jobs(&JobList {
+            jobs,
+            next_cursor: None,
+        })?;
     }
-    outcome
-}
-
-/// Keeps the last failure; an earlier one is said at once.
-fn worse(so_far: Result, now: Result) -> Result {
-    if let (Err(Failure::Failed(message)), Err(_)) = (&so_far, &now) {
-        eprintln!("ffrtmp: {message}");
-    }
-    now.and(so_far)
+    if failed { Err(Failure::Silent) } else { Ok(()) }
 }

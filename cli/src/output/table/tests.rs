@@ -2,8 +2,12 @@
 
 use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
-    job::{FailureReason, JobSpec, Priority, Queue},
-    rest::{Failure, PolicyStatus},
+    job::{FailureReason, JobSpec, JobState, Priority, Queue},
+    rest::{
+        Failure, HistoryEntry, JobProgress, NodeStatus, NodeVerdict, Placement, PolicyStatus,
+        WaitReason, Waiting,
+    },
+    settings::Settings,
 };
 
 use super::*;
@@ -126,7 +130,7 @@ fn a_list_has_one_line_for_each_job_and_says_when_there_are_more() {
         "ID  STATE    QUEUE  PRIORITY  NAME  NODE  PLACED BY  DONE    AGE  NOTE
 42  running  live   high      news  w1    binpack     45%  1m05s
 42  pending  live   high      news  -     -             -  1m05s  no free slot
-There are more: --before 42 shows the next, --limit shows more at once.
+There are more: --cursor 42 shows the next, --limit shows more at once.
 "
     );
 }
@@ -177,4 +181,184 @@ fn policies_are_listed_with_the_rule_that_chooses() {
             && text.ends_with("\n\nthe newest file\n"),
         "{text}"
     );
+}
+
+#[test]
+fn many_that_were_accepted_are_told_as_ranges() {
+    let accepted = |id| {
+        SubmitItem::Accepted(Submitted {
+            id: JobSeq(id),
+            uuid: "12345678-0000-4000-8000-000000000000".parse().unwrap(),
+            duplicate: false,
+        })
+    };
+    let text = shown(|table| {
+        for id in [3, 4, 5, 9, 11, 12] {
+            table.item(None, &accepted(id))?;
+        }
+        let tally = Tally {
+            accepted: 6,
+            duplicates: 1,
+            refused: 2,
+        };
+        table.items_end(&tally, Some("synthetic, 10s"))
+    });
+    assert_eq!(
+        text,
+        "6 jobs submitted (1 of them already before), 2 refused: 3-5, 9, 11-12\n  the first: synthetic, 10s\n"
+    );
+}
+
+#[test]
+fn a_plan_names_every_setting_and_the_worker_it_needs() {
+    let spec = JobSpec {
+        scenario: Some("1080p60-h265".into()),
+        require: [("zone".to_owned(), "eu".to_owned())].into(),
+        cpu_millicores: Some(2500),
+        ..JobSpec::default()
+    };
+    let settings = Settings::resolve(&spec).unwrap();
+    let text = shown(|table| table.plan(&Plan::new(spec, settings)));
+    assert_eq!(
+        text,
+        "Not submitted
+  scenario    1080p60-h265
+  input       synthetic, 10s
+  output      none: measured, then deleted
+  container   matroska
+  codec       hevc
+  encoder     libx265
+  preset      ultrafast
+  size        1080 lines high, as wide as the input's shape
+  fps         60
+  rate        constant quality 28
+  audio       aac, if the input has sound
+  queue       default, medium priority
+  needs       a worker with libx265, 2.5 cores and 256 MiB free, the labels zone=eu
+"
+    );
+}
+
+#[test]
+fn an_explanation_is_the_answer_then_the_workers_then_what_happened() {
+    let text = shown(|table| {
+        table.explanation(&Explanation {
+            id: JobSeq(7),
+            state: JobState::Pending,
+            summary: "It waits because no worker has a GPU.".into(),
+            waiting: Some(Waiting {
+                reason: WaitReason::NoGpu,
+                message: "no worker has a GPU".into(),
+                until_ms: None,
+            }),
+            placement: None,
+            nodes: vec![NodeVerdict {
+                node: "w1".into(),
+                fits: false,
+                why: "has no GPU".into(),
+            }],
+            nodes_left_out: 3,
+            history: vec![HistoryEntry {
+                at_ms: SUBMITTED,
+                attempt: AttemptNo(0),
+                from: JobState::Pending,
+                to: JobState::Pending,
+                node: None,
+                detail: "submitted".into(),
+            }],
+        })
+    });
+    assert_eq!(
+        text,
+        "Job 7  pending
+It waits because no worker has a GPU.
+
+WORKER  COULD  WHY
+w1      no     has no GPU
+and 3 more workers
+
+WHEN                     ATTEMPT  STATE    WORKER  WHAT HAPPENED
+2025-11-23 10:48:11 UTC        -  pending  -       submitted
+"
+    );
+}
+
+#[test]
+fn stats_are_one_page_without_zeros() {
+    let stats = Stats {
+        jobs: [
+            (JobState::Pending, 2),
+            (JobState::Running, 1),
+            (JobState::Failed, 0),
+        ]
+        .into(),
+        waiting_by_queue: [(Queue::Live, 2), (Queue::Batch, 0)].into(),
+        oldest_waiting_seconds: Some(65.0),
+        nodes: [(NodeStatus::Busy, 1), (NodeStatus::Offline, 0)].into(),
+        slots: 2,
+        slots_used: 1,
+        submitted: 3,
+        failed: [(FailureReason::InputError, 4)].into(),
+        uptime_seconds: 3725.0,
+        policy: "balanced 1a2b".into(),
+        ..Stats::default()
+    };
+    assert_eq!(
+        shown(|table| table.stats(&stats)),
+        "Now
+  jobs        2 pending, 1 running
+  waiting     2 live, the oldest for 1m05s
+  workers     1 busy
+  slots       1 of 2 used
+  policy      balanced 1a2b
+Since the master started 1h02m ago
+  jobs        3 submitted, 0 completed, 4 failed, 0 canceled
+  failures    4 input_error
+  mean wait   -
+  mean run    -
+"
+    );
+}
+
+#[test]
+fn a_worker_is_described_with_all_that_is_known_of_it() {
+    let node: Node = serde_json::from_value(serde_json::json!({
+        "name": "w1", "status": "draining", "drained": true, "software": "0.1.0", "ffmpeg": "ffmpeg version 7",
+        "slots": 2, "slots_used": 1, "cpu_millicores": 4000, "memory_mib": 8192, "cpu_percent": 50.0,
+        "memory_used_mib": 2048, "encoders": ["libx264"],
+        "gpus": [{"model": "T4", "memory_mib": 15360, "sessions_max": 3}],
+        "gpu_loads": [{"utilisation_percent": 12.0, "memory_used_mib": 1024, "sessions": 1}],
+        "labels": {"zone": "eu"}, "metrics_address": null, "silent_ms": 400, "jobs": [7]
+    }))
+    .unwrap();
+    assert_eq!(
+        shown(|table| table.nodes_whole(std::slice::from_ref(&node))),
+        "w1  draining (finishes what it has)
+  software    0.1.0
+  ffmpeg      ffmpeg version 7
+  heard       0.4s ago
+  slots       1 of 2 used
+  cpu         50 % of 4 cores in use
+  memory      2.0/8.0 GiB in use
+  encoders    libx264
+  GPU 0       T4: 12 % busy, 1024 of 15360 MiB, 1 of 3 encode sessions
+  labels      zone=eu
+  metrics     none
+  jobs        7
+"
+    );
+}
+
+#[test]
+fn a_list_that_does_not_fit_says_how_many_are_left_out() {
+    let list = JobList {
+        jobs: (0..10).map(|_| job(running)).collect(),
+        next_cursor: None,
+    };
+    let text = shown(|table| {
+        table.fit(8);
+        table.jobs(&list)
+    });
+    assert_eq!(text.lines().count(), 7, "{text}");
+    assert!(text.ends_with("and 5 more\n"), "{text}");
 }

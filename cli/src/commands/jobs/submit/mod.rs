@@ -1,0 +1,274 @@
+//! `ffrtmp jobs submit`: from flags and files to jobs, and, if asked, to their end.
+//!
+//! What cannot be honoured is refused before anything is sent, by the same code the master uses, naming the flag. Every
+//! submit carries an idempotency key, so that it may be repeated while a master restarts without making two jobs.
+
+mod fields;
+mod flags;
+mod many;
+mod source;
+
+use std::{
+    env,
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
+
+use ffrtmp_api::{
+    ids::JobRef,
+    job::JobSpec,
+    settings::{BadField, Settings},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+pub use flags::SubmitArgs;
+
+use crate::{
+    args::GlobalArgs,
+    commands::{face_of, jobs::wait},
+    connection::connect,
+    exit::{Failure, Result},
+    output::{Format, Output, Plan, settings_line, source_line},
+    progress::{How, follow, verdict},
+};
+use fields::Fields;
+use flags::Request;
+use many::Many;
+use source::{Item, Stopped};
+
+/// Submits.
+pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
+    let cwd = env::current_dir()
+        .map_err(|error| Failure::failed(format!("cannot tell the current directory: {error}")))?;
+    let request = args.into_request(&cwd)?;
+    let format = request.format.or(global.format).unwrap_or_default();
+    let mut face = face_of(format, global);
+    match (&request.file, request.count) {
+        (Some(file), _) if request.dry_run => plan_file(&request, file, &cwd, &mut *face),
+        (None, Some(count)) if request.dry_run => {
+            for n in [1, count] {
+                face.plan(&plan(&request, numbered(&request, n))?)?;
+                if count == 1 {
+                    break;
+                }
+            }
+            Ok(())
+        }
+        (None, None) if request.dry_run => Ok(face.plan(&plan(&request, request.fields.clone())?)?),
+        (None, None) => one(&request, format, &mut *face, global),
+        (file, count) => {
+            let client = connect(global)?;
+            let waits = request.wait || request.follow;
+            // With --wait, a JSON answer is of the jobs at their end.
+            let shown = !waits || format == Format::Table;
+            let key = match request.fields.get("idempotency_key") {
+                Some(Value::String(key)) => key.clone(),
+                _ => Uuid::new_v4().to_string(),
+            };
+            let mut many = Many::new(&client, shown.then_some(&mut *face), key);
+            let outcome = match (file, count) {
+                (Some(file), _) => from_file(&request, file, &cwd, &mut many),
+                (None, count) => by_count(&request, count.unwrap_or(1), &mut many),
+            };
+            // What was read before something broke is submitted all the same.
+            let flushed = many.flush();
+            let (tally, made) = (many.tally, many.made);
+            let summary = match count {
+                Some(_) => Some(summary_of(&request, numbered(&request, 1))?),
+                None => None,
+            };
+            if shown {
+                face.items_end(&tally, summary.as_deref())?;
+            }
+            outcome.and(flushed)?;
+            if waits && !made.is_empty() {
+                let how = if request.follow {
+                    How::Visibly(format)
+                } else {
+                    How::Silently
+                };
+                wait::all(client, made, how, format, global)?;
+            }
+            if tally.refused > 0 {
+                return Err(Failure::Silent);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// One job, said by flags alone.
+fn one(request: &Request, format: Format, face: &mut dyn Output, global: &GlobalArgs) -> Result {
+    let Plan { mut job, .. } = plan(request, request.fields.clone())?;
+    let summary = summary_of(request, request.fields.clone())?;
+    let client = connect(global)?;
+    job.idempotency_key
+        .get_or_insert_with(|| Uuid::new_v4().to_string());
+    let submitted = client.submit(&job)?;
+    let waits = request.wait || request.follow;
+    // With --wait, a JSON answer is one document: the job at its end.
+    if !waits || format == Format::Table {
+        face.submitted(&submitted, &summary)?;
+    }
+    if !waits {
+        return Ok(());
+    }
+    let how = if request.follow && !global.quiet {
+        How::Visibly(format)
+    } else {
+        How::Silently
+    };
+    let job = follow(client, JobRef::Uuid(submitted.uuid), how)?;
+    if !(request.follow && format == Format::Jsonl) {
+        face.ended(&job)?;
+    }
+    verdict(&job)
+}
+
+/// The jobs of `--count`.
+fn by_count(request: &Request, count: u64, many: &mut Many<'_>) -> Result {
+    // All differ only in their numbers, and the last has the longest.
+    plan(request, numbered(request, 1))?;
+    plan(request, numbered(request, count))?;
+    for n in 1..=count {
+        let mut fields = numbered(request, n);
+        fields.remove("idempotency_key");
+        let job = fields::job(fields).map_err(Failure::usage)?;
+        many.push(None, n, job)?;
+    }
+    Ok(())
+}
+
+/// The jobs of `--file`.
+fn from_file(request: &Request, file: &Path, cwd: &Path, many: &mut Many<'_>) -> Result {
+    each_of_file(request, file, cwd, |line, found| {
+        let place = Some(format!("line {line}"));
+        match found {
+            Ok(job) => many.push(place, line, job),
+            Err(what) => many.refuse(place, "", what),
+        }
+    })
+}
+
+/// `--dry-run` of a file: every job it holds, and what is wrong with the others.
+fn plan_file(request: &Request, file: &Path, cwd: &Path, face: &mut dyn Output) -> Result {
+    let mut wrong = false;
+    each_of_file(request, file, cwd, |line, found| {
+        let plan = found.and_then(|job| {
+            let settings = Settings::resolve(&job).map_err(|bad| bad.to_string())?;
+            Ok(Plan::new(job, settings))
+        });
+        match plan {
+            Ok(plan) => face.plan(&plan)?,
+            Err(what) => {
+                wrong = true;
+                eprintln!("ffrtmp: line {line}: {}", crate::output::clean(&what));
+            }
+        }
+        Ok(())
+    })?;
+    if wrong { Err(Failure::Silent) } else { Ok(()) }
+}
+
+/// Reads a file's jobs, lays the flags over each, and gives each with its line.
+fn each_of_file(
+    request: &Request,
+    file: &Path,
+    cwd: &Path,
+    mut each: impl FnMut(u64, std::result::Result<JobSpec, String>) -> Result,
+) -> Result {
+    let mut flags = request.fields.clone();
+    // Each job has its own, made of this one.
+    let derived = flags.remove("idempotency_key").is_some();
+    let input: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        let opened = File::open(file).and_then(|opened| match opened.metadata()?.is_dir() {
+            true => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+            false => Ok(opened),
+        });
+        match opened {
+            Ok(opened) => Box::new(BufReader::new(opened)),
+            Err(error) => {
+                return Err(Failure::failed(format!(
+                    "--file: {} cannot be read: {error}",
+                    file.display()
+                )));
+            }
+        }
+    };
+    let mut any = false;
+    source::read(input, |Item { line, fields }| {
+        any = true;
+        let job = fields.and_then(|mut fields| {
+            fields::absolute_paths(&mut fields, cwd)?;
+            fields::lay_over(&mut fields, &flags);
+            if derived {
+                fields.remove("idempotency_key");
+            }
+            fields::job(fields)
+        });
+        each(line, job)
+    })
+    .map_err(|stopped| match stopped {
+        Stopped::Caller(failure) => failure,
+        Stopped::Io(error) => Failure::failed(format!(
+            "--file: {} cannot be read on: {error}",
+            file.display()
+        )),
+        Stopped::Bad { line, what } => Failure::failed(format!(
+            "--file: {}: line {line}: {what}; nothing from there on was read",
+            file.display()
+        )),
+    })?;
+    if any {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!(
+            "--file: {} holds no job",
+            file.display()
+        )))
+    }
+}
+
+/// The request's fields as its `n`th job has them.
+fn numbered(request: &Request, n: u64) -> Fields {
+    request
+        .fields
+        .iter()
+        .map(|(name, value)| (name.clone(), fields::numbered(value, n)))
+        .collect()
+}
+
+/// The job that the flags describe, checked.
+fn plan(request: &Request, fields: Fields) -> Result<Plan> {
+    let job = fields::job(fields).map_err(|what| Failure::usage(format!("--param {what}")))?;
+    let settings = Settings::resolve(&job).map_err(|BadField { field, message }| {
+        Failure::usage(request.name_flag(field, &message))
+    })?;
+    Ok(Plan::new(job, settings))
+}
+
+/// One line about what will be done.
+fn summary_of(request: &Request, fields: Fields) -> Result<String> {
+    let Plan { job, settings, .. } = plan(request, fields)?;
+    let name = job
+        .scenario
+        .as_ref()
+        .map(|name| format!("{name}: "))
+        .unwrap_or_default();
+    let to = settings
+        .output
+        .as_ref()
+        .map(|path| format!(" to {path}"))
+        .unwrap_or_default();
+    Ok(format!(
+        "{name}{}{to}; {}; {} queue, {} priority",
+        source_line(&settings),
+        settings_line(&settings),
+        job.queue,
+        job.priority
+    ))
+}

@@ -1,0 +1,96 @@
+//! The face for scripts that want a list of ids and nothing else: `ffrtmp jobs list -q | xargs ffrtmp jobs cancel`.
+//!
+//! What has no ids is not printed; what went wrong is said on stderr as ever.
+
+use std::io::{self, Write};
+
+use ffrtmp_api::rest::{
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem,
+    Submitted, TokenList,
+};
+
+use super::{Output, Plan, Tally, Versions, clean};
+
+/// Prints ids.
+pub struct Quiet<W> {
+    out: W,
+}
+
+impl<W: Write> Quiet<W> {
+    /// On `out`.
+    pub fn new(out: W) -> Quiet<W> {
+        Quiet { out }
+    }
+
+    fn id(&mut self, id: impl std::fmt::Display) -> io::Result<()> {
+        writeln!(self.out, "{id}")
+    }
+}
+
+impl<W: Write> Output for Quiet<W> {
+    fn submitted(&mut self, submitted: &Submitted, _summary: &str) -> io::Result<()> {
+        self.id(submitted.id)
+    }
+    fn item(&mut self, _place: Option<&str>, item: &SubmitItem) -> io::Result<()> {
+        match item {
+            SubmitItem::Accepted(submitted) => self.id(submitted.id),
+            SubmitItem::Refused(_) => Ok(()),
+        }
+    }
+    fn items_end(&mut self, _tally: &Tally, _summary: Option<&str>) -> io::Result<()> {
+        Ok(())
+    }
+    fn plan(&mut self, _plan: &Plan) -> io::Result<()> {
+        Ok(())
+    }
+    fn job(&mut self, _job: &Job) -> io::Result<()> {
+        Ok(())
+    }
+    fn ended(&mut self, _job: &Job) -> io::Result<()> {
+        Ok(())
+    }
+    fn jobs(&mut self, list: &JobList) -> io::Result<()> {
+        list.jobs.iter().try_for_each(|job| self.id(job.id))
+    }
+    fn row(&mut self, job: &Job) -> io::Result<()> {
+        self.id(job.id)
+    }
+    fn changed(&mut self, _jobs: &[(&str, Job)]) -> io::Result<()> {
+        Ok(())
+    }
+    fn explanation(&mut self, _explanation: &Explanation) -> io::Result<()> {
+        Ok(())
+    }
+    fn stats(&mut self, _stats: &Stats) -> io::Result<()> {
+        Ok(())
+    }
+    fn nodes(&mut self, list: &NodeList) -> io::Result<()> {
+        list.nodes
+            .iter()
+            .try_for_each(|node| self.id(clean(&node.name)))
+    }
+    fn nodes_whole(&mut self, _nodes: &[Node]) -> io::Result<()> {
+        Ok(())
+    }
+    fn nodes_changed(&mut self, _nodes: &[(&str, Node)]) -> io::Result<()> {
+        Ok(())
+    }
+    fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
+        list.policies
+            .iter()
+            .try_for_each(|policy| self.id(clean(&policy.name)))
+    }
+    fn tokens(&mut self, list: &TokenList) -> io::Result<()> {
+        list.tokens.iter().try_for_each(|token| self.id(token.id))
+    }
+    /// The secret: without it the token is of no use to a script.
+    fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
+        self.id(&made.secret)
+    }
+    fn versions(&mut self, versions: &Versions) -> io::Result<()> {
+        self.id(&versions.client)
+    }
+    fn remark(&mut self, _text: &str) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! Workers: in a list, and each as a paragraph.
+
+use std::io::{self, Write};
+
+use ffrtmp_api::{
+    protocol::{Gpu, GpuLoad},
+    rest::{Node, NodeList, NodeStatus},
+};
+
+use super::{Table, job::pairs};
+use crate::output::{
+    columns::{Columns, cell, styled},
+    style::{self, Style},
+    units::{clean, seconds_short},
+};
+
+/// One line for each.
+pub fn list<W: Write>(table: &mut Table<W>, list: &NodeList) -> io::Result<()> {
+    if list.nodes.is_empty() {
+        return writeln!(
+            table.out,
+            "No workers. Start one: ffrtmp worker --master URL"
+        );
+    }
+    let mut columns = Columns::new(&[
+        "NAME", "STATUS", ">SLOTS", ">CPU", ">MEMORY", "GPUS", "ENCODERS", "LABELS", ">HEARD",
+        "JOBS",
+    ]);
+    for node in &list.nodes {
+        columns.row(vec![
+            styled(&node.name, Style::Strong),
+            styled(node.status.as_str(), style::of_node(node.status)),
+            cell(format!("{}/{}", node.slots_used, node.slots)),
+            cell(format!(
+                "{:.0}% of {}",
+                node.cpu_percent,
+                node.cpu_millicores / 1000
+            )),
+            cell(memory(node)),
+            cell(gpus(node)),
+            cell(
+                node.encoders
+                    .iter()
+                    .map(|encoder| encoder.name())
+                    .collect::<Vec<_>>()
+                    .join(","),
+            ),
+            cell(if node.labels.is_empty() {
+                "-".to_owned()
+            } else {
+                pairs(&node.labels)
+            }),
+            cell(node.silent_ms.map_or("never".to_owned(), |ms| {
+                format!("{} ago", seconds_short(ms as f64 / 1000.0))
+            })),
+            cell(if node.jobs.is_empty() {
+                "-".to_owned()
+            } else {
+                node.jobs
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(",")
+            }),
+        ]);
+    }
+    columns.write(&mut table.out, table.colour)
+}
+
+/// Everything known of one, as a paragraph.
+pub fn show<W: Write>(table: &mut Table<W>, node: &Node) -> io::Result<()> {
+    let head = table.paint(Style::Strong, &node.name);
+    let mut status = table.paint(style::of_node(node.status), node.status.as_str());
+    if node.drained && node.status == NodeStatus::Draining {
+        status.push_str(match node.slots_used {
+            0 => " (empty; `ffrtmp nodes undrain` lets it work again)",
+            _ => " (finishes what it has)",
+        });
+    } else if node.drained {
+        status.push_str(" (drained: takes nothing when it is back)");
+    }
+    writeln!(table.out, "{head}  {status}")?;
+    table.field("software", clean(&node.software))?;
+    table.field("ffmpeg", clean(&node.ffmpeg))?;
+    let heard = match node.silent_ms {
+        Some(ms) => format!("{} ago", seconds_short(ms as f64 / 1000.0)),
+        None => "not since the master started".to_owned(),
+    };
+    table.field("heard", heard)?;
+    table.field(
+        "slots",
+        format!("{} of {} used", node.slots_used, node.slots),
+    )?;
+    table.field(
+        "cpu",
+        format!(
+            "{:.0} % of {} cores in use",
+            node.cpu_percent,
+            f64::from(node.cpu_millicores) / 1000.0
+        ),
+    )?;
+    table.field("memory", format!("{} in use", memory(node)))?;
+    let encoders: Vec<&str> = node.encoders.iter().map(|encoder| encoder.name()).collect();
+    let encoders = match encoders.is_empty() {
+        true => "none was proven".to_owned(),
+        false => encoders.join(", "),
+    };
+    table.field("encoders", encoders)?;
+    if node.gpus.is_empty() {
+        table.field("GPUs", "none")?;
+    }
+    for (i, gpu) in node.gpus.iter().enumerate() {
+        table.field(&format!("GPU {i}"), gpu_line(gpu, node.gpu_loads.get(i)))?;
+    }
+    let labels = match node.labels.is_empty() {
+        true => "none".to_owned(),
+        false => pairs(&node.labels),
+    };
+    table.field("labels", labels)?;
+    let address = node.metrics_address.as_deref().unwrap_or("none");
+    table.field("metrics", clean(address))?;
+    let jobs: Vec<String> = node.jobs.iter().map(ToString::to_string).collect();
+    let jobs = match jobs.is_empty() {
+        true => "none".to_owned(),
+        false => jobs.join(", "),
+    };
+    table.field("jobs", jobs)
+}
+
+/// What was asked of each, and how it stands.
+pub fn changed<W: Write>(table: &mut Table<W>, nodes: &[(&str, Node)]) -> io::Result<()> {
+    for (done, node) in nodes {
+        let status = table.paint(style::of_node(node.status), node.status.as_str());
+        let holds = match node.jobs.len() {
+            0 => String::new(),
+            1 => ", 1 job left".to_owned(),
+            n => format!(", {n} jobs left"),
+        };
+        writeln!(
+            table.out,
+            "{} {done} (now {status}{holds})",
+            clean(&node.name)
+        )?;
+    }
+    table.out.flush()
+}
+
+/// `NVIDIA T4: 12 % busy, 1024 of 15360 MiB, 1 of 3 sessions`.
+fn gpu_line(gpu: &Gpu, load: Option<&GpuLoad>) -> String {
+    let load = load.cloned().unwrap_or_default();
+    format!(
+        "{}: {:.0} % busy, {} of {} MiB, {} of {} encode sessions",
+        clean(&gpu.model),
+        load.utilisation_percent,
+        load.memory_used_mib,
+        gpu.memory_mib,
+        load.sessions,
+        gpu.sessions_max
+    )
+}
+
+fn memory(node: &Node) -> String {
+    let gib = |mib: u32| f64::from(mib) / 1024.0;
+    format!(
+        "{:.1}/{:.1} GiB",
+        gib(node.memory_used_mib),
+        gib(node.memory_mib)
+    )
+}
+
+fn gpus(node: &Node) -> String {
+    if node.gpus.is_empty() {
+        return "-".to_owned();
+    }
+    node.gpus
+        .iter()
+        .map(|gpu| gpu.model.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
