@@ -31,7 +31,7 @@ use crate::{
     limits,
     rest::{
         ChangeJob, CreatedToken, ErrorBody, ErrorDetail, Explanation, Job, JobHistory, JobList,
-        JobLogs, JoinRequest, NewToken, Node, NodeList, PolicyList, Stats, SubmitBatch,
+        JobLogs, JoinRequest, NewToken, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitBatch,
         SubmitBatchAnswer, Submitted, TokenList, Version,
     },
     tls::ClientTls,
@@ -283,6 +283,49 @@ impl Client {
     #[allow(clippy::missing_errors_doc)]
     pub fn nodes(&self) -> Result<NodeList> {
         self.read("/v1/nodes")
+    }
+
+    /// `GET /v1/policies/{name}`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn policy(&self, name: &str) -> Result<PolicyDetail> {
+        self.read(&format!("/v1/policies/{}", escape(name)))
+    }
+
+    /// `POST /v1/policies/{name}/activate`: lets a policy rule and pins it. `policy` is a name, the beginning of a digest, or
+    /// `native`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn activate_policy(&self, policy: &str) -> Result<PolicyList> {
+        self.order_policies(true, &format!("{}/activate", escape(policy)))
+    }
+
+    /// `POST /v1/policies/unpin`: lets files choose again.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn unpin_policy(&self) -> Result<PolicyList> {
+        self.order_policies(true, "unpin")
+    }
+
+    /// `POST /v1/policies/{name}/disable`: keeps a policy from ruling.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn disable_policy(&self, name: &str) -> Result<PolicyList> {
+        self.order_policies(true, &format!("{}/disable", escape(name)))
+    }
+
+    /// `POST /v1/policies/{name}/enable`: undoes that.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn enable_policy(&self, name: &str) -> Result<PolicyList> {
+        self.order_policies(true, &format!("{}/enable", escape(name)))
+    }
+
+    /// `POST /v1/policies/rollback`: the policy that ruled before rules again. Never repeated: twice goes back twice.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn roll_back_policy(&self) -> Result<PolicyList> {
+        self.order_policies(false, "rollback")
+    }
+
+    fn order_policies(&self, repeatable: bool, order: &str) -> Result<PolicyList> {
+        self.call(repeatable, |client| {
+            client.post(&format!("/v1/policies/{order}"), &NO_BODY)
+        })
     }
 
     /// `GET /v1/policies`.

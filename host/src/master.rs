@@ -13,7 +13,7 @@ use crate::{
     live::Live,
     metrics::Metrics,
     outbox::Outbox,
-    policy::{Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
+    policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
     shell::{self, Shell},
     store::Store,
     tokens::Tokens,
@@ -38,6 +38,8 @@ pub struct MasterConfig {
     pub policies_dir: PathBuf,
     /// The policy a fresh store starts with.
     pub policy: String,
+    /// What chooses among policies that arrive.
+    pub policy_mode: policy::Mode,
     /// The API's and the workers' sessions' certificate; without, they are plain HTTP.
     pub tls: Option<ServerTlsFiles>,
     /// The metrics' certificate; without, they are plain HTTP.
@@ -214,6 +216,7 @@ fn start_policies(
         PolicyHostConfig {
             dir: config.policies_dir.clone(),
             initial: config.policy.clone(),
+            mode: config.policy_mode,
             limits: Limits::default(),
         },
         saved,

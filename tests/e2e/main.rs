@@ -16,6 +16,7 @@ mod faults;
 mod master_crash;
 mod metrics;
 mod policies;
+mod policy_failures;
 mod roles;
 mod secrets;
 mod seed_loop;

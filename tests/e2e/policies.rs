@@ -116,3 +116,31 @@ fn a_missing_policies_folder_stops_nothing() {
     );
     cluster.finish();
 }
+
+#[test]
+fn a_policy_chosen_by_command_places_the_next_job_and_stays_chosen_over_a_crash() {
+    let mut cluster = Cluster::with_worker(2);
+    let refused = cluster.client().activate_policy("nobody").unwrap_err();
+    assert!(refused.to_string().contains("nobody"), "{refused}");
+    let list = cluster.client().activate_policy("native").unwrap();
+    assert_eq!(list.pinned.as_deref(), Some("balanced@native"));
+    let id = cluster.submit(tiny(0.2));
+    let placement = cluster.until_completed(id).placement.unwrap();
+    assert_eq!(placement.digest, "native");
+    cluster.kill_master();
+    cluster.start_master();
+    let list = cluster.client().policies().unwrap();
+    assert_eq!(list.pinned.as_deref(), Some("balanced@native"));
+    assert_eq!(list.policies[0].digest, "native");
+    let list = cluster.client().activate_policy("balanced").unwrap();
+    assert_ne!(list.policies[0].digest, "native");
+    let detail = cluster.client().policy("balanced").unwrap();
+    assert!(detail.limits.iter().any(|l| l.name == "memory_bytes"));
+    assert_eq!(cluster.client().unpin_policy().unwrap().pinned, None);
+    let id = cluster.submit(tiny(0.2));
+    assert_ne!(
+        cluster.until_completed(id).placement.unwrap().digest,
+        "native"
+    );
+    cluster.finish();
+}

@@ -12,7 +12,7 @@ pub struct PolicyStatus {
     pub version: String,
     /// First 12 hex digits of its SHA-256, or `native`.
     pub digest: String,
-    /// `active`, `ready`, `refused`, `fallback` or `faulted`.
+    /// `active`, `ready`, `refused`, `fallback`, `faulted` or `disabled`.
     pub state: String,
     /// When it came into that state, milliseconds since 1970.
     pub since_ms: i64,
@@ -34,11 +34,41 @@ pub struct PolicyStatus {
 }
 
 /// `GET /v1/policies`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PolicyList {
     /// The active one first.
     pub policies: Vec<PolicyStatus>,
     /// The rule by which the active one is chosen, in one sentence.
     pub rule: String,
+    /// What chooses among files that arrive: `automatic` (a new file becomes the choice) or `manual` (only commands choose).
+    #[serde(default)]
+    pub mode: String,
+    /// What a command pinned, as `NAME@DIGEST`: files choose nothing meanwhile.
+    #[serde(default)]
+    pub pinned: Option<String>,
+}
+
+/// `GET /v1/policies/{name}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PolicyDetail {
+    /// What is known under that name: the one that rules or could, and others that once did.
+    pub policies: Vec<PolicyStatus>,
+    /// What a policy may use.
+    pub limits: Vec<PolicyLimit>,
+}
+
+/// A limit on a policy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PolicyLimit {
+    /// Its name, with its unit.
+    pub name: String,
+    /// What it is.
+    pub value: u64,
+    /// What it is where nobody changed it.
+    pub default: u64,
+    /// Why it is that much.
+    pub reason: String,
 }

@@ -45,6 +45,10 @@ pub struct MasterArgs {
     /// Policy that decides on a fresh data directory
     #[arg(long, value_name = "NAME", default_value = "balanced")]
     policy: String,
+    /// What chooses among policies that arrive: automatic (a new file that passes every check decides) or manual (only
+    /// `ffrtmp policies activate` chooses)
+    #[arg(long, value_name = "MODE", default_value = "automatic")]
+    policy_mode: ffrtmp_host::policy::Mode,
     /// How long a silent worker keeps its jobs
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
     lease: Duration,
@@ -85,6 +89,7 @@ pub fn run(args: MasterArgs, global: &GlobalArgs) -> Result {
         tls: args.tls.files(),
         metrics_tls: args.metrics_tls.files(),
         policy: args.policy,
+        policy_mode: args.policy_mode,
         token,
         lease: args.lease,
         heartbeat: args.heartbeat,

@@ -1,6 +1,6 @@
 //! `ffrtmp policies …`: the scheduling policies.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::{
     args::{GlobalArgs, OutputArg},
@@ -19,14 +19,72 @@ pub enum PoliciesCommand {
   ffrtmp policies list --output json"
     )]
     List(OutputArg),
+    /// Show one policy: what became of it, and every limit it has with the reason
+    #[command(after_help = "Examples:
+  ffrtmp policies describe balanced")]
+    Describe(NameArgs),
+    /// Let a policy rule and pin it, so that files that arrive choose nothing until `unpin`
+    #[command(after_help = "Examples:
+  ffrtmp policies activate binpack
+  ffrtmp policies activate 3f9a02c4
+  ffrtmp policies activate native
+
+Also takes back what was remembered against it: a policy that failed too often gets another chance.")]
+    Activate(PolicyArgs),
+    /// Let files choose again: the next new one in the folder that passes every check
+    #[command(after_help = "Examples:
+  ffrtmp policies unpin")]
+    Unpin(OutputArg),
+    /// Keep a policy from ruling, whatever its file becomes; if it rules, an earlier one does
+    #[command(after_help = "Examples:
+  ffrtmp policies disable binpack")]
+    Disable(NameArgs),
+    /// Undo `disable`; the policy may be chosen again, and is not by this
+    #[command(after_help = "Examples:
+  ffrtmp policies enable binpack")]
+    Enable(NameArgs),
+    /// Let the policy rule that ruled before this one
+    #[command(after_help = "Examples:
+  ffrtmp policies rollback")]
+    Rollback(OutputArg),
+}
+
+/// A policy by its name.
+#[derive(Debug, Args)]
+pub struct NameArgs {
+    /// Its name: the file's name without .wasm
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// How the answer looks.
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// A policy by its name or digest.
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// Its name, the first digits of its digest (4 at least), or `native` for the built-in one
+    #[arg(value_name = "NAME|DIGEST")]
+    policy: String,
+    /// How the answer looks.
+    #[command(flatten)]
+    output: OutputArg,
 }
 
 /// Does it.
 pub fn run(command: PoliciesCommand, global: &GlobalArgs) -> Result {
-    match command {
-        PoliciesCommand::List(output) => {
-            let policies = connect(global)?.policies()?;
-            Ok(super::face(output.output, global).policies(&policies)?)
+    let client = connect(global)?;
+    let (list, output) = match command {
+        PoliciesCommand::List(output) => (client.policies()?, output),
+        PoliciesCommand::Describe(args) => {
+            let policy = client.policy(&args.name)?;
+            return Ok(super::face(args.output.output, global).policy(&policy)?);
         }
-    }
+        PoliciesCommand::Activate(args) => (client.activate_policy(&args.policy)?, args.output),
+        PoliciesCommand::Unpin(output) => (client.unpin_policy()?, output),
+        PoliciesCommand::Disable(args) => (client.disable_policy(&args.name)?, args.output),
+        PoliciesCommand::Enable(args) => (client.enable_policy(&args.name)?, args.output),
+        PoliciesCommand::Rollback(output) => (client.roll_back_policy()?, output),
+    };
+    Ok(super::face(output.output, global).policies(&list)?)
 }

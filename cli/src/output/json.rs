@@ -5,8 +5,8 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem,
-    Submitted, TokenList,
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
+    SubmitItem, Submitted, TokenList,
 };
 use serde::Serialize;
 
@@ -127,6 +127,9 @@ impl<W: Write> Output for Json<W> {
     }
     fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
         self.one(made)
+    }
+    fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
+        self.one(policy)
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.one(versions)

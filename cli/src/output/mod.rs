@@ -19,8 +19,8 @@ use ffrtmp_api::{
     encoder::Encoder,
     job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT},
     rest::{
-        CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem,
-        Submitted, TokenList, Version,
+        CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
+        SubmitItem, Submitted, TokenList, Version,
     },
     settings::Settings,
 };
@@ -144,6 +144,8 @@ pub trait Output {
     fn tokens(&mut self, list: &TokenList) -> io::Result<()>;
     /// A token that was made, with its secret.
     fn token(&mut self, made: &CreatedToken) -> io::Result<()>;
+    /// One policy, all of it.
+    fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()>;
     /// Versions.
     fn versions(&mut self, versions: &Versions) -> io::Result<()>;
     /// A sentence for people that no program needs.

@@ -5,8 +5,8 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem,
-    Submitted, TokenList,
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
+    SubmitItem, Submitted, TokenList,
 };
 
 use super::{Output, Plan, Tally, Versions, clean};
@@ -86,6 +86,9 @@ impl<W: Write> Output for Quiet<W> {
     /// The secret: without it the token is of no use to a script.
     fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
         self.id(&made.secret)
+    }
+    fn policy(&mut self, _policy: &PolicyDetail) -> io::Result<()> {
+        Ok(())
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.id(&versions.client)

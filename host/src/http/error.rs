@@ -59,6 +59,20 @@ impl ApiError {
         )
     }
 
+    /// No such policy.
+    pub fn no_policy(message: String) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// The master is about to end.
+    pub fn stopping() -> ApiError {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "the master is stopping; try again when it is back",
+        )
+    }
+
     /// No such route.
     pub fn no_route() -> ApiError {
         ApiError::new(

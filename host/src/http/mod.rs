@@ -17,6 +17,7 @@ mod list;
 mod nodes;
 mod origin;
 mod peer;
+mod policies;
 mod serve;
 mod session;
 mod tokens;
@@ -96,10 +97,16 @@ fn guarded_routes() -> Routes {
         .path(routes!(nodes::show, nodes::remove))
         .path(routes!(nodes::drain))
         .path(routes!(nodes::undrain))
-        .path(routes!(nodes::policies))
         .path(routes!(tokens::list, tokens::create))
         .path(routes!(tokens::revoke))
         .path(routes!(tokens::join))
+        .path(routes!(policies::list))
+        .path(routes!(policies::describe))
+        .path(routes!(policies::activate))
+        .path(routes!(policies::disable))
+        .path(routes!(policies::enable))
+        .path(routes!(policies::unpin))
+        .path(routes!(policies::rollback))
         .path(routes!(session::open))
 }
 

@@ -1,4 +1,4 @@
-//! `/v1/nodes` and `/v1/policies`.
+//! `/v1/nodes`.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
 };
 use ffrtmp_api::{
-    rest::{Node, NodeList, PolicyList},
+    rest::{Node, NodeList},
     schema::ShortText,
 };
 use utoipa::IntoParams;
@@ -104,11 +104,4 @@ async fn control(
 fn shown(node: Option<Box<Node>>) -> Result<Json<Node>, ApiError> {
     node.map(|node| Json(*node))
         .ok_or_else(|| ApiError::internal("no answer about a worker"))
-}
-
-/// The policies, the active one first.
-#[utoipa::path(get, path = "/v1/policies", operation_id = "list_policies", tag = "policies",
-    responses((status = 200, description = "All that the folder holds, and what became of them.", body = PolicyList)))]
-pub async fn policies(State(app): State<Arc<App>>) -> Json<PolicyList> {
-    Json(app.policies.status())
 }

@@ -77,12 +77,16 @@ impl Accepted {
         }
     }
 
-    /// Remembers.
-    pub(super) fn remember(&self, memory: &Memory) {
-        let written = serde_json::to_vec(memory)
+    /// Remembers, durably.
+    pub(super) fn write(&self, memory: &Memory) -> io::Result<()> {
+        serde_json::to_vec(memory)
             .map_err(io::Error::other)
-            .and_then(|bytes| write_whole(&self.dir.join("memory.json"), &bytes));
-        if let Err(error) = written {
+            .and_then(|bytes| write_whole(&self.dir.join("memory.json"), &bytes))
+    }
+
+    /// Remembers as well as it can.
+    pub(super) fn remember(&self, memory: &Memory) {
+        if let Err(error) = self.write(memory) {
             tracing::warn!(%error, "what was chosen could not be remembered; a restart may not find its way back");
         }
     }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ffrtmp_api::rest::{PolicyList, PolicyStatus};
 
+use super::choice::Mode;
 use super::metrics::PolicyMetrics;
 use super::{NATIVE, RULE};
 
@@ -88,6 +89,8 @@ pub(super) enum State {
     Refused,
     /// It failed too often.
     Faulted,
+    /// A command said that it must not rule.
+    Disabled,
     /// The built-in one, while another rules.
     Fallback,
 }
@@ -99,6 +102,7 @@ impl State {
             State::Ready => "ready",
             State::Refused => "refused",
             State::Faulted => "faulted",
+            State::Disabled => "disabled",
             State::Fallback => "fallback",
         }
     }
@@ -122,6 +126,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Board {
     entries: Mutex<Vec<Entry>>,
+    chooses: Mutex<(Mode, Option<String>)>,
     pub(super) metrics: PolicyMetrics,
 }
 
@@ -133,6 +138,7 @@ impl Board {
     pub(super) fn new() -> Result<Board, prometheus::Error> {
         Ok(Board {
             entries: Mutex::default(),
+            chooses: Mutex::default(),
             metrics: PolicyMetrics::new()?,
         })
     }
@@ -218,6 +224,13 @@ impl Board {
             .for_each(|e| e.leaving = true);
     }
 
+    /// Whether there is a line of that name, the built-in policy's apart.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        lock(&self.entries)
+            .iter()
+            .any(|e| e.name == name && e.digest != NATIVE)
+    }
+
     /// Notes the language of a policy, where it is known.
     pub(super) fn written_in(&self, name: &str, digest: &str, language: Option<&str>) {
         if let Some(entry) = lock(&self.entries)
@@ -248,8 +261,14 @@ impl Board {
         ])
     }
 
+    /// Notes what chooses: the mode, and what a command pinned.
+    pub(super) fn chooses(&self, mode: Mode, pinned: Option<String>) {
+        *lock(&self.chooses) = (mode, pinned);
+    }
+
     /// The list, the active one first.
     pub(super) fn list(&self) -> PolicyList {
+        let (mode, pinned) = lock(&self.chooses).clone();
         let entries = lock(&self.entries);
         let mut policies: Vec<(bool, PolicyStatus)> = entries
             .iter()
@@ -276,6 +295,8 @@ impl Board {
         PolicyList {
             policies: policies.into_iter().map(|(_, status)| status).collect(),
             rule: RULE.to_owned(),
+            mode: mode.as_str().to_owned(),
+            pinned,
         }
     }
 }

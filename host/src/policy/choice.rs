@@ -1,5 +1,6 @@
 //! Which policy rules: the rule itself, over names and digests alone. It opens no file and starts nothing.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -37,13 +38,53 @@ impl Choice {
     }
 }
 
-/// What was chosen before, what was seen, and what failed. Kept on disk beside the accepted files.
+/// What chooses among files that arrive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A new file that passes every check becomes the choice, unless a choice is pinned.
+    #[default]
+    Automatic,
+    /// Files are checked and listed; only commands choose.
+    Manual,
+}
+
+impl Mode {
+    /// The word in settings and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Automatic => "automatic",
+            Mode::Manual => "manual",
+        }
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Mode, String> {
+        match word {
+            "automatic" => Ok(Mode::Automatic),
+            "manual" => Ok(Mode::Manual),
+            other => Err(format!(
+                "{other:?} is no policy mode; there are automatic and manual"
+            )),
+        }
+    }
+}
+
+/// What was chosen before, what was seen, what failed, and what people ordered. Kept on disk beside the accepted files.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Memory {
     /// Oldest first; each once.
     history: Vec<Choice>,
     seen: Vec<Choice>,
     faulted: Vec<Choice>,
+    /// What a command chose: it stays the choice until a command says otherwise.
+    #[serde(default)]
+    pinned: Option<Choice>,
+    /// Names that must not rule.
+    #[serde(default)]
+    disabled: BTreeSet<String>,
 }
 
 impl Memory {
@@ -72,6 +113,53 @@ impl Memory {
         self.faulted.iter().any(|f| f.digest == choice.digest)
     }
 
+    /// Somebody wants it all the same.
+    pub(super) fn forgive(&mut self, choice: &Choice) {
+        self.faulted.retain(|f| f.digest != choice.digest);
+    }
+
+    /// What is pinned.
+    pub(super) fn pinned(&self) -> Option<&Choice> {
+        self.pinned.as_ref()
+    }
+
+    /// Pins a choice, or lets the files choose again.
+    pub(super) fn pin(&mut self, choice: Option<Choice>) {
+        self.pinned = choice;
+    }
+
+    /// Whether a name must not rule.
+    pub(super) fn is_disabled(&self, name: &str) -> bool {
+        self.disabled.contains(name)
+    }
+
+    /// Lets a name rule, or not.
+    ///
+    /// # Errors
+    /// When as many names are disabled as are remembered.
+    pub(super) fn set_disabled(&mut self, name: &str, disabled: bool) -> Result<(), String> {
+        if !disabled {
+            self.disabled.remove(name);
+        } else if self.disabled.len() >= REMEMBERED_MAX && !self.disabled.contains(name) {
+            return Err(format!(
+                "{REMEMBERED_MAX} names are disabled already; enable one first"
+            ));
+        } else {
+            self.disabled.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    /// It was rolled back from: nothing goes back to it by itself.
+    pub(super) fn rolled_back(&mut self, choice: &Choice) {
+        self.history.retain(|c| c != choice);
+    }
+
+    /// Every choice whose bytes are kept, the newest first.
+    pub(super) fn earlier_choices(&self) -> impl Iterator<Item = &Choice> {
+        self.history.iter().rev()
+    }
+
     /// Its file was removed. Should it come back, that is someone's wish, so it counts as new.
     pub(super) fn removed(&mut self, name: &str) {
         self.seen.retain(|c| c.name != name);
@@ -79,13 +167,16 @@ impl Memory {
 
     /// Where to go back to from `current`: earlier choices, newest first, of files still there.
     pub(super) fn earlier(&self, current: &Choice, is_there: impl Fn(&str) -> bool) -> Vec<Choice> {
-        let usable = |c: &&Choice| *c != current && !self.has_failed(c) && is_there(&c.name);
+        let usable = |c: &&Choice| {
+            *c != current && !self.has_failed(c) && !self.is_disabled(&c.name) && is_there(&c.name)
+        };
         self.history.iter().rev().filter(usable).cloned().collect()
     }
 
     /// Every digest worth keeping the bytes of.
     pub(super) fn kept(&self) -> impl Iterator<Item = &str> {
-        self.history.iter().map(|c| c.digest.as_str())
+        let chosen = self.history.iter().chain(&self.pinned);
+        chosen.map(|c| c.digest.as_str())
     }
 }
 
@@ -142,6 +233,7 @@ impl Arrivals {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // in a test that is how one fails
 mod tests {
     use super::*;
 
@@ -161,6 +253,40 @@ mod tests {
         memory.failed(&choice("c", "3"));
         let back = memory.earlier(&choice("d", "4"), |name| name != "b");
         assert_eq!(back, [choice("a", "1")]);
+    }
+
+    #[test]
+    fn nothing_goes_back_to_what_is_disabled_or_was_rolled_back_from() {
+        let mut memory = Memory::default();
+        for (name, digest) in [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")] {
+            memory.chose(&choice(name, digest));
+        }
+        memory.set_disabled("c", true).unwrap();
+        memory.rolled_back(&choice("b", "2"));
+        let back = memory.earlier(&choice("d", "4"), |_| true);
+        assert_eq!(back, [choice("a", "1")]);
+        memory.set_disabled("c", false).unwrap();
+        let back = memory.earlier(&choice("d", "4"), |_| true);
+        assert_eq!(back, [choice("c", "3"), choice("a", "1")]);
+    }
+
+    #[test]
+    fn a_pinned_choice_s_bytes_are_kept_however_many_were_chosen_since() {
+        let mut memory = Memory::default();
+        memory.chose(&choice("a", "1"));
+        memory.pin(Some(choice("a", "1")));
+        for n in 0..HISTORY_MAX {
+            memory.chose(&choice("b", &format!("b{n}")));
+        }
+        assert!(memory.kept().any(|digest| digest == "1"));
+    }
+
+    #[test]
+    fn a_memory_written_before_there_were_pins_is_read() {
+        let old = r#"{"history":[{"name":"a","digest":"1"}],"seen":[],"faulted":[]}"#;
+        let memory: Memory = serde_json::from_str(old).unwrap();
+        assert_eq!(memory.pinned(), None);
+        assert!(!memory.is_disabled("a"));
     }
 
     #[test]

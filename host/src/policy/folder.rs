@@ -108,6 +108,20 @@ impl Folder {
         self.files.contains_key(name)
     }
 
+    /// A policy's file as it is now.
+    ///
+    /// # Errors
+    /// Why there is no content to be had.
+    pub(super) fn content(&self, name: &str) -> Result<Vec<u8>, String> {
+        let known = self
+            .files
+            .get(name)
+            .ok_or("its file is not in the folder")?;
+        let path = self.dir.join(format!("{name}.wasm"));
+        read(&path, known.stamp, self.file_bytes_max)?
+            .ok_or_else(|| "its file is being written; try again".to_owned())
+    }
+
     /// Notes that the kernel called a file complete.
     pub(super) fn told(&mut self, name: &str) {
         if let Some(known) = self.files.get_mut(name) {

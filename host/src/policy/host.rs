@@ -1,17 +1,19 @@
 //! What the master holds of the policy host: start it, hand it rounds, ask how it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use ffrtmp_api::rest::PolicyList;
+use ffrtmp_api::rest::{PolicyDetail, PolicyList};
+use tokio::sync::oneshot;
 
 use super::accepted::Accepted;
 use super::board::{Board, Counters, State};
-use super::choice::{Arrivals, Choice};
+use super::choice::{Arrivals, Choice, Mode};
+use super::command::{CommandError, PolicyCommand};
 use super::engine::PolicyEngine;
 use super::folder::Folder;
 use super::librarian::{Librarian, Note};
@@ -32,6 +34,8 @@ pub struct PolicyHostConfig {
     pub dir: PathBuf,
     /// The policy that a fresh store begins with: a file's name without `.wasm`.
     pub initial: String,
+    /// What chooses among files that arrive.
+    pub mode: Mode,
     /// What a policy may use.
     pub limits: Limits,
 }
@@ -50,6 +54,7 @@ pub struct PolicyHost {
     orders: Sender<Order>,
     notes: Sender<Note>,
     board: Arc<Board>,
+    limits: Limits,
     events: Arc<dyn Fn(PolicyEvent) + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -105,7 +110,10 @@ impl PolicyHost {
             own_notes: notes.clone(),
             thread: orders.clone(),
             events: events.clone(),
+            mode: config.mode,
             current: Choice::native(),
+            present: BTreeMap::new(),
+            later: Vec::new(),
             arrivals: Arrivals::default(),
             compiled: HashMap::new(),
             watcher: None,
@@ -114,7 +122,7 @@ impl PolicyHost {
         let policy_thread = PolicyThread {
             seat,
             engine,
-            limits: config.limits,
+            limits: config.limits.clone(),
             board: board.clone(),
             orders: thread_orders,
             librarian: notes.clone(),
@@ -134,6 +142,7 @@ impl PolicyHost {
             orders,
             notes,
             board,
+            limits: config.limits,
             events,
             threads,
         })
@@ -165,6 +174,29 @@ impl PolicyHost {
     /// Every policy it knows, the active one first.
     pub fn status(&self) -> PolicyList {
         self.board.list()
+    }
+
+    /// Carries out an order, and gives the policies as they are then.
+    ///
+    /// # Errors
+    /// When it could not be carried out. Nothing has changed then.
+    pub async fn command(&self, command: PolicyCommand) -> Result<PolicyList, CommandError> {
+        let (reply, done) = oneshot::channel();
+        self.notes
+            .send(Note::Command { command, reply })
+            .map_err(|_| CommandError::Stopping)?;
+        done.await.map_err(|_| CommandError::Stopping)??;
+        Ok(self.status())
+    }
+
+    /// What there is to tell of one policy: its lines of the list, and its limits.
+    pub fn describe(&self, name: &str) -> Option<PolicyDetail> {
+        let mut list = self.status();
+        list.policies.retain(|policy| policy.name == name);
+        (!list.policies.is_empty()).then(|| PolicyDetail {
+            policies: list.policies,
+            limits: self.limits.lines(),
+        })
     }
 
     /// Its metrics, for a registry.

@@ -1,17 +1,19 @@
 //! The librarian: a thread that watches the folder, checks what arrives, and decides by [`super::choice`] which policy
 //! rules. Compiling and file trouble happen here, so that rounds never wait for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::oneshot;
 
 use super::accepted::Accepted;
 use super::board::{Board, State};
-use super::choice::{Arrival, Arrivals, Choice, Memory};
+use super::choice::{Arrival, Arrivals, Choice, Memory, Mode};
+use super::command::{CommandError, PolicyCommand};
 use super::component::{self, Loaded, Refusal, short};
 use super::engine::PolicyEngine;
 use super::folder::{Folder, Found, policy_name};
@@ -19,8 +21,8 @@ use super::host::PolicyEvent;
 use super::instance::Instance;
 use super::limits::Limits;
 use super::seat::Seat;
-use super::thread::Order;
-use crate::policy::NATIVE;
+use super::thread::{Order, Reply};
+use crate::policy::{NATIVE, RULE};
 
 /// How often the folder is looked at without a hint. Hints get lost: network file systems give none, queues overflow.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -41,6 +43,13 @@ pub(super) enum Note {
         /// Its last fault.
         message: String,
     },
+    /// An order, and where its outcome goes.
+    Command {
+        /// What to do.
+        command: PolicyCommand,
+        /// Told when it is done and in effect.
+        reply: oneshot::Sender<Result<(), CommandError>>,
+    },
     /// End.
     Stop,
 }
@@ -57,7 +66,12 @@ pub(super) struct Librarian {
     pub(super) own_notes: Sender<Note>,
     pub(super) thread: Sender<Order>,
     pub(super) events: Arc<dyn Fn(PolicyEvent) + Send + Sync>,
+    pub(super) mode: Mode,
     pub(super) current: Choice,
+    /// Digests of the files in the folder, by name.
+    pub(super) present: BTreeMap<String, String>,
+    /// Names of files still to be checked, to be listed; none of them is to be chosen.
+    pub(super) later: Vec<String>,
     pub(super) arrivals: Arrivals,
     pub(super) compiled: HashMap<String, Arc<Loaded>>,
     pub(super) watcher: Option<RecommendedWatcher>,
@@ -67,6 +81,8 @@ impl Librarian {
     /// Before anything else runs: finds the policy to begin with, and takes note of what lies in the folder without
     /// choosing any of it. Gives the seat to begin with.
     pub(super) fn begin(&mut self, saved: Option<Choice>, initial: &str) -> Seat {
+        // A pin is written before it is answered, so it is never behind the saved choice.
+        let saved = self.memory.pinned().cloned().or(saved);
         let fresh = saved.is_none();
         let mut wanted = saved;
         let mut files = HashMap::new();
@@ -84,32 +100,79 @@ impl Librarian {
                         wanted = Some(choice.clone());
                     }
                     self.memory.saw(&choice);
-                    files.insert(name, (choice, bytes));
+                    self.present.insert(name.clone(), choice.digest.clone());
+                    // Of the others only the digest is needed now: a folder may hold gigabytes.
+                    if wanted.as_ref().is_some_and(|w| w.name == name) {
+                        files.insert(name, (choice, bytes));
+                    } else {
+                        self.later.push(name);
+                    }
                 }
                 Err(why) => self.refuse(&name, "", &Refusal::Read(why)),
             }
         }
         let seat = self.first_seat(wanted, fresh, initial, &files);
-        for (name, (choice, bytes)) in files {
-            if choice == self.current {
-                continue;
-            }
-            if self.memory.has_failed(&choice) {
-                self.show_failed(&choice);
-            } else if let Ok((loaded, _)) = self.check(&name, &bytes) {
-                self.board.set(
-                    &name,
-                    &loaded.info.version,
-                    short(&choice.digest),
-                    State::Ready,
-                    None,
-                );
-                self.board
-                    .written_in(&name, short(&choice.digest), loaded.language.as_deref());
+        for (name, (choice, _)) in files {
+            if choice != self.current {
+                self.later.push(name);
             }
         }
+        // Popped from the end: checked in the order of their names.
+        self.later.sort_by(|a, b| b.cmp(a));
+        self.show_what_chooses();
+        tracing::info!(
+            event = "policy_rule",
+            mode = self.mode.as_str(),
+            pinned = self.memory.pinned().is_some(),
+            "{RULE}"
+        );
         self.remember();
         seat
+    }
+
+    /// Whether a file that arrives may become the choice.
+    fn files_choose(&self) -> bool {
+        self.mode == Mode::Automatic && self.memory.pinned().is_none()
+    }
+
+    /// Checks one of the files that are only to be listed.
+    fn check_one_of_the_rest(&mut self) {
+        let Some(name) = self.later.pop() else { return };
+        // One that cannot be read now, or changed since, is met again by a look at the folder.
+        let Ok(bytes) = self.folder.content(&name) else {
+            return;
+        };
+        let choice = Choice {
+            digest: component::digest(&bytes),
+            name,
+        };
+        if choice == self.current || self.present.get(&choice.name) != Some(&choice.digest) {
+            return;
+        }
+        if self.memory.is_disabled(&choice.name) {
+            self.show_disabled(&choice.name);
+        } else if self.memory.has_failed(&choice) {
+            self.show_failed(&choice);
+        } else {
+            match self.check(&choice.name, &bytes) {
+                Ok((loaded, _)) => self.show_ready(&loaded),
+                Err(refusal) => self.refuse(&choice.name, &choice.digest, &refusal),
+            }
+        }
+    }
+
+    fn show_ready(&self, loaded: &Loaded) {
+        let (digest, version) = (short(&loaded.digest), &loaded.info.version);
+        self.board
+            .set(&loaded.name, version, digest, State::Ready, None);
+        self.board
+            .written_in(&loaded.name, digest, loaded.language.as_deref());
+    }
+
+    /// Shows that a name must not rule.
+    pub(super) fn show_disabled(&self, name: &str) {
+        let digest = self.present.get(name).map_or("", |digest| short(digest));
+        self.board.set(name, "", digest, State::Disabled, None);
     }
 
     fn first_seat(
@@ -132,7 +195,9 @@ impl Librarian {
             return Seat::native();
         }
         self.current = wanted.clone();
-        if !self.folder.has(&wanted.name) {
+        if self.memory.is_disabled(&wanted.name) {
+            tracing::warn!(policy = %wanted.name, "the chosen policy is disabled");
+        } else if self.files_choose() && !self.folder.has(&wanted.name) {
             tracing::warn!(dir, policy = %wanted.name, "the chosen policy's file is gone");
         } else if self.memory.has_failed(&wanted) {
             tracing::warn!(policy = %wanted.name, "the chosen policy has failed too often");
@@ -162,27 +227,30 @@ impl Librarian {
         let mut next = Instant::now();
         loop {
             let mut told = Vec::new();
-            match self
-                .notes
-                .recv_timeout(next.saturating_duration_since(Instant::now()))
-            {
-                Ok(Note::Hint(names)) => {
-                    told.extend(names);
+            let wait = match self.later.is_empty() {
+                true => next.saturating_duration_since(Instant::now()),
+                false => Duration::ZERO,
+            };
+            match self.notes.recv_timeout(wait) {
+                Ok(note) => {
+                    let mut note = Some(note);
                     // Drain what came with it: one look serves all.
-                    while let Ok(note) = self.notes.try_recv() {
-                        match note {
+                    while let Some(one) = note {
+                        match one {
                             Note::Hint(names) => told.extend(names),
                             Note::Failed { choice, message } => self.failed(&choice, &message),
+                            Note::Command { command, reply } => self.answer(command, reply),
                             Note::Stop => return,
                         }
+                        note = self.notes.try_recv().ok();
                     }
                 }
-                Ok(Note::Failed { choice, message }) => self.failed(&choice, &message),
-                Ok(Note::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let found = self.folder.look(&told, false);
             self.act(found);
+            self.check_one_of_the_rest();
             if self.watcher.is_none() {
                 self.watch();
             }
@@ -193,6 +261,13 @@ impl Librarian {
                     LOOK_EVERY
                 };
         }
+    }
+
+    /// Carries out an order. The answer goes by way of the policy thread, behind what the order installed there.
+    fn answer(&mut self, command: PolicyCommand, to: oneshot::Sender<Result<(), CommandError>>) {
+        let result = self.command(command);
+        // A policy thread that is gone means that the master is stopping.
+        let _ = self.thread.send(Order::Reply(Reply { to, result }));
     }
 
     fn act(&mut self, found: Vec<Found>) {
@@ -207,7 +282,10 @@ impl Librarian {
                     name,
                     bytes: Err(why),
                     ..
-                } => self.refuse(&name, "", &Refusal::Read(why)),
+                } => {
+                    self.present.remove(&name);
+                    self.refuse(&name, "", &Refusal::Read(why));
+                }
                 Found::File {
                     name,
                     bytes: Ok(bytes),
@@ -240,7 +318,7 @@ impl Librarian {
                 tracing::warn!(
                     event = "policies_together",
                     policies = names.join(", "), rules = %before.name,
-                    "several new policies arrived within 2 s, so none of them was chosen; to choose one, move its file away and back"
+                    "several new policies arrived within 2 s, so none of them was chosen; `ffrtmp policies activate NAME` chooses one"
                 );
                 if before != self.current {
                     self.go_back_to(before);
@@ -260,7 +338,8 @@ impl Librarian {
         }
     }
 
-    fn remember(&self) {
+    /// Writes the memory, and removes copies that nothing leads to.
+    pub(super) fn remember(&self) {
         self.accepted.remember(&self.memory);
         self.accepted.keep_only(&self.memory);
     }
@@ -271,10 +350,23 @@ impl Librarian {
             name: name.to_owned(),
             digest: component::digest(bytes),
         };
+        self.present.insert(name.to_owned(), choice.digest.clone());
         if choice == self.current {
             return None;
         }
-        self.board.forget(name, &[State::Refused, State::Ready]);
+        let shown = [State::Refused, State::Ready, State::Disabled];
+        self.board.forget(name, &shown);
+        if self.memory.is_disabled(name) {
+            self.memory.saw(&choice);
+            self.show_disabled(name);
+            tracing::info!(
+                event = "policy_disabled",
+                policy = name,
+                digest = short(&choice.digest),
+                "a file of a disabled name is not looked into"
+            );
+            return None;
+        }
         if self.memory.has_failed(&choice) {
             tracing::warn!(
                 policy = name,
@@ -292,23 +384,26 @@ impl Librarian {
                 return None;
             }
         };
-        self.board.set(
-            name,
-            &loaded.info.version,
-            short(&choice.digest),
-            State::Ready,
-            None,
-        );
-        self.board
-            .written_in(name, short(&choice.digest), loaded.language.as_deref());
+        self.show_ready(&loaded);
         self.memory.saw(&choice);
+        if !self.files_choose() {
+            tracing::info!(
+                event = "policy_waits",
+                policy = name,
+                digest = short(&choice.digest),
+                rules = %self.current.name,
+                mode = self.mode.as_str(),
+                "the policy passed every check, but files choose nothing now; `ffrtmp policies activate {name}` chooses it"
+            );
+            return None;
+        }
         if known {
             tracing::warn!(
                 event = "policy_seen_before",
                 policy = name,
                 digest = short(&choice.digest),
                 rules = %self.current.name,
-                "this file was here before under that name, so it is not chosen by itself; to choose it, move it away and back"
+                "this file was here before under that name, so it is not chosen by itself; `ffrtmp policies activate {name}` chooses it"
             );
             return None;
         }
@@ -355,8 +450,10 @@ impl Librarian {
         );
     }
 
-    fn gone(&mut self, name: &str) {
+    /// A file was removed. What ruled from it goes, unless it was chosen by a command.
+    pub(super) fn gone(&mut self, name: &str) {
         self.memory.removed(name);
+        self.present.remove(name);
         let rules = self.current.name == name && !self.current.is_native();
         tracing::info!(
             event = "policy_removed",
@@ -364,6 +461,14 @@ impl Librarian {
             rules,
             "the policy's file was removed"
         );
+        if rules && !self.files_choose() {
+            tracing::warn!(
+                event = "policy_kept",
+                policy = name,
+                "it was chosen by a command, so its kept copy rules on; `ffrtmp policies rollback` or `activate` ends that"
+            );
+            return;
+        }
         if rules {
             let seat = self.earlier_seat();
             self.send(seat);
@@ -417,9 +522,10 @@ impl Librarian {
     }
 
     /// A seat for the newest earlier choice that is still there and works; the built-in one's if there is none.
-    fn earlier_seat(&mut self) -> Seat {
-        let folder = &self.folder;
-        for choice in self.memory.earlier(&self.current, |name| folder.has(name)) {
+    pub(super) fn earlier_seat(&mut self) -> Seat {
+        let (folder, any) = (&self.folder, !self.files_choose());
+        let usable = |name: &str| any || folder.has(name);
+        for choice in self.memory.earlier(&self.current, usable) {
             if let Some(seat) = self.seat_of(&choice, None) {
                 tracing::warn!(event = "policy_went_back", policy = %choice.name, digest = short(&choice.digest), "going back to an earlier policy");
                 self.chose(&choice, true);
@@ -437,37 +543,8 @@ impl Librarian {
 
     /// A seat for a known policy: from what is compiled, else from the bytes at hand, else from the kept copy.
     fn seat_of(&mut self, choice: &Choice, bytes: Option<Vec<u8>>) -> Option<Seat> {
-        if let Some(loaded) = self
-            .compiled
-            .get(&choice.digest)
-            .filter(|l| l.name == choice.name)
-        {
-            match Instance::new(
-                &self.engine,
-                &loaded.prepared,
-                &loaded.name,
-                "",
-                &self.limits,
-            ) {
-                Ok((instance, _)) => return Some(Seat::wasm(loaded.clone(), instance)),
-                Err(fault) => {
-                    self.refuse(&choice.name, &choice.digest, &Refusal::Trial(fault));
-                    return None;
-                }
-            }
-        }
-        let bytes = match bytes.map_or_else(|| self.accepted.read(&choice.digest), Ok) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::warn!(policy = %choice.name, digest = short(&choice.digest), %error, "no copy of the policy is left");
-                return None;
-            }
-        };
-        match self.check(&choice.name, &bytes) {
-            Ok((loaded, instance)) => {
-                self.keep(&choice.name, &choice.digest, &bytes);
-                Some(Seat::wasm(loaded, instance))
-            }
+        match self.seat_or_refusal(choice, bytes) {
+            Ok(seat) => Some(seat),
             Err(refusal) => {
                 self.refuse(&choice.name, &choice.digest, &refusal);
                 None
@@ -475,7 +552,41 @@ impl Librarian {
         }
     }
 
-    fn install(&mut self, seat: Seat, choice: &Choice) {
+    /// The same, with the reason where there is none.
+    pub(super) fn seat_or_refusal(
+        &mut self,
+        choice: &Choice,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<Seat, Refusal> {
+        if let Some(loaded) = self
+            .compiled
+            .get(&choice.digest)
+            .filter(|l| l.name == choice.name)
+        {
+            let loaded = loaded.clone();
+            let made = Instance::new(
+                &self.engine,
+                &loaded.prepared,
+                &loaded.name,
+                "",
+                &self.limits,
+            );
+            let (instance, _) = made.map_err(Refusal::Trial)?;
+            if let Some(bytes) = bytes {
+                self.keep(&choice.name, &choice.digest, &bytes);
+            }
+            return Ok(Seat::wasm(loaded, instance));
+        }
+        let bytes = bytes
+            .map_or_else(|| self.accepted.read(&choice.digest), Ok)
+            .map_err(|error| Refusal::Read(format!("no copy of it is left: {error}")))?;
+        let (loaded, instance) = self.check(&choice.name, &bytes)?;
+        self.keep(&choice.name, &choice.digest, &bytes);
+        Ok(Seat::wasm(loaded, instance))
+    }
+
+    /// Lets a seat rule from the next round on, and notes its policy as the choice.
+    pub(super) fn install(&mut self, seat: Seat, choice: &Choice) {
         self.send(seat);
         self.chose(choice, true);
     }
@@ -491,7 +602,8 @@ impl Librarian {
         }
     }
 
-    fn send(&self, seat: Seat) {
+    /// Hands a seat to the policy thread.
+    pub(super) fn send(&self, seat: Seat) {
         // A policy thread that is gone means that the master is stopping.
         let _ = self.thread.send(Order::Install(Box::new(seat)));
     }

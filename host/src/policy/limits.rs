@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ffrtmp_api::rest::PolicyLimit;
+
 /// The bounds on one policy. `wit/scheduler.wit` states the defaults to authors.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -61,6 +63,138 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// Every limit with its value, its default and the reason for it, as `policies describe` shows them.
+    pub fn lines(&self) -> Vec<PolicyLimit> {
+        let (mine, usual) = (self, Limits::default());
+        LINES
+            .iter()
+            .map(|line| PolicyLimit {
+                name: line.name.into(),
+                value: (line.value)(mine),
+                default: (line.value)(&usual),
+                reason: line.reason.into(),
+            })
+            .chain(FIXED.iter().map(|(name, value, reason)| PolicyLimit {
+                name: (*name).into(),
+                value: *value,
+                default: *value,
+                reason: (*reason).into(),
+            }))
+            .collect()
+    }
+}
+
+/// How a limit is shown.
+struct Line {
+    /// With its unit.
+    name: &'static str,
+    value: fn(&Limits) -> u64,
+    reason: &'static str,
+}
+
+const fn ms(time: Duration) -> u64 {
+    time.as_millis() as u64
+}
+
+/// The limits that [`Limits`] holds. The comments on its fields say more.
+const LINES: [Line; 15] = [
+    Line {
+        name: "call_cpu_ms",
+        value: |l| ms(l.call_cpu),
+        reason: "thread CPU time of plan, rank and sync; the largest round of a bundled policy takes a tenth of it",
+    },
+    Line {
+        name: "call_wall_ms",
+        value: |l| ms(l.call_wall),
+        reason: "the same by the clock; five times the CPU time, so that a busy machine is not blamed on the policy",
+    },
+    Line {
+        name: "init_cpu_ms",
+        value: |l| ms(l.init_cpu),
+        reason: "thread CPU time of init and a full sync; interpreters start in there, once a swap",
+    },
+    Line {
+        name: "init_wall_ms",
+        value: |l| ms(l.init_wall),
+        reason: "the same by the clock",
+    },
+    Line {
+        name: "memory_bytes",
+        value: |l| l.memory_bytes as u64,
+        reason: "all memories together; a view of 10,000 workers and a JavaScript engine fit",
+    },
+    Line {
+        name: "table_elements",
+        value: |l| l.table_elements as u64,
+        reason: "all tables together; a large interpreter has some 20,000 functions",
+    },
+    Line {
+        name: "core_instances",
+        value: |l| l.instances as u64,
+        reason: "a module with its adapters is four or five, an interpreter a dozen",
+    },
+    Line {
+        name: "answer_bytes",
+        value: |l| l.hostcall_bytes as u64,
+        reason: "what one call may hand over; 10,000 placements are 480 KB",
+    },
+    Line {
+        name: "log_line_bytes",
+        value: |l| l.log_line_bytes as u64,
+        reason: "a log line is for people; what is longer is cut",
+    },
+    Line {
+        name: "log_lines_per_call",
+        value: |l| u64::from(l.log_lines_per_call),
+        reason: "more in one call is noise; the rest is dropped and counted",
+    },
+    Line {
+        name: "log_lines_per_minute",
+        value: |l| u64::from(l.log_lines_per_minute),
+        reason: "a line each round must not fill a disk",
+    },
+    Line {
+        name: "file_bytes",
+        value: |l| l.file_bytes,
+        reason: "the Python interpreter is 18 MB",
+    },
+    Line {
+        name: "files",
+        value: |l| l.files as u64,
+        reason: "files looked at in the folder; compiling costs CPU",
+    },
+    Line {
+        name: "faults_in_a_row",
+        value: |l| u64::from(l.faults_in_a_row),
+        reason: "faults at which it rules no longer: one can be bad luck, three are a rule",
+    },
+    Line {
+        name: "faults_in_a_minute",
+        value: |l| l.faults_in_a_minute as u64,
+        reason: "the same for one that fails now and then",
+    },
+];
+
+/// The limits that are the same for every policy.
+const FIXED: [(&str, u64, &str); 3] = [
+    (
+        "stack_bytes",
+        STACK_BYTES as u64,
+        "recursion beyond it is a fault; wasmtime's own default, and one for the engine",
+    ),
+    (
+        "reasons",
+        REASONS_MAX as u64,
+        "texts a policy may give for what it does; they are shown to people",
+    ),
+    (
+        "reason_bytes",
+        REASON_BYTES_MAX as u64,
+        "one line on a terminal, two at most",
+    ),
+];
 
 /// A guest's stack, bytes. wasmtime's own default; recursion beyond it is a fault like any other.
 pub const STACK_BYTES: usize = 512 * 1024;

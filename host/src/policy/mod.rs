@@ -12,6 +12,7 @@ pub mod bindings;
 mod board;
 mod bounds;
 mod choice;
+mod command;
 pub mod component;
 mod convert;
 pub mod engine;
@@ -26,7 +27,8 @@ mod seat;
 mod thread;
 
 pub use board::Counters;
-pub use choice::Choice;
+pub use choice::{Choice, Mode};
+pub use command::{CommandError, PolicyCommand};
 pub use host::{PolicyEvent, PolicyHost, PolicyHostConfig};
 pub use limits::Limits;
 
@@ -36,5 +38,5 @@ pub const NATIVE: &str = "native";
 /// The rule by which a policy is chosen, as `policies list`, the documentation and the log say it.
 pub const RULE: &str = "One policy rules: the last file to appear in the policies folder while the master runs, or to change \
     to what it never was under that name, once it passes every check (none, if several arrive within 2 s); when it is removed \
-    or keeps failing, the newest earlier one still there that did not fail, else the built-in one. To choose one that was \
-    here before, move its file away and back.";
+    or keeps failing, the newest earlier one still there that did not fail, else the built-in one. `ffrtmp policies activate` \
+    chooses another and pins it: then, and in mode manual, files choose nothing until `ffrtmp policies unpin`.";

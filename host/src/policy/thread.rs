@@ -5,8 +5,11 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
+use tokio::sync::oneshot;
+
 use super::board::{Board, State};
 use super::choice::Choice;
+use super::command::CommandError;
 use super::engine::PolicyEngine;
 use super::host::PolicyEvent;
 use super::librarian::Note;
@@ -21,8 +24,17 @@ pub(super) enum Order {
     Round(Round),
     /// Let another policy rule, from the next round on.
     Install(Box<Seat>),
+    /// Answer a command: everything it installed came before.
+    Reply(Reply),
     /// End.
     Stop,
+}
+
+/// A command's outcome, on its way to who gave it.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) to: oneshot::Sender<Result<(), CommandError>>,
+    pub(super) result: Result<(), CommandError>,
 }
 
 /// All that the thread works with.
@@ -47,6 +59,10 @@ impl PolicyThread {
                     self.seat = *seat;
                     self.board.metrics.swapped();
                     self.announce();
+                }
+                Order::Reply(Reply { to, result }) => {
+                    // Whoever gave the command may have gone.
+                    let _ = to.send(result);
                 }
                 Order::Stop => return,
             }

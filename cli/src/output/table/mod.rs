@@ -13,8 +13,8 @@ mod stats;
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyList, Stats, SubmitItem,
-    Submitted, TokenList,
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
+    SubmitItem, Submitted, TokenList,
 };
 
 use super::{
@@ -118,6 +118,10 @@ impl<W: Write> Output for Table<W> {
     }
     fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
         tokens::made(&mut self.out, made)
+    }
+
+    fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
+        policies::describe(self, policy)
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         writeln!(self.out, "ffrtmp  {}", versions.client)?;

@@ -1,8 +1,8 @@
-//! Policies, in a list.
+//! Policies, in a list and one by one.
 
 use std::io::{self, Write};
 
-use ffrtmp_api::rest::PolicyList;
+use ffrtmp_api::rest::{PolicyDetail, PolicyList};
 
 use super::Table;
 use crate::output::{
@@ -44,5 +44,47 @@ pub fn list<W: Write>(table: &mut Table<W>, list: &PolicyList) -> io::Result<()>
         ]);
     }
     columns.write(&mut table.out, table.colour)?;
-    writeln!(table.out, "\n{}", clean(&list.rule))
+    writeln!(table.out, "\n{}", clean(&list.rule))?;
+    match (&list.pinned, list.mode.as_str()) {
+        (Some(pinned), _) => writeln!(
+            table.out,
+            "Now: {} is pinned; `ffrtmp policies unpin` lets files choose again.",
+            clean(pinned)
+        ),
+        (None, "manual") => writeln!(table.out, "Now: mode manual, only commands choose."),
+        (None, _) => Ok(()),
+    }
+}
+
+/// What is known of one, then its limits.
+pub fn describe<W: Write>(table: &mut Table<W>, policy: &PolicyDetail) -> io::Result<()> {
+    for status in &policy.policies {
+        let name = table.paint(Style::Strong, &status.name);
+        let state = table.paint(style::of_policy(&status.state), &status.state);
+        writeln!(table.out, "{name} {} {state}", clean(&status.version))?;
+        table.field("digest", clean(&status.digest))?;
+        table.field("language", clean(status.language.as_deref().unwrap_or("-")))?;
+        table.field("since", age(status.since_ms, table.now_ms))?;
+        let rounds = format!(
+            "{} decided, {} jobs placed, {} failed",
+            status.rounds, status.placements, status.faults
+        );
+        table.field("rounds", rounds)?;
+        let (p50, p99) = (status.guest_p50_us, status.guest_p99_us);
+        table.field("guest time", format!("p50 {p50} µs, p99 {p99} µs"))?;
+        if let Some(error) = &status.last_error {
+            table.field("last error", clean(error))?;
+        }
+        writeln!(table.out)?;
+    }
+    let mut columns = Columns::new(&["LIMIT", ">VALUE", ">DEFAULT", "WHY"]);
+    for limit in &policy.limits {
+        columns.row(vec![
+            cell(&limit.name),
+            cell(limit.value.to_string()),
+            cell(limit.default.to_string()),
+            cell(&limit.reason),
+        ]);
+    }
+    columns.write(&mut table.out, table.colour)
 }

@@ -4,8 +4,8 @@ use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState, Priority, Queue},
     rest::{
-        Failure, HistoryEntry, JobProgress, NodeStatus, NodeVerdict, Placement, PolicyStatus,
-        WaitReason, Waiting,
+        Failure, HistoryEntry, JobProgress, NodeStatus, NodeVerdict, Placement, PolicyLimit,
+        PolicyStatus, WaitReason, Waiting,
     },
     settings::Settings,
 };
@@ -173,6 +173,7 @@ fn policies_are_listed_with_the_rule_that_chooses() {
         table.policies(&PolicyList {
             policies: vec![policy],
             rule: "the newest file".into(),
+            ..PolicyList::default()
         })
     });
     assert!(
@@ -361,4 +362,53 @@ fn a_list_that_does_not_fit_says_how_many_are_left_out() {
     });
     assert_eq!(text.lines().count(), 7, "{text}");
     assert!(text.ends_with("and 5 more\n"), "{text}");
+}
+
+#[test]
+fn a_pinned_policy_is_said_to_be_pinned_with_the_way_out() {
+    let text = shown(|table| {
+        table.policies(&PolicyList {
+            rule: "the newest file".into(),
+            pinned: Some("binpack@0123456789ab".into()),
+            ..PolicyList::default()
+        })
+    });
+    assert!(
+        text.ends_with(
+            "the newest file\nNow: binpack@0123456789ab is pinned; `ffrtmp policies unpin` lets files choose again.\n"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_policy_is_described_with_every_limit_and_its_reason() {
+    let text = shown(|table| {
+        table.policy(&PolicyDetail {
+            policies: vec![PolicyStatus {
+                name: "balanced".into(),
+                state: "active".into(),
+                since_ms: SUBMITTED,
+                last_error: Some("plan: it trapped".into()),
+                ..PolicyStatus::default()
+            }],
+            limits: vec![PolicyLimit {
+                name: "call_cpu_ms".into(),
+                value: 20,
+                default: 10,
+                reason: "a round must be short".into(),
+            }],
+        })
+    });
+    for part in [
+        "balanced",
+        "active",
+        "plan: it trapped",
+        "call_cpu_ms",
+        "20",
+        "10",
+        "a round must be short",
+    ] {
+        assert!(text.contains(part), "{part} is missing from\n{text}");
+    }
 }

@@ -1,0 +1,135 @@
+//! The failure table: at whatever stage a policy fails, the operator sees which file, at which stage and why, in the list and in
+//! the metrics, and jobs keep flowing.
+//!
+//! One row is missing: a component that validates and does not compile. None is known that fails quickly.
+
+use ffrtmp_api::{job::JobState, rest::PolicyStatus};
+
+use crate::cluster::{Cluster, root, tiny, until};
+
+fn guest(name: &str) -> Vec<u8> {
+    std::fs::read(root().join("tests/hostile").join(name)).unwrap()
+}
+
+/// Puts a file into the folder, as a careful operator does: written beside and renamed.
+fn drop_in(cluster: &Cluster, bytes: &[u8]) {
+    std::fs::write(cluster.path("bad.part"), bytes).unwrap();
+    std::fs::rename(cluster.path("bad.part"), cluster.path("policies/bad.wasm")).unwrap();
+}
+
+fn listed(cluster: &Cluster, state: &str) -> Option<PolicyStatus> {
+    let list = cluster.client().policies().ok()?;
+    list.policies
+        .into_iter()
+        .find(|p| p.name == "bad" && p.state == state)
+}
+
+/// A row for a stage before a policy rules: it is refused, says why, and `balanced` goes on.
+fn refused_at(stage: &str, bytes: &[u8], why: &str) {
+    let cluster = Cluster::with_worker(1);
+    drop_in(&cluster, bytes);
+    let status = until("the file is refused", || listed(&cluster, "refused"));
+    let error = status.last_error.unwrap();
+    assert!(error.contains(why), "{error:?} does not say {why:?}");
+    let series = format!("ffrtmp_policy_files_refused_total{{stage=\"{stage}\"}}");
+    assert_eq!(cluster.metrics()[&series], 1.0, "{series}");
+    let log = cluster.log("master");
+    assert!(log.contains("policy_refused") && log.contains(why), "{log}");
+    let id = cluster.submit(tiny(0.2));
+    let placement = cluster.until_completed(id).placement.unwrap();
+    assert_eq!(placement.policy, "balanced");
+    assert_ne!(placement.digest, "native");
+    cluster.finish();
+}
+
+/// A row for a stage at which it rules: each round it fails is decided by the built-in policy, until it rules no longer.
+fn faulted_at(stage: &str, name: &str, why: &str) {
+    let cluster = Cluster::with_worker(1);
+    drop_in(&cluster, &guest(name));
+    until("it rules", || listed(&cluster, "active"));
+    let mut by_the_built_in_one = 0;
+    let status = until("it has failed too often", || {
+        let id = cluster.submit(tiny(0.2));
+        let job = cluster.until_completed(id);
+        assert_eq!(job.state, JobState::Completed);
+        by_the_built_in_one += u64::from(job.placement.unwrap().digest == "native");
+        listed(&cluster, "faulted")
+    });
+    let error = status.last_error.clone().unwrap();
+    assert!(error.contains(why), "{error:?} does not say {why:?}");
+    assert!(status.faults >= 3 && by_the_built_in_one >= 1, "{status:?}");
+    let metrics = cluster.metrics();
+    let series = format!("ffrtmp_policy_faults_total{{stage=\"{stage}\"}}");
+    assert!(metrics[&series] >= 3.0, "{series}: {metrics:#?}");
+    assert!(metrics["ffrtmp_policy_fallback_rounds_total"] >= 1.0);
+    let log = cluster.log("master");
+    assert!(log.contains("policy_dethroned"), "{log}");
+    until("the earlier choice rules again", || {
+        let list = cluster.client().policies().ok()?.policies;
+        (list[0].name == "balanced" && list[0].digest != "native").then_some(())
+    });
+    let id = cluster.submit(tiny(0.2));
+    let placement = cluster.until_completed(id).placement.unwrap();
+    assert_eq!(placement.policy, "balanced");
+    assert_ne!(placement.digest, "native");
+    cluster.finish();
+}
+
+#[test]
+fn read_a_file_that_is_no_file_is_refused() {
+    let cluster = Cluster::with_worker(1);
+    std::fs::create_dir(cluster.path("policies/bad.wasm")).unwrap();
+    let status = until("it is refused", || listed(&cluster, "refused"));
+    assert!(
+        status
+            .last_error
+            .unwrap()
+            .contains("it is not a regular file")
+    );
+    let id = cluster.submit(tiny(0.2));
+    cluster.until_completed(id);
+    assert_eq!(
+        cluster.metrics()["ffrtmp_policy_files_refused_total{stage=\"read\"}"],
+        1.0
+    );
+    cluster.finish();
+}
+
+#[test]
+fn validate_a_file_cut_short_is_refused() {
+    let whole = guest("well_behaved.wasm");
+    refused_at(
+        "validate",
+        &whole[..whole.len() / 2],
+        "is not a WebAssembly component",
+    );
+}
+
+#[test]
+fn link_a_policy_that_wants_more_than_the_contract_is_refused() {
+    refused_at("link", &guest("imports_wasi.wasm"), "wasi:cli/environment");
+}
+
+#[test]
+fn init_a_policy_that_refuses_its_configuration_is_refused() {
+    refused_at(
+        "init",
+        &guest("refuses_its_configuration.wasm"),
+        "there is no [config] I would take",
+    );
+}
+
+#[test]
+fn call_a_policy_that_traps_loses_its_say_in_that_round_and_then_its_place() {
+    faulted_at("plan", "traps_in_plan.wasm", "unreachable");
+}
+
+#[test]
+fn call_a_policy_that_hangs_loses_its_say_in_that_round_and_then_its_place() {
+    faulted_at("plan", "loops_in_plan.wasm", "more than");
+}
+
+#[test]
+fn answer_a_policy_that_answers_too_much_loses_its_say_in_that_round_and_then_its_place() {
+    faulted_at("answer", "answers_too_much.wasm", "answered 1000 entries");
+}
