@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint policies openapi clean setup test-tools
+.PHONY: help build demo test lint policies openapi docs clean setup test-tools
 
 CARGO ?= cargo
 
@@ -32,6 +32,10 @@ policies: setup ## Build the bundled policies' .wasm files from their sources
 
 openapi: setup ## Write docs/openapi.json anew from the routes
 	FFRTMP_WRITE_OPENAPI=1 $(CARGO) test --locked -p ffrtmp-host --lib the_document_that_is_checked_in
+
+docs: build ## Write docs/CLI.md anew from the commands
+	bin/ffrtmp reference > docs/CLI.md.new
+	mv docs/CLI.md.new docs/CLI.md
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

@@ -31,8 +31,8 @@ use crate::{
     limits,
     rest::{
         ChangeJob, CreatedToken, ErrorBody, ErrorDetail, Explanation, Job, JobHistory, JobList,
-        JobLogs, JoinRequest, NewToken, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitBatch,
-        SubmitBatchAnswer, Submitted, TokenList, Version,
+        JobLogs, JoinRequest, NewToken, Node, NodeList, PolicyDetail, PolicyList, Stats,
+        SubmitBatch, SubmitBatchAnswer, Submitted, TokenList, Version,
     },
     tls::ClientTls,
 };

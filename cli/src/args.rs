@@ -8,8 +8,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::{
     commands::{
-        jobs, master::MasterArgs, nodes, policies, tls::TlsCommand, tokens::TokensCommand,
-        up::UpArgs, worker::WorkerArgs,
+        completions, config::ConfigCommand, jobs, man, master::MasterArgs, nodes, policies,
+        tls::TlsCommand, tokens::TokensCommand, up::UpArgs, worker::WorkerArgs,
     },
     output::Format,
 };
@@ -42,6 +42,9 @@ pub struct Args {
 #[derive(Debug, Clone, ClapArgs)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
+    /// Settings file, instead of /etc/ffrtmp/config.toml (servers) or ~/.config/ffrtmp/config.toml (clients)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Master to talk to: https://HOST:PORT or http://HOST:PORT. Else FFRTMP_MASTER, else MASTER_URL, else http://127.0.0.1:8080
     #[arg(long, global = true, value_name = "URL")]
     pub master: Option<String>,
@@ -106,6 +109,9 @@ pub enum Command {
     /// See the scheduling policies
     #[command(subcommand, visible_alias = "policy")]
     Policies(policies::PoliciesCommand),
+    /// See and check the settings, and write a file of them
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the cluster in numbers: jobs, workers, waits, failures
     #[command(after_help = "Examples:
   ffrtmp stats
@@ -124,6 +130,23 @@ pub enum Command {
     Token,
     /// Print the versions of this tool and of the master
     Version(OutputArg),
+    /// Print a script that lets a shell complete commands and flags
+    #[command(after_help = "Examples:
+  ffrtmp completions bash > ~/.local/share/bash-completion/completions/ffrtmp
+  ffrtmp completions zsh > ~/.zfunc/_ffrtmp
+  ffrtmp completions fish > ~/.config/fish/completions/ffrtmp.fish")]
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages, one for each command
+    #[command(after_help = "Examples:
+  ffrtmp man --dir /usr/local/share/man/man1")]
+    Man(man::ManArgs),
+    /// Print docs/CLI.md
+    #[command(
+        hide = true,
+        after_help = "Examples:
+  ffrtmp reference > docs/CLI.md"
+    )]
+    Reference,
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ mod listen;
 mod logging;
 mod output;
 mod progress;
+mod reload;
 mod service;
+mod settings;
 mod supervisor;
 mod tls;
 mod token;
@@ -20,12 +22,9 @@ mod values;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     abort_on_panic();
-    let args = args::Args::parse();
-    exit::code_of(commands::run(args))
+    exit::code_of(settings::load().and_then(commands::run))
 }
 
 /// A panic in any thread ends the process, as `kill -9` would: what is durable is recovered at the next start, while a

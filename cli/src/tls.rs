@@ -50,31 +50,54 @@ pub struct MetricsTlsArgs {
 }
 
 impl ApiTlsArgs {
-    /// What the listener needs; `None`: plain HTTP.
-    pub fn files(&self) -> Option<ServerTlsFiles> {
-        let (cert, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
-        Some(ServerTlsFiles {
+    /// What the listener needs; `None`: plain HTTP. Half of a pair, which clap lets through when it comes from a file or a
+    /// variable, must never mean plain HTTP.
+    pub fn files(&self) -> Result<Option<ServerTlsFiles>> {
+        let Some((cert, key)) = pair("tls", &self.tls_cert, &self.tls_key)? else {
+            return match self.tls_client_ca.is_some() || self.tls_require_client_cert {
+                true => Err(Failure::usage(
+                    "tls_client_ca and tls_require_client_cert need a certificate: set tls_cert and tls_key",
+                )),
+                false => Ok(None),
+            };
+        };
+        Ok(Some(ServerTlsFiles {
             cert,
             key,
             client_ca: self.tls_client_ca.clone(),
             require_client_cert: self.tls_require_client_cert,
-        })
+        }))
     }
 }
 
 impl MetricsTlsArgs {
     /// What the listener needs; `None`: plain HTTP.
-    pub fn files(&self) -> Option<ServerTlsFiles> {
-        let (cert, key) = self
-            .metrics_tls_cert
-            .clone()
-            .zip(self.metrics_tls_key.clone())?;
-        Some(ServerTlsFiles {
+    pub fn files(&self) -> Result<Option<ServerTlsFiles>> {
+        let files = pair("metrics_tls", &self.metrics_tls_cert, &self.metrics_tls_key)?;
+        Ok(files.map(|(cert, key)| ServerTlsFiles {
             cert,
             key,
             client_ca: None,
             require_client_cert: false,
-        })
+        }))
+    }
+}
+
+/// A certificate and its key: both or neither.
+fn pair(
+    what: &str,
+    cert: &Option<PathBuf>,
+    key: &Option<PathBuf>,
+) -> Result<Option<(PathBuf, PathBuf)>> {
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some((cert.clone(), key.clone()))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(Failure::usage(format!(
+            "{what}_cert is set without its key: set {what}_key"
+        ))),
+        (None, Some(_)) => Err(Failure::usage(format!(
+            "{what}_key is set without its certificate: set {what}_cert"
+        ))),
     }
 }
 
@@ -138,6 +161,26 @@ mod tests {
             client(&args.global, |_| None),
             Err(Failure::Usage(_))
         ));
+    }
+
+    #[test]
+    fn half_a_pair_from_a_file_never_means_plain_http() {
+        let half = ApiTlsArgs {
+            tls_cert: Some("a".into()),
+            ..ApiTlsArgs::default()
+        };
+        let authority = ApiTlsArgs {
+            tls_client_ca: Some("a".into()),
+            ..ApiTlsArgs::default()
+        };
+        let metrics = MetricsTlsArgs {
+            metrics_tls_cert: None,
+            metrics_tls_key: Some("a".into()),
+        };
+        assert!(matches!(half.files(), Err(Failure::Usage(_))));
+        assert!(matches!(authority.files(), Err(Failure::Usage(_))));
+        assert!(matches!(metrics.files(), Err(Failure::Usage(_))));
+        assert!(matches!(ApiTlsArgs::default().files(), Ok(None)));
     }
 
     #[test]

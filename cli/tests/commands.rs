@@ -34,6 +34,7 @@ fn ffrtmp(url: &str, words: &str) -> Command {
         command.env_remove(name);
     }
     command
+        .env("XDG_CONFIG_HOME", "/nonexistent")
         .env("FFRTMP_MASTER", url)
         .args(words.split_whitespace())
         .stdin(Stdio::null());

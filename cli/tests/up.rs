@@ -179,3 +179,44 @@ fn when_up_is_killed_all_end() {
     assert!(!up.ended().success());
     nothing_left(up.dir.path());
 }
+
+#[test]
+fn a_hangup_reloads_and_a_terminal_that_goes_ends_the_cluster() {
+    let mut up = Up::start();
+    up.send(Signal::HUP);
+    let master = up.children("master")[0];
+    assert!(
+        up.client.ready(),
+        "a hangup with the terminal in place ends nothing"
+    );
+    assert_eq!(up.children("master"), [master]);
+    up.send(Signal::TERM);
+    assert!(up.ended().success());
+    // `script` gives the cluster a terminal of its own; killing it takes the terminal away.
+    let dir = tempfile::tempdir().unwrap();
+    let ports: Vec<TcpListener> = (0..3)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let [api, metrics, worker] = [0, 1, 2].map(|i: usize| ports[i].local_addr().unwrap());
+    drop(ports);
+    let line = format!(
+        "exec {} up --listen {api} --metrics-listen {metrics} --worker-metrics-listen {worker} --data-dir {}",
+        env!("CARGO_BIN_EXE_ffrtmp"),
+        dir.path().display()
+    );
+    let mut terminal = Command::new("script")
+        .args(["-qfec", &line, "/dev/null"])
+        .env_remove("FFRTMP_TOKEN")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let client = Client::new(&api.to_string(), None).unwrap();
+    eventually("the worker is connected", || {
+        let nodes = client.nodes().ok()?.nodes;
+        (!nodes.is_empty()).then_some(())
+    });
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    nothing_left(dir.path());
+}

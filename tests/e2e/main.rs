@@ -10,6 +10,8 @@
 mod cluster;
 
 mod attacks;
+mod bad_start;
+mod config;
 mod control;
 mod encode;
 mod faults;
@@ -21,6 +23,7 @@ mod roles;
 mod secrets;
 mod seed_loop;
 mod sessions;
+mod shells;
 mod tls;
 mod tokens;
 mod two_machines;

@@ -10,6 +10,7 @@
 mod attempt;
 mod capabilities;
 mod config;
+pub mod examine;
 mod ffmpeg;
 mod http;
 mod join;

@@ -148,9 +148,9 @@ async fn find_out(
     gpus: &Gpus,
     state: &StateDir,
 ) -> anyhow::Result<Capabilities> {
-    let version = version(spawner, &programs.ffmpeg).await?;
+    let version = version(spawner, &programs.ffmpeg, "ffmpeg").await?;
     // The other program is checked too: without it every attempt would fail.
-    crate::ffmpeg::program::version(spawner, &programs.ffprobe).await?;
+    crate::ffmpeg::program::version(spawner, &programs.ffprobe, "ffprobe").await?;
     let encoders = trial::encoders(
         spawner,
         &programs.ffmpeg,

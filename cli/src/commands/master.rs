@@ -7,18 +7,20 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Args;
 
 use crate::{
-    args::GlobalArgs,
+    args::{Command, GlobalArgs},
     dirs,
     exit::{Failure, Result},
     listen,
     logging::{self, LogArgs},
+    reload::Reload,
     service,
+    settings::Value,
     tls::{ApiTlsArgs, MetricsTlsArgs},
     token, values,
 };
 
 /// How a master runs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   ffrtmp master
   ffrtmp master --data-dir /var/lib/ffrtmp --policies /etc/ffrtmp/policies
@@ -66,36 +68,45 @@ pub struct MasterArgs {
     log: LogArgs,
 }
 
+impl MasterArgs {
+    /// What the host is told. Touches nothing.
+    pub fn config(&self, token: Option<String>) -> Result<ffrtmp_host::MasterConfig> {
+        let given = self.data_dir.clone();
+        let data_dir = given.map_or_else(|| dirs::data_dir().map(|dir| dir.join("master")), Ok)?;
+        Ok(ffrtmp_host::MasterConfig {
+            listen: self.listen,
+            metrics_listen: (!self.no_metrics).then_some(self.metrics_listen),
+            policies_dir: dirs::policies_dir(self.policies.clone(), &data_dir),
+            data_dir,
+            tls: self.tls.files()?,
+            metrics_tls: self.metrics_tls.files()?,
+            policy: self.policy.clone(),
+            policy_mode: self.policy_mode,
+            token,
+            lease: self.lease,
+            heartbeat: self.heartbeat,
+        })
+    }
+}
+
 /// Runs it until SIGTERM or SIGINT.
-pub fn run(args: MasterArgs, global: &GlobalArgs) -> Result {
+pub fn run(args: MasterArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
     let token = token::find(global.token_file.as_deref(), |name| {
         std::env::var(name).ok()
     })?;
     listen::require_token_beyond_loopback("master", args.listen, token.is_some())?;
-    let metrics_listen = (!args.no_metrics).then_some(args.metrics_listen);
-    listen::require_free("the API", "--listen", args.listen)?;
-    if let Some(address) = metrics_listen {
+    let config = args.config(token)?;
+    listen::require_free("the API", "--listen", config.listen)?;
+    if let Some(address) = config.metrics_listen {
         listen::require_free("the master's metrics", "--metrics-listen", address)?;
     }
-    let data_dir = args
-        .data_dir
-        .map_or_else(|| dirs::data_dir().map(|dir| dir.join("master")), Ok)?;
-    logging::start(&args.log, "info")?;
-    let config = ffrtmp_host::MasterConfig {
-        listen: args.listen,
-        metrics_listen,
-        policies_dir: dirs::policies_dir(args.policies, &data_dir),
-        data_dir,
-        tls: args.tls.files(),
-        metrics_tls: args.metrics_tls.files(),
-        policy: args.policy,
-        policy_mode: args.policy_mode,
-        token,
-        lease: args.lease,
-        heartbeat: args.heartbeat,
-    };
+    let log = logging::start(&args.log)?;
     config
         .check()
         .map_err(|error| Failure::usage(format!("{error:#}")))?;
-    service::run(|shutdown| ffrtmp_host::run(config, shutdown))
+    let reload = Reload::new(values, log, |args| match &args.command {
+        Command::Master(args) => Some(args.log.level().to_owned()),
+        _ => None,
+    });
+    service::run(reload, |shutdown| ffrtmp_host::run(config, shutdown))
 }

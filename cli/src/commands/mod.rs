@@ -2,10 +2,14 @@
 //!
 //! A command never formats (see `output`), never chooses an exit code (see `exit`), and holds no rule of scheduling.
 
+pub mod completions;
+pub mod config;
 pub mod jobs;
+pub mod man;
 pub mod master;
 pub mod nodes;
 pub mod policies;
+mod reference;
 mod stats;
 pub mod tls;
 mod token;
@@ -18,15 +22,20 @@ use crate::{
     args::{Args, Command, GlobalArgs},
     exit::{Failure, Result},
     output::{Format, Output, to_stdout},
+    settings::Loaded,
 };
 
 /// Does what was asked.
-pub fn run(args: Args) -> Result {
-    let global = args.global;
-    match args.command {
-        Command::Up(args) => local("up", &global).and_then(|()| up::run(args, &global)),
-        Command::Master(args) => local("master", &global).and_then(|()| master::run(args, &global)),
-        Command::Worker(args) => worker::run(args, &global),
+pub fn run(loaded: Loaded) -> Result {
+    let Args { global, command } = loaded.args;
+    let values = loaded.values;
+    match command {
+        Command::Up(args) => local("up", &global).and_then(|()| up::run(args, &global, values)),
+        Command::Master(args) => {
+            local("master", &global).and_then(|()| master::run(args, &global, values))
+        }
+        Command::Worker(args) => worker::run(args, &global, values),
+        Command::Config(command) => config::run(command, &global),
         Command::Jobs(command) => jobs::run(command, &global),
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
@@ -34,6 +43,9 @@ pub fn run(args: Args) -> Result {
         Command::Tls(command) => tls::run(command),
         Command::Tokens(command) => tokens::run(command, &global),
         Command::Token => token::run(),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Reference => reference::run(),
         Command::Version(output) => version::run(&output, &global),
     }
 }

@@ -3,15 +3,18 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
+use ffrtmp_worker::WorkerConfig;
 
 use crate::{
-    args::GlobalArgs,
+    args::{Command, GlobalArgs},
     connection::master_url,
     dirs,
     exit::{Failure, Result},
     listen,
     logging::{self, LogArgs},
+    reload::Reload,
     service,
+    settings::Value,
     tls::{self, MetricsTlsArgs},
     token, values,
 };
@@ -73,14 +76,59 @@ pub struct WorkerArgs {
     log: LogArgs,
 }
 
+impl WorkerArgs {
+    /// What the worker is told. Touches nothing.
+    pub fn config(&self, global: &GlobalArgs, token: Option<String>) -> Result<WorkerConfig> {
+        let url = master_url(global.master.as_deref(), |name| std::env::var(name).ok());
+        // The client's own check, so that a wrong URL is a message and not an endless reconnect.
+        let master = ffrtmp_api::client::Client::new(&url, None)?
+            .base()
+            .to_owned();
+        let mut labels = std::collections::BTreeMap::new();
+        for (key, value) in &self.label {
+            if labels.insert(key.clone(), value.clone()).is_some() {
+                return Err(Failure::usage(format!(
+                    "--label: {key:?} is given twice; give it once"
+                )));
+            }
+        }
+        let state_dir = self.state_dir()?;
+        let metrics_default = SocketAddr::from(([127, 0, 0, 1], METRICS_PORT_DEFAULT));
+        Ok(WorkerConfig {
+            name: self.name.clone(),
+            scratch_dir: self.scratch_dir.clone(),
+            slots: self.slots,
+            labels,
+            token,
+            tls: tls::client(global, |name| std::env::var(name).ok())?,
+            metrics_tls: self.metrics_tls.files()?,
+            metrics_listen: (!self.no_metrics)
+                .then(|| self.metrics_listen.unwrap_or(metrics_default)),
+            grace: self.grace,
+            ffmpeg: self.ffmpeg.clone(),
+            ffprobe: self.ffprobe.clone(),
+            stall_timeout: self.stall_timeout,
+            ..WorkerConfig::new(master, state_dir)
+        })
+    }
+
+    /// Where it keeps its state.
+    fn state_dir(&self) -> Result<PathBuf> {
+        let given = self.state_dir.clone();
+        given.map_or_else(|| dirs::data_dir().map(|dir| dir.join("worker")), Ok)
+    }
+
+    /// The address that its metrics must have; without one, a free one is found.
+    pub fn metrics_wanted(&self) -> Option<SocketAddr> {
+        self.metrics_listen.filter(|_| !self.no_metrics)
+    }
+}
+
 /// Runs it until SIGTERM or SIGINT.
-pub fn run(args: WorkerArgs, global: &GlobalArgs) -> Result {
+pub fn run(args: WorkerArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
     let var = |name: &str| std::env::var(name).ok();
-    let state_dir = args
-        .state_dir
-        .map_or_else(|| dirs::data_dir().map(|dir| dir.join("worker")), Ok)?;
     // One that has joined needs its join token no more; the file may be gone.
-    let join_token = match ffrtmp_worker::has_joined(&state_dir) {
+    let join_token = match ffrtmp_worker::has_joined(&args.state_dir()?) {
         true => None,
         false => token::find_join(args.join_token_file.as_deref(), var)?,
     };
@@ -89,41 +137,17 @@ pub fn run(args: WorkerArgs, global: &GlobalArgs) -> Result {
         (Some(_), _) | (_, Some(_)) => None,
         (None, None) => token::find(global.token_file.as_deref(), var)?,
     };
-    let tls = tls::client(global, var)?;
-    let url = master_url(global.master.as_deref(), var);
-    // The client's own check, so that a wrong URL is a message and not an endless reconnect.
-    let master = ffrtmp_api::client::Client::new(&url, None)?
-        .base()
-        .to_owned();
-    if let Some(address) = args.metrics_listen {
+    let config = WorkerConfig {
+        join_token,
+        ..args.config(global, token)?
+    };
+    if let Some(address) = args.metrics_wanted() {
         listen::require_free("the worker's metrics", "--metrics-listen", address)?;
     }
-    let metrics_default = SocketAddr::from(([127, 0, 0, 1], METRICS_PORT_DEFAULT));
-    let metrics_listen = (!args.no_metrics).then(|| args.metrics_listen.unwrap_or(metrics_default));
-    let mut labels = std::collections::BTreeMap::new();
-    for (key, value) in args.label {
-        if labels.insert(key.clone(), value).is_some() {
-            return Err(Failure::usage(format!(
-                "--label: {key:?} is given twice; give it once"
-            )));
-        }
-    }
-    logging::start(&args.log, "info")?;
-    let config = ffrtmp_worker::WorkerConfig {
-        name: args.name,
-        scratch_dir: args.scratch_dir,
-        slots: args.slots,
-        labels,
-        token,
-        join_token,
-        tls,
-        metrics_listen,
-        metrics_tls: args.metrics_tls.files(),
-        grace: args.grace,
-        ffmpeg: args.ffmpeg,
-        ffprobe: args.ffprobe,
-        stall_timeout: args.stall_timeout,
-        ..ffrtmp_worker::WorkerConfig::new(master, state_dir)
-    };
-    service::run(|shutdown| ffrtmp_worker::run(config, shutdown))
+    let log = logging::start(&args.log)?;
+    let reload = Reload::new(values, log, |args| match &args.command {
+        Command::Worker(args) => Some(args.log.level().to_owned()),
+        _ => None,
+    });
+    service::run(reload, |shutdown| ffrtmp_worker::run(config, shutdown))
 }

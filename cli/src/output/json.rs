@@ -10,7 +10,7 @@ use ffrtmp_api::rest::{
 };
 use serde::Serialize;
 
-use super::{Output, Plan, Tally, Versions};
+use super::{FindingList, Output, Plan, SettingList, Tally, Versions};
 
 /// Prints JSON.
 pub struct Json<W> {
@@ -133,6 +133,12 @@ impl<W: Write> Output for Json<W> {
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.one(versions)
+    }
+    fn settings(&mut self, list: &SettingList) -> io::Result<()> {
+        self.list(list, &list.settings)
+    }
+    fn findings(&mut self, list: &FindingList) -> io::Result<()> {
+        self.list(list, &list.findings)
     }
     fn remark(&mut self, _text: &str) -> io::Result<()> {
         Ok(())

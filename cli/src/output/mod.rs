@@ -7,6 +7,7 @@ mod columns;
 mod describe;
 mod json;
 mod quiet;
+mod settings;
 mod style;
 mod table;
 mod tokens;
@@ -27,6 +28,7 @@ use ffrtmp_api::{
 use serde::Serialize;
 
 pub use describe::{settings_line, source_line};
+pub use settings::{Finding, FindingList, Level, SettingList, SettingShown};
 pub use style::colour_wanted;
 pub use units::{clean, seconds_short};
 
@@ -148,6 +150,10 @@ pub trait Output {
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()>;
     /// Versions.
     fn versions(&mut self, versions: &Versions) -> io::Result<()>;
+    /// Settings in force.
+    fn settings(&mut self, list: &SettingList) -> io::Result<()>;
+    /// What a check found.
+    fn findings(&mut self, list: &FindingList) -> io::Result<()>;
     /// A sentence for people that no program needs.
     fn remark(&mut self, text: &str) -> io::Result<()>;
     /// From now on names and notes in lists are not shortened.

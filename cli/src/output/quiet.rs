@@ -9,7 +9,7 @@ use ffrtmp_api::rest::{
     SubmitItem, Submitted, TokenList,
 };
 
-use super::{Output, Plan, Tally, Versions, clean};
+use super::{FindingList, Level, Output, Plan, SettingList, Tally, Versions, clean};
 
 /// Prints ids.
 pub struct Quiet<W> {
@@ -92,6 +92,17 @@ impl<W: Write> Output for Quiet<W> {
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.id(&versions.client)
+    }
+    fn settings(&mut self, list: &SettingList) -> io::Result<()> {
+        list.settings
+            .iter()
+            .try_for_each(|setting| self.id(&setting.key))
+    }
+    fn findings(&mut self, list: &FindingList) -> io::Result<()> {
+        list.findings
+            .iter()
+            .filter(|finding| finding.level == Level::Error)
+            .try_for_each(|finding| self.id(clean(&finding.message)))
     }
     fn remark(&mut self, _text: &str) -> io::Result<()> {
         Ok(())

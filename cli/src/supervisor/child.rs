@@ -75,6 +75,13 @@ impl Child {
         }
     }
 
+    /// Asks it to read its settings again.
+    pub fn hang_up(&self) {
+        if self.status.is_none() {
+            let _ = kill_process(self.pid(), Signal::HUP); // failing means that it has just ended
+        }
+    }
+
     /// Ends it and its process group. Those of its children that are in other groups die with it by their own arrangement.
     pub fn kill(&mut self) {
         if self.status.is_none() {

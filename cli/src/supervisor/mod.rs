@@ -17,7 +17,7 @@ use std::{
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::{backoff::Backoff, child::Child};
-use crate::service::Ends;
+use crate::service::{Asked, Ends};
 
 /// What a child process is.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub struct Role {
 pub enum Event {
     /// A signal asks for the end.
     Stop,
+    /// A signal asks for the settings to be read again.
+    Reload,
     /// A child died. It will be started again.
     Died {
         /// Its role's name.
@@ -97,6 +99,14 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Passes SIGHUP on to every child.
+    pub fn hang_up(&self) {
+        self.posts
+            .iter()
+            .filter_map(|post| post.child.as_ref())
+            .for_each(Child::hang_up);
+    }
+
     /// Waits for something worth telling, starting again what is due meanwhile. Safe to drop half-way.
     pub async fn next(&mut self) -> Event {
         loop {
@@ -106,7 +116,10 @@ impl Supervisor {
             self.start_due();
             let due = self.posts.iter().filter_map(|post| post.due).min();
             tokio::select! {
-                () = self.ends.next() => return Event::Stop,
+                asked = self.ends.next() => return match asked {
+                    Asked::End => Event::Stop,
+                    Asked::Reload => Event::Reload,
+                },
                 _ = self.deaths.recv() => {}
                 () = sleep_until(due) => {}
             }

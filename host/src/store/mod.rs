@@ -3,6 +3,7 @@
 //! One [`Writer`] thread commits records in groups; [`Reader`] answers questions about jobs from connections of its own, so
 //! that a slow list never delays a commit. WAL with `synchronous=FULL`: what is reported durable survives a power cut.
 
+mod examine;
 mod list;
 mod reader;
 mod rows;
@@ -18,6 +19,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
+pub use examine::examine;
 pub use list::{Cursor, JobFilter, JobPage};
 pub use reader::Reader;
 pub use tokens::{TokenRow, TokenStore};
@@ -96,6 +98,9 @@ impl Store {
             dir: dir.to_owned(),
             cause,
         };
+        if dir.is_file() {
+            return Err(directory(std::io::Error::other("it is a file")));
+        }
         std::fs::create_dir_all(dir).map_err(directory)?;
         let lock = File::create(dir.join("master.lock")).map_err(directory)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::Locked {

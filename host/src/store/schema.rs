@@ -112,7 +112,19 @@ pub fn configure(connection: &Connection) -> Result<(), StoreError> {
 pub fn migrate(connection: &mut Connection, dir: &Path) -> Result<(), StoreError> {
     let known = MIGRATIONS.len() as i64;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = version(&transaction, dir)?;
+    for migration in MIGRATIONS.iter().skip(found as usize) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The schema's version, if this software knows it.
+pub fn version(connection: &Connection, dir: &Path) -> Result<i64, StoreError> {
+    let known = MIGRATIONS.len() as i64;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {
         return Err(StoreError::Newer {
             dir: dir.to_owned(),
@@ -120,12 +132,7 @@ pub fn migrate(connection: &mut Connection, dir: &Path) -> Result<(), StoreError
             known,
         });
     }
-    for migration in MIGRATIONS.iter().skip(found as usize) {
-        transaction.execute_batch(migration)?;
-    }
-    transaction.pragma_update(None, "user_version", known)?;
-    transaction.commit()?;
-    Ok(())
+    Ok(found)
 }
 
 /// Writes and commits a row, so that a store that is full or broken is found before anyone relies on it.

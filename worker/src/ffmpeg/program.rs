@@ -60,19 +60,36 @@ fn find(program: &Path, flag: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// All that `ffmpeg -version` prints: it names the versions of the libraries too, so a library replaced under the same
-/// program shows.
-pub(crate) async fn version(spawner: &Spawner, program: &Path) -> anyhow::Result<String> {
+/// program shows. `name` is what the program must call itself: something else that happens to succeed is refused.
+pub(crate) async fn version(
+    spawner: &Spawner,
+    program: &Path,
+    name: &str,
+) -> anyhow::Result<String> {
     let mut command = Command::new(program);
     command.args(["-hide_banner", "-version"]);
     let answer = capture(spawner, command, Duration::from_secs(20))
         .await
-        .with_context(|| format!("{} cannot be run", program.display()))?;
+        .with_context(|| {
+            format!(
+                "{} cannot be run; name another {name} with --{name}",
+                program.display()
+            )
+        })?;
     if !answer.exit.status.success() {
         bail!(
-            "{} -version failed ({}): {}",
+            "{} -version failed ({}): {}; name another {name} with --{name}",
             program.display(),
             answer.exit.status,
             answer.last_words()
+        );
+    }
+    let said = answer.stdout.lines().next().unwrap_or_default();
+    if !said.starts_with(&format!("{name} version ")) {
+        bail!(
+            "{} is not {name}: asked for its version it said {:?}; name another with --{name}",
+            program.display(),
+            said.chars().take(80).collect::<String>()
         );
     }
     Ok(answer.stdout)

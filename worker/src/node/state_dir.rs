@@ -38,10 +38,7 @@ impl StateDir {
             .with_context(|| format!("{} cannot be opened", lock_path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
-                "another worker uses the state directory {}; stop it, or give this one a directory of its own with --state-dir",
-                path.display()
-            ),
+            Err(TryLockError::WouldBlock) => bail!(in_use(&path)),
             Err(TryLockError::Error(error)) => {
                 return Err(error)
                     .with_context(|| format!("{} cannot be locked", lock_path.display()));
@@ -110,6 +107,14 @@ impl StateDir {
 /// Whether the worker that keeps its state there has a token of its own, from an earlier join.
 pub fn has_joined(state_dir: &Path) -> bool {
     state_dir.join("token").exists()
+}
+
+/// What to say when another worker holds the lock.
+pub(crate) fn in_use(path: &Path) -> String {
+    format!(
+        "another worker uses the state directory {}; stop it, or give this one a directory of its own with --state-dir",
+        path.display()
+    )
 }
 
 fn install_id(path: &Path) -> anyhow::Result<Uuid> {

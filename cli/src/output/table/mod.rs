@@ -18,7 +18,7 @@ use ffrtmp_api::rest::{
 };
 
 use super::{
-    Output, Plan, Tally, Versions,
+    FindingList, Output, Plan, SettingList, Tally, Versions,
     style::Style,
     tokens,
     units::{age, clean, moment},
@@ -134,6 +134,12 @@ impl<W: Write> Output for Table<W> {
             ),
             None => Ok(()),
         }
+    }
+    fn settings(&mut self, list: &SettingList) -> io::Result<()> {
+        super::settings::settings(&mut self.out, self.colour, list)
+    }
+    fn findings(&mut self, list: &FindingList) -> io::Result<()> {
+        super::settings::findings(&mut self.out, self.colour, list)
     }
     fn remark(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{}", clean(text))

@@ -1,0 +1,85 @@
+//! `ffrtmp reference` (hidden): docs/CLI.md on standard output, from the command tree and the table of settings.
+//!
+//! The text is `--help`'s own, so that there is one wording; only the frame around it is made here.
+
+use std::io::{Write, stdout};
+
+use clap::{Arg, Command, CommandFactory};
+
+use crate::{args::Args, exit::Result, settings};
+
+/// Prints it.
+pub fn run() -> Result {
+    Ok(stdout().write_all(reference().as_bytes())?)
+}
+
+/// The whole document.
+pub fn reference() -> String {
+    let mut text = String::from(
+        "# The command line\n\n\
+         Generated from the commands by `make docs`. The same text: `ffrtmp COMMAND --help`.\n\
+         Options that every command takes stand under `ffrtmp` only. Settings of files and variables follow the commands.\n",
+    );
+    let mut tree = Args::command().term_width(100);
+    tree.build();
+    command(&mut text, &tree, "ffrtmp");
+    text += "\n## Settings\n\n\
+        A flag goes before a variable, a variable before the file, the file before the default. Servers read\n\
+        `/etc/ffrtmp/config.toml`, clients `~/.config/ffrtmp/config.toml` (or in `$XDG_CONFIG_HOME`); `--config FILE`, else\n\
+        `FFRTMP_CONFIG`, names another for both. `ffrtmp config init` writes one. ↻: SIGHUP takes a new value over.\n";
+    for role in settings::Role::ALL {
+        text += &format!(
+            "\n### [{}]\n\n| key | flag | variable | default | |\n| --- | --- | --- | --- | --- |\n",
+            role.word()
+        );
+        for setting in settings::of(role) {
+            text += &format!(
+                "| `{}` | `{}` | `{}` | {} | {} |\n",
+                setting.key,
+                setting.flag,
+                setting.variables.join("`, `"),
+                setting
+                    .default
+                    .map(|text| format!("`{text}`"))
+                    .unwrap_or_default(),
+                if setting.reloads { "↻" } else { "" },
+            );
+        }
+    }
+    text += "\nA token is never a setting: `--token-file`, else `FFRTMP_TOKEN`, else `MASTER_API_KEY`, else `token_file` above.\n";
+    text
+}
+
+fn command(text: &mut String, command_: &Command, path: &str) {
+    // Said once, under `ffrtmp`.
+    let hidden = |arg: &Arg| path != "ffrtmp" && (arg.is_global_set() || arg.get_id() == "help");
+    let mut shown = command_
+        .clone()
+        .mut_args(|arg| if hidden(&arg) { arg.hide(true) } else { arg });
+    let help = shown.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    *text += &format!("\n## {path}\n\n```text\n{}\n```\n", lines.join("\n").trim());
+    for below in command_.get_subcommands() {
+        if below.get_name() != "help" && !below.is_hide_set() {
+            command(text, below, &format!("{path} {}", below.get_name()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_and_every_setting_is_in_it() {
+        let text = reference();
+        for part in [
+            "## ffrtmp jobs submit\n",
+            "## ffrtmp config check\n",
+            "`FFRTMP_WORKER_SLOTS`",
+            "### [up]",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing");
+        }
+    }
+}

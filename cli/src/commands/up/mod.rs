@@ -1,0 +1,200 @@
+//! `ffrtmp up`: a whole cluster on one machine, as child processes of this one.
+//!
+//! The children are exactly what `ffrtmp master` and `ffrtmp worker` run, so nothing is tried here that is not used in
+//! production. This file has the flags; `children` makes command lines of them, `life` starts and ends the cluster.
+
+mod children;
+mod life;
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use ffrtmp_api::client::Client;
+
+use self::{children::Children, life::Ready};
+use crate::{
+    args::GlobalArgs,
+    commands::worker::METRICS_PORT_DEFAULT,
+    dirs,
+    exit::{Failure, Result},
+    listen,
+    logging::LogArgs,
+    settings::Value,
+    tls::{self, ApiTlsArgs},
+    token, values,
+};
+
+/// What to run.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ffrtmp up
+  ffrtmp up --workers 2 --slots 2 --data-dir /tmp/ffrtmp
+  ffrtmp up --listen 127.0.0.1:18080 --metrics-listen 127.0.0.1:19090
+
+Ctrl-C ends it in order: running encodes get --grace to finish, what is left goes back to the queue,
+which is kept in --data-dir. A second Ctrl-C ends it at once. Logs go to stderr; RUST_LOG=info shows more.")]
+pub struct UpArgs {
+    /// Where everything is kept; default: ffrtmp in $XDG_STATE_HOME or ~/.local/state
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address of the API
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Address of the master's metrics
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9090")]
+    metrics_listen: SocketAddr,
+    /// Address of the first worker's metrics; the others take the ports after it
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], METRICS_PORT_DEFAULT)))]
+    worker_metrics_listen: SocketAddr,
+    /// Workers to run
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=64))]
+    workers: u16,
+    /// Most encodes at once on each worker; default: by the number of cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    slots: Option<u32>,
+    /// Folder watched for policies (*.wasm); default: ./policies if there is one, else policies in --data-dir
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// Policy that decides on a fresh data directory
+    #[arg(long, value_name = "NAME", default_value = "balanced")]
+    policy: String,
+    /// How long running encodes may go on after Ctrl-C
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
+    grace: Duration,
+    /// The ffmpeg to run
+    #[arg(long, value_name = "PATH", default_value = "ffmpeg")]
+    ffmpeg: PathBuf,
+    /// The ffprobe to run
+    #[arg(long, value_name = "PATH", default_value = "ffprobe")]
+    ffprobe: PathBuf,
+    /// The master's certificate.
+    #[command(flatten)]
+    pub tls: ApiTlsArgs,
+    /// How the children log.
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// An address to listen on: what wants it, and the flag that changes it.
+pub type Wanted = (&'static str, &'static str, SocketAddr);
+
+impl UpArgs {
+    /// Every address that is listened on.
+    pub fn addresses(&self) -> Result<Vec<Wanted>> {
+        let mut wanted = vec![
+            ("the API", "--listen", self.listen),
+            (
+                "the master's metrics",
+                "--metrics-listen",
+                self.metrics_listen,
+            ),
+        ];
+        let workers = self.worker_metrics()?.into_iter();
+        wanted.extend(
+            workers.map(|address| ("a worker's metrics", "--worker-metrics-listen", address)),
+        );
+        Ok(wanted)
+    }
+
+    /// The metrics addresses of the workers: consecutive ports.
+    fn worker_metrics(&self) -> Result<Vec<SocketAddr>> {
+        let first = self.worker_metrics_listen;
+        (0..self.workers)
+            .map(|i| match first.port().checked_add(i) {
+                Some(port) => Ok(SocketAddr::new(first.ip(), port)),
+                None => Err(Failure::usage(
+                    "--worker-metrics-listen: there are not enough ports after it for --workers",
+                )),
+            })
+            .collect()
+    }
+
+    /// Where everything is kept.
+    pub fn data_dir(&self) -> Result<PathBuf> {
+        self.data_dir.clone().map_or_else(dirs::data_dir, Ok)
+    }
+
+    /// The folder of policies of a cluster kept in `data_dir`.
+    pub fn policies_dir(&self, data_dir: &Path) -> PathBuf {
+        dirs::policies_dir(self.policies.clone(), data_dir)
+    }
+
+    /// ffmpeg and ffprobe.
+    pub fn programs(&self) -> (PathBuf, PathBuf) {
+        (self.ffmpeg.clone(), self.ffprobe.clone())
+    }
+}
+
+/// Runs it until a signal ends it.
+pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
+    let token = token::find(global.token_file.as_deref(), |name| {
+        std::env::var(name).ok()
+    })?;
+    listen::require_token_beyond_loopback("up", args.listen, token.is_some())?;
+    for (what, flag, address) in args.addresses()? {
+        listen::require_free(what, flag, address)?;
+    }
+    let worker_metrics = args.worker_metrics()?;
+    let data_dir = made(args.data_dir()?)?;
+    let policies = made(args.policies_dir(&data_dir))?;
+    let ready = Ready {
+        api: format!("{}://{}", scheme(&args), near(args.listen)),
+        master_metrics: format!("http://{}/metrics", near(args.metrics_listen)),
+        worker_metrics: worker_metrics
+            .iter()
+            .map(|address| format!("http://{}/metrics", near(*address)))
+            .collect(),
+        data_dir,
+        policies,
+    };
+    args.tls.files()?;
+    let tls = tls::client(global, |name| std::env::var(name).ok())?;
+    let probe = Client::new(&ready.api, token)?.with_tls(&tls);
+    let children = Children {
+        args: &args,
+        global,
+        ready: &ready,
+        worker_metrics: &worker_metrics,
+    };
+    // One thread, this one: see `supervisor`.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    let format = global.format.unwrap_or_default();
+    let outcome = runtime.block_on(life::supervise(&children, probe, format, values));
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The folder, made if it is missing, by its full name.
+fn made(dir: PathBuf) -> Result<PathBuf> {
+    fs::create_dir_all(&dir)
+        .and_then(|()| dir.canonicalize())
+        .map_err(|error| {
+            Failure::failed(format!("cannot make the folder {}: {error}", dir.display()))
+        })
+}
+
+/// How the API is spoken to.
+fn scheme(args: &UpArgs) -> &'static str {
+    match args.tls.tls_cert {
+        Some(_) => "https",
+        None => "http",
+    }
+}
+
+/// The address at which this machine itself reaches a listener.
+fn near(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}

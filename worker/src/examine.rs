@@ -1,0 +1,59 @@
+//! A look at what a worker needs that changes nothing. For `ffrtmp config check`.
+
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+};
+
+use anyhow::bail;
+
+use crate::{
+    WorkerConfig,
+    capabilities::host,
+    ffmpeg::{
+        program::{Programs, version},
+        spawner::Spawner,
+    },
+    node::state_dir,
+};
+
+/// Whether these settings could start a worker here, as far as they can be judged without touching anything.
+///
+/// # Errors
+/// The first setting that could not, with what would be right.
+pub fn settings(config: &WorkerConfig) -> anyhow::Result<()> {
+    config.session_url()?;
+    config.resolve_name()?;
+    config.check_labels()?;
+    config.resolve_slots(host::cpus())?;
+    Ok(())
+}
+
+/// Finds and runs ffmpeg and ffprobe; the first line of what each says of itself.
+///
+/// # Errors
+/// One is missing, does not run, or is another program.
+pub async fn programs(config: &WorkerConfig) -> anyhow::Result<[String; 2]> {
+    let programs = Programs::find(&config.ffmpeg, &config.ffprobe)?;
+    let spawner = Spawner::start(uuid::Uuid::new_v4())?;
+    let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    Ok([
+        first_line(version(&spawner, &programs.ffmpeg, "ffmpeg").await?),
+        first_line(version(&spawner, &programs.ffprobe, "ffprobe").await?),
+    ])
+}
+
+/// Whether a worker could have this state directory for itself. One that is not there is fine.
+///
+/// # Errors
+/// Another worker has it.
+pub fn state_dir(path: &Path) -> anyhow::Result<()> {
+    let Ok(lock) = File::open(path.join("lock")) else {
+        return Ok(());
+    };
+    // Shared, so that two looks do not see each other; let go at once.
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => bail!(state_dir::in_use(path)),
+        _ => Ok(()),
+    }
+}
