@@ -34,8 +34,8 @@ use crate::{
     limits,
     rest::{
         ChangeJob, CreatedToken, ErrorBody, ErrorDetail, Explanation, Job, JobHistory, JobList,
-        JobLogs, NewToken, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitBatch,
-        SubmitBatchAnswer, Submitted, TokenList, Version,
+        JobLogs, JoinRequest, NewToken, Node, NodeList, PolicyDetail, PolicyList, Stats,
+        SubmitBatch, SubmitBatchAnswer, Submitted, TokenList, Version,
     },
     tls::ClientTls,
 };
@@ -278,6 +278,12 @@ impl Client {
     #[allow(clippy::missing_errors_doc)]
     pub fn create_token(&self, new: &NewToken) -> Result<CreatedToken> {
         self.call(false, |client| client.post("/v1/tokens", new))
+    }
+
+    /// `POST /v1/join`, with a join token. Repeated on a broken connection: the same worker is not counted twice.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn join(&self, request: &JoinRequest) -> Result<CreatedToken> {
+        self.call(true, |client| client.post("/v1/join", request))
     }
 
     /// `DELETE /v1/tokens/{id}`.

@@ -15,6 +15,7 @@ pub mod policy;
 mod shell;
 mod spool;
 pub mod store;
+mod tokens;
 
-pub use master::{MasterConfig, run};
+pub use master::{MasterConfig, TOKEN_BYTES_MIN, is_exposed, run};
 pub use spool::SpoolConfig;

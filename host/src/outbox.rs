@@ -70,6 +70,18 @@ impl Outbox {
         (id, receiver)
     }
 
+    /// Tells a worker that it may not be here, and ends the session once that is said.
+    pub fn refuse(&self, id: SessionId, message: String) {
+        self.send(
+            id,
+            ToWorker::Refused {
+                message,
+                retry: false,
+            },
+        );
+        self.close_session(id);
+    }
+
     /// The session's connection is gone.
     pub fn close_session(&self, id: SessionId) {
         lock(&self.sessions).remove(&id);

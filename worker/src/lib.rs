@@ -13,6 +13,7 @@ mod config;
 pub mod examine;
 mod ffmpeg;
 mod http;
+mod join;
 mod metrics;
 mod node;
 mod run;
@@ -22,4 +23,5 @@ mod session;
 mod transfer;
 
 pub use config::WorkerConfig;
+pub use node::state_dir::has_joined;
 pub use run::run;

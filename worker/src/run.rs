@@ -20,7 +20,7 @@ use crate::{
         program::{Programs, version},
         spawner::Spawner,
     },
-    http,
+    http, join,
     metrics::Metrics,
     node::{reap::reap, records::Records, state_dir::StateDir},
     sampler::Sampler,
@@ -63,6 +63,10 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         _ = &mut shutdown => return Ok(()),
         known = find_out(&spawner, &programs, &gpus, &state) => known?,
     };
+    let token = tokio::select! {
+        _ = &mut shutdown => return Ok(()),
+        token = join::token(&config, &name, &state) => token?,
+    };
     let mut hello = introduction(name.clone(), state.install_id);
     hello.labels = config.labels.clone();
     hello.capabilities = Capabilities {
@@ -98,7 +102,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let attempts = Attempts::new(bench, Arc::clone(&outbox), metrics.clone(), slots, kept);
     let session = Session {
         url,
-        token: config.token.clone(),
+        token,
         tls: config.tls.clone(),
         hello,
         outbox,

@@ -14,6 +14,7 @@ mod spool;
 mod stats;
 pub mod tls;
 mod token;
+pub mod tokens;
 pub mod up;
 mod version;
 pub mod worker;
@@ -41,6 +42,7 @@ pub fn run(loaded: Loaded) -> Result {
         Command::Policies(command) => policies::run(command, &global),
         Command::Stats(output) => stats::run(&output, &global),
         Command::Tls(command) => tls::run(command),
+        Command::Tokens(command) => tokens::run(command, &global),
         Command::Token => token::run(),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

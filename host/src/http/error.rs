@@ -84,6 +84,17 @@ impl ApiError {
         )
     }
 
+    /// No such token.
+    pub fn no_token(id: uuid::Uuid) -> ApiError {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!(
+                "there is no token {id}, or it is revoked; `ffrtmp tokens list` shows those there are"
+            ),
+        )
+    }
+
     /// No such policy.
     pub fn no_policy(message: String) -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "not_found", message)

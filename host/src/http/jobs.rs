@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::StatusCode,
 };
@@ -19,7 +19,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
-    App,
+    App, auth,
     body::Body,
     document::{Conflict, NotFound, ReadOnly},
     error::{ApiError, detail_of},
@@ -28,6 +28,7 @@ use super::{
 use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},
     store::{Reader, StoreError},
+    tokens::Caller,
 };
 
 /// Jobs of one list whose waiting is explained: each costs the core a look at the workers.
@@ -43,10 +44,13 @@ const EXPLAINED_MAX: usize = 100;
     ))]
 pub async fn submit(
     State(app): State<Arc<App>>,
-    Body(spec): Body<JobSpec>,
+    Extension(caller): Extension<Caller>,
+    Body(mut spec): Body<JobSpec>,
 ) -> Result<(StatusCode, Json<Submitted>), ApiError> {
-    let new = parse(spec)?;
-    let _hold = outputs::hold_input(&app, &new)?;
+    auth::claim(&caller, &mut spec)?;
+    let mut new = parse(spec)?;
+    auth::scope_key(&caller, &mut new.spec);
+    let _hold = outputs::hold_input(&app, &caller, &new)?;
     match app
         .shell
         .ask(|reply| Event::Submit {
@@ -76,6 +80,7 @@ pub async fn submit(
     responses((status = 200, description = "What became of each, in order.", body = SubmitBatchAnswer), ReadOnly))]
 pub async fn submit_batch(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Body(batch): Body<SubmitBatch>,
 ) -> Result<Json<SubmitBatchAnswer>, ApiError> {
     if batch.jobs.len() > limits::BATCH_JOBS_MAX {
@@ -91,11 +96,14 @@ pub async fn submit_batch(
     let mut jobs = Vec::with_capacity(batch.jobs.len());
     let mut refused = Vec::new();
     let mut holds = Vec::new();
-    for (i, spec) in batch.jobs.into_iter().enumerate() {
-        let checked = parse(spec).and_then(|new| Ok((outputs::hold_input(&app, &new)?, new)));
+    for (i, mut spec) in batch.jobs.into_iter().enumerate() {
+        auth::claim(&caller, &mut spec)?;
+        let checked =
+            parse(spec).and_then(|new| Ok((outputs::hold_input(&app, &caller, &new)?, new)));
         match checked {
-            Ok((hold, new)) => {
+            Ok((hold, mut new)) => {
                 holds.extend(hold);
+                auth::scope_key(&caller, &mut new.spec);
                 jobs.push(new);
             }
             Err(error) => refused.push((i, SubmitItem::Refused(detail_of(error)))),

@@ -27,26 +27,29 @@ use super::{
     download,
     error::ApiError,
     jobs,
-    uploads::{blocking, check_sha256, described, parse, receive_as},
+    uploads::{blocking, check_sha256, described, input, parse, receive_as},
 };
 use crate::{
     core::{NewJob, record::JobRow},
     spool::{Hold, Kind, Maker, SpoolError},
+    tokens::Caller,
 };
 
 /// Keeps the upload a new job reads until the job is recorded.
 ///
 /// # Errors
-/// When there is none, or it is not complete.
-pub fn hold_input(app: &App, new: &NewJob) -> Result<Option<Hold>, BadField> {
+/// When there is none that this caller may see, or it is not complete.
+pub fn hold_input(app: &App, caller: &Caller, new: &NewJob) -> Result<Option<Hold>, BadField> {
     match new.settings.source {
-        Source::Upload(id) => match app.spool.hold_input(id) {
-            Ok(hold) => Ok(Some(hold)),
-            Err(error) => Err(BadField {
-                field: "input",
-                message: error.to_string(),
-            }),
-        },
+        Source::Upload(id) => {
+            match input(app, caller, id).and_then(|id| app.spool.hold_input(id)) {
+                Ok(hold) => Ok(Some(hold)),
+                Err(error) => Err(BadField {
+                    field: "input",
+                    message: error.to_string(),
+                }),
+            }
+        }
         Source::File(_) | Source::Synthetic => Ok(None),
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body as Stream,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode},
@@ -23,7 +23,10 @@ use super::{
     document::{Conflict, NotFound},
     error::ApiError,
 };
-use crate::spool::{Kind, Receiving, Spool, SpoolError};
+use crate::{
+    spool::{Kind, Receiving, Spool, SpoolError},
+    tokens::Caller,
+};
 
 /// Bytes gathered before they are written: few writes, little memory for each connection.
 const WRITE_BYTES: usize = 1 << 20;
@@ -43,6 +46,7 @@ const DRAIN_BYTES_MAX: usize = 64 << 20;
     ))]
 pub async fn create(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Body(new): Body<NewUpload>,
 ) -> Result<Response, ApiError> {
     if let Some(name) = &new.name
@@ -59,9 +63,10 @@ pub async fn create(
         ));
     }
     check_sha256(new.sha256.as_deref())?;
+    let tenant = caller.tenant.as_deref().map(str::to_owned);
     let (upload, made) = blocking(&app, move |app| {
         app.spool
-            .announce(new, None, || app.spool.sweep(&app.reader, true))
+            .announce(new, tenant, || app.spool.sweep(&app.reader, true))
     })
     .await?;
     let status = if made {
@@ -91,9 +96,10 @@ pub fn check_sha256(given: Option<&str>) -> Result<(), ApiError> {
     responses((status = 200, description = "The upload; `upload-offset` in the header as well.", body = Upload), NotFound))]
 pub async fn show(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let id = input(&app, parse(&id)?)?;
+    let id = input(&app, &caller, parse(&id)?)?;
     Ok(described(app.spool.show(id)?))
 }
 
@@ -103,11 +109,12 @@ pub async fn show(
     responses((status = 204, description = "It is gone."), NotFound, Conflict))]
 pub async fn remove(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let id = parse(&id)?;
     blocking(&app, move |app| {
-        input(app, id)?;
+        input(app, &caller, id)?;
         let uses = app
             .reader
             .upload_uses(id)
@@ -137,11 +144,12 @@ pub async fn remove(
     ))]
 pub async fn receive(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Stream,
 ) -> Response {
-    let id = parse(&id).and_then(|id| Ok(input(&app, id)?));
+    let id = parse(&id).and_then(|id| Ok(input(&app, &caller, id)?));
     receive_as(&app, id, &headers, body).await
 }
 
@@ -166,11 +174,18 @@ pub async fn receive_as(
     answer
 }
 
-/// An upload's id, if it is one; what attempts hand back is not.
-fn input(app: &App, id: Uuid) -> Result<Uuid, SpoolError> {
-    match app.spool.kind(id)?.0 {
-        Kind::Input => Ok(id),
-        Kind::Output(_) => Err(SpoolError::Gone(id)),
+/// An upload's id, if it is one that this caller may see; what attempts hand back is none.
+///
+/// # Errors
+/// The same for one that is not there and one that is another tenant's.
+pub fn input(app: &App, caller: &Caller, id: Uuid) -> Result<Uuid, SpoolError> {
+    match app.spool.kind(id)? {
+        (Kind::Input, tenant)
+            if caller.tenant.is_none() || caller.tenant.as_deref() == tenant.as_deref() =>
+        {
+            Ok(id)
+        }
+        _ => Err(SpoolError::Gone(id)),
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes the schema one version on; its position is the version it starts from. Released entries are never edited.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // 0 -> 1
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY,
@@ -81,6 +81,21 @@ const MIGRATIONS: [&str; 3] = [
         upload BLOB NOT NULL,
         seq INTEGER NOT NULL,
         PRIMARY KEY (upload, seq)
+    ) STRICT, WITHOUT ROWID;",
+    // 3 -> 4: tokens.
+    "CREATE TABLE tokens (
+        id BLOB PRIMARY KEY,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        tenant TEXT,
+        digest BLOB NOT NULL,
+        created_ms INTEGER NOT NULL,
+        expires_ms INTEGER,
+        revoked_ms INTEGER,
+        uses_left INTEGER,
+        worker TEXT,
+        install_id BLOB,
+        joined_by BLOB
     ) STRICT, WITHOUT ROWID;",
 ];
 
