@@ -6,11 +6,13 @@
 
 mod error;
 mod events;
+mod follow;
 mod query;
+mod sse;
+pub mod transfer;
 mod watch;
 
 use std::{
-    io::{BufRead, BufReader, Read},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -19,7 +21,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use ureq::{Agent, Body, http::Response};
 
 pub use error::{ClientError, Result};
-pub use events::Events;
+pub use events::{EventFilter, Events};
+pub use follow::FollowLogs;
 pub use query::JobQuery;
 pub use watch::Watch;
 
@@ -31,8 +34,8 @@ use crate::{
     limits,
     rest::{
         ChangeJob, CreatedToken, ErrorBody, ErrorDetail, Explanation, Job, JobHistory, JobList,
-        JobLogs, NewToken, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitBatch,
-        SubmitBatchAnswer, Submitted, TokenList, Version,
+        JobLogs, JoinRequest, NewToken, Node, NodeList, PolicyDetail, PolicyList, Stats,
+        SubmitBatch, SubmitBatchAnswer, Submitted, TokenList, Version,
     },
     tls::ClientTls,
 };
@@ -119,13 +122,13 @@ impl Client {
         self.call(repeatable, |client| client.post("/v1/jobs/batch", batch))
     }
 
-    /// `GET /v1/jobs`: one page, newest first.
+    /// `GET /v1/jobs`: one page.
     #[allow(clippy::missing_errors_doc)]
     pub fn jobs(&self, query: &JobQuery) -> Result<JobList> {
         self.read(&format!("/v1/jobs{}", query.to_query()))
     }
 
-    /// Up to `limit` jobs, newest first, over as many pages as that takes.
+    /// Up to `limit` jobs, in the order asked for, over as many pages as that takes.
     #[allow(clippy::missing_errors_doc)]
     pub fn jobs_up_to(&self, mut query: JobQuery, limit: usize) -> Result<JobList> {
         let mut all = JobList {
@@ -135,11 +138,11 @@ impl Client {
         loop {
             query.limit = Some((limit - all.jobs.len()).min(limits::LIST_LIMIT_MAX));
             let page = self.jobs(&query)?;
-            // A master that answers an empty page with a cursor would otherwise be asked for ever.
-            let over = page.jobs.is_empty();
             all.jobs.extend(page.jobs);
             all.next_cursor = page.next_cursor;
-            if over || all.jobs.len() >= limit || all.next_cursor.is_none() {
+            // An empty page may have a next one: the master looks at so many jobs at a time. One that leads to itself does not.
+            let over = all.next_cursor.is_none() || all.next_cursor == query.cursor;
+            if over || all.jobs.len() >= limit {
                 return Ok(all);
             }
             query.cursor = all.next_cursor.clone();
@@ -159,13 +162,23 @@ impl Client {
 
     /// `GET /v1/events`: what changes in the cluster, without end. Reconnects by itself.
     pub fn events(&self) -> Events<'_> {
-        Events::new(self)
+        self.events_of(&EventFilter::default())
+    }
+
+    /// The same, of some things only.
+    pub fn events_of(&self, filter: &EventFilter) -> Events<'_> {
+        Events::new(self, filter)
     }
 
     /// `GET /v1/jobs/{id}/logs`.
     #[allow(clippy::missing_errors_doc)]
     pub fn logs(&self, job: JobRef) -> Result<JobLogs> {
         self.read(&format!("/v1/jobs/{job}/logs"))
+    }
+
+    /// `GET /v1/jobs/{id}/logs?follow=true`: the log as it grows, until the job ends. Reconnects by itself.
+    pub fn follow_logs(&self, job: JobRef) -> FollowLogs<'_> {
+        FollowLogs::new(self, job)
     }
 
     /// `POST /v1/jobs/{id}/cancel`.
@@ -267,6 +280,12 @@ impl Client {
         self.call(false, |client| client.post("/v1/tokens", new))
     }
 
+    /// `POST /v1/join`, with a join token. Repeated on a broken connection: the same worker is not counted twice.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn join(&self, request: &JoinRequest) -> Result<CreatedToken> {
+        self.call(true, |client| client.post("/v1/join", request))
+    }
+
     /// `DELETE /v1/tokens/{id}`.
     #[allow(clippy::missing_errors_doc)]
     pub fn revoke_token(&self, id: uuid::Uuid) -> Result<()> {
@@ -363,9 +382,39 @@ impl Client {
                 {
                     self.tell(&error);
                 }
+                Err(error) => return Err(self.explained(error, retry.since.elapsed())),
                 answer => return answer,
             }
         }
+    }
+
+    /// `error` with what helps to understand it: for how long was tried, or that the master is of another version.
+    fn explained(&self, error: ClientError, tried: Duration) -> ClientError {
+        match error {
+            ClientError::Unreachable { url, cause } if tried >= Duration::from_secs(1) => {
+                ClientError::Unreachable {
+                    url,
+                    cause: format!("{cause}; tried for {} s", tried.as_secs()),
+                }
+            }
+            error if could_be_of_another_version(&error) => match self.other_version() {
+                Some(master) => ClientError::OtherVersion {
+                    url: self.base.clone(),
+                    master,
+                    client: env!("CARGO_PKG_VERSION").to_owned(),
+                    cause: error.to_string(),
+                },
+                None => error,
+            },
+            error => error,
+        }
+    }
+
+    /// The master's version, if it says one and it is not ours. Asked once, not repeated: this is only to explain.
+    fn other_version(&self) -> Option<String> {
+        let response = self.get("/v1/version", READ_TIMEOUT).ok()?;
+        let said: Version = self.json(response).ok()?;
+        (said.version != env!("CARGO_PKG_VERSION")).then_some(said.version)
     }
 
     /// Says once, and only once in the life of this client, that the master does not answer and is being waited for.
@@ -376,7 +425,19 @@ impl Client {
     }
 
     fn get(&self, path: &str, silence_max: Duration) -> Result<Response<Body>> {
+        self.get_with(path, None, silence_max)
+    }
+
+    fn get_with(
+        &self,
+        path: &str,
+        header: Option<(&str, &str)>,
+        silence_max: Duration,
+    ) -> Result<Response<Body>> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -384,44 +445,6 @@ impl Client {
         request
             .call()
             .map_err(|error| ClientError::from_ureq(&self.base, error))
-    }
-
-    /// A stream of server-sent events, from behind the event `last_id` on if there is one.
-    fn stream(
-        &self,
-        path: &str,
-        silence_max: Duration,
-        last_id: Option<&str>,
-    ) -> Result<Box<dyn BufRead>> {
-        let mut request = self.agent.get(format!("{}{path}", self.base));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        if let Some(id) = last_id {
-            request = request.header("last-event-id", id);
-        }
-        let request = request.config().timeout_per_read(Some(silence_max)).build();
-        let response = request
-            .call()
-            .map_err(|error| ClientError::from_ureq(&self.base, error))?;
-        let status = response.status();
-        if !status.is_success() {
-            let mut text = String::new();
-            // A body that cannot be read leaves the status, which is what matters.
-            let _ = response
-                .into_body()
-                .into_reader()
-                .take(64 * 1024)
-                .read_to_string(&mut text);
-            return Err(self.refusal(status.as_u16(), &text));
-        }
-        Ok(Box::new(BufReader::new(
-            response
-                .into_body()
-                .into_with_config()
-                .limit(u64::MAX)
-                .reader(),
-        )))
     }
 
     fn post(&self, path: &str, body: &impl Serialize) -> Result<Response<Body>> {
@@ -529,6 +552,21 @@ fn agent(tls: &ClientTls) -> Agent {
         .new_agent()
 }
 
+/// Whether this is how a master answers that does not know a route or a field, or that means something else by it.
+fn could_be_of_another_version(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unexpected { .. } => true,
+        ClientError::Refused { status: 405, .. } => true,
+        ClientError::Refused { status, error } => {
+            error.code == "bad_json" || (*status == 404 && error.message.starts_with(NO_ROUTE))
+        }
+        _ => false,
+    }
+}
+
+/// How a master's answer begins that knows no such route (as against no such job).
+const NO_ROUTE: &str = "there is nothing here";
+
 /// How long the master asks to wait, if it does.
 fn retry_after(response: &Response<Body>) -> Option<Duration> {
     let seconds = response.headers().get("retry-after")?.to_str().ok()?;
@@ -540,14 +578,17 @@ const NO_BODY: Option<()> = None;
 
 /// How long to go on trying.
 struct Retry {
+    since: Instant,
     until: Instant,
     pause: Duration,
 }
 
 impl Retry {
     fn new(retry_for: Duration) -> Retry {
+        let since = Instant::now();
         Retry {
-            until: Instant::now() + retry_for,
+            since,
+            until: since + retry_for,
             pause: RETRY_PAUSE_MIN,
         }
     }
@@ -662,6 +703,8 @@ mod tests {
         let error = client.nodes().unwrap_err();
         assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
         assert!(start.elapsed() >= Duration::from_millis(300));
+        let said = |error| client.explained(error, Duration::from_secs(5)).to_string();
+        assert!(said(error).ends_with("; tried for 5 s"));
         assert!(!client.ready());
     }
 }

@@ -129,13 +129,15 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
     pub scenario: Option<String>,
-    /// Absolute path of the input, as the worker sees it. Without one, a synthetic source is encoded.
+    /// Absolute path of the input, as the worker sees it; or `upload:<id>`, a complete upload. Without one, a synthetic source
+    /// is encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::WorkerPath>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::InputName>))]
     pub input: Option<String>,
-    /// Absolute path of the output, as the worker sees it. Without one, the result is verified, measured and deleted.
+    /// Absolute path of the output, as the worker sees it; or `spool:<file name>`, to hand it back to the master, where it is
+    /// downloaded. Without one, the result is verified, measured and deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::WorkerPath>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::OutputName>))]
     pub output: Option<String>,
     /// Whether an existing output may be replaced.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -36,9 +36,19 @@ macro_rules! schemas {
 schemas! {
     /// A short text without control characters or characters that change the direction of writing.
     ShortText = text(1, limits::NAME_BYTES_MAX).pattern(Some(PRINTABLE));
-    /// An absolute path, as the worker sees it, without `..`.
-    WorkerPath = text(2, limits::PATH_BYTES_MAX)
-        .pattern(Some("^/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+$")).examples(["/srv/footage/in.mp4"]);
+    /// An absolute path, as the worker sees it, without `..`; or `upload:` and the id of a complete upload.
+    InputName = text(2, limits::PATH_BYTES_MAX)
+        .pattern(Some("^(/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|upload:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"))
+        .examples(["/media/in.mp4"]);
+    /// An absolute path, as the worker sees it, without `..`; or `spool:` and a file name, for an output that is handed back to
+    /// the master and downloaded there.
+    OutputName = text(2, limits::PATH_BYTES_MAX)
+        .pattern(Some("^(/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|spool:[^./\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069][^/\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*)$"))
+        .examples(["/media/out.mp4"]);
+    /// A SHA-256 in hex.
+    Sha256Text = text(64, 64).pattern(Some("^[0-9a-fA-F]{64}$"));
+    /// The name of a file, without its folder.
+    FileName = text(1, limits::FILE_NAME_BYTES_MAX).pattern(Some(PRINTABLE));
     /// A job: its number, or its UUID.
     JobId = text(1, 36)
         .pattern(Some("^([0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$")).examples(["42"]);

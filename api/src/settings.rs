@@ -4,12 +4,15 @@
 //! refused here, by name; nothing behind this point sees unchecked text.
 
 mod scenario;
+mod spooled;
 
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use scenario::parse_scenario;
+pub use spooled::Output;
 
 use crate::{
     encoder::{Encoder, EncoderSet},
@@ -139,6 +142,8 @@ pub enum Audio {
 pub enum Source {
     /// A file at this absolute path on the worker.
     File(String),
+    /// A complete upload in the master's spool, to be fetched first.
+    Upload(Uuid),
     /// ffmpeg's `testsrc2` and `sine`, generated inside the encoding process itself.
     Synthetic,
 }
@@ -198,8 +203,8 @@ impl Container {
 pub struct Settings {
     /// Input.
     pub source: Source,
-    /// Absolute path of the output on the worker; `None` encodes into scratch, verifies, measures and deletes.
-    pub output: Option<String>,
+    /// Where the output goes; `None` encodes into scratch, verifies, measures and deletes.
+    pub output: Option<Output>,
     /// Whether `output` may already exist.
     pub overwrite: bool,
     /// File format of the output.
@@ -280,10 +285,18 @@ impl Settings {
         }
 
         let source = match &spec.input {
-            Some(path) => Source::File(absolute("input", path)?),
+            Some(text) => match spooled::upload(text)? {
+                Some(id) => Source::Upload(id),
+                None => Source::File(absolute("input", text)?),
+            },
             None => Source::Synthetic,
         };
         let (output, container) = match &spec.output {
+            Some(text) if text.starts_with(spooled::OUTPUT_PREFIX) => {
+                let name = spooled::output_name(text)?;
+                let container = Container::of_path(&name)?;
+                (Some(Output::Spool(name)), container)
+            }
             Some(path) => {
                 let path = absolute("output", path)?;
                 if Path::new(&path).file_name().is_none() || path.ends_with('/') {
@@ -296,7 +309,7 @@ impl Settings {
                     return bad("output", "is the input itself; name another file");
                 }
                 let container = Container::of_path(&path)?;
-                (Some(path), container)
+                (Some(Output::File(path)), container)
             }
             None => (None, Container::Matroska),
         };

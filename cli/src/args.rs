@@ -9,7 +9,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use crate::{
     commands::{
         completions, config::ConfigCommand, jobs, man, master::MasterArgs, nodes, policies,
-        tls::TlsCommand, up::UpArgs, worker::WorkerArgs,
+        tls::TlsCommand, tokens::TokensCommand, up::UpArgs, worker::WorkerArgs,
     },
     output::Format,
 };
@@ -27,7 +27,7 @@ use crate::{
   ffrtmp jobs list --state running
   ffrtmp nodes list
 
-Exit codes: 0 done, 1 failed, 2 wrong usage."
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 )]
 pub struct Args {
     /// What every command takes.
@@ -48,7 +48,7 @@ pub struct GlobalArgs {
     /// Master to talk to: https://HOST:PORT or http://HOST:PORT. Else FFRTMP_MASTER, else MASTER_URL, else http://127.0.0.1:8080
     #[arg(long, global = true, value_name = "URL")]
     pub master: Option<String>,
-    /// File that holds the cluster's token. Else FFRTMP_TOKEN, else MASTER_API_KEY
+    /// File that holds your token. Else FFRTMP_TOKEN, else MASTER_API_KEY
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Authority that must have signed the master's certificate (ca.pem). Else FFRTMP_TLS_CA, else the public ones
@@ -120,6 +120,9 @@ pub enum Command {
     /// Make the certificates of a cluster
     #[command(subcommand)]
     Tls(TlsCommand),
+    /// Make, list and revoke tokens: who may do what
+    #[command(subcommand)]
+    Tokens(TokensCommand),
     /// Print a new random token, to share between master, workers and clients
     #[command(after_help = "Examples:
   ffrtmp token > token.txt

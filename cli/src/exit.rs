@@ -55,6 +55,7 @@ impl From<ClientError> for Failure {
                 "{error}\n  give the master's token in FFRTMP_TOKEN or with --token-file"
             )),
             ClientError::Tls { .. }
+            | ClientError::OtherVersion { .. }
             | ClientError::Refused { .. }
             | ClientError::Unexpected { .. } => Failure::Failed(error.to_string()),
         }

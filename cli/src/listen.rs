@@ -11,7 +11,7 @@ use crate::exit::{Failure, Result};
 
 /// Refuses to serve the API beyond this machine without a token.
 pub fn require_token_beyond_loopback(command: &str, listen: SocketAddr, has_token: bool) -> Result {
-    if has_token || listen.ip().to_canonical().is_loopback() {
+    if has_token || !ffrtmp_host::is_exposed(listen) {
         return Ok(());
     }
     Err(Failure::usage(format!(

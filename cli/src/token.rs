@@ -9,8 +9,10 @@ use crate::exit::{Failure, Result};
 
 /// Environment variables that may hold it, first wins; the second is upstream's name.
 pub const TOKEN_VARIABLES: [&str; 2] = ["FFRTMP_TOKEN", "MASTER_API_KEY"];
+/// Environment variable that may hold a join token.
+const JOIN_TOKEN_VARIABLE: &str = "FFRTMP_JOIN_TOKEN";
 /// Shortest token accepted, in bytes: anything shorter can be guessed over the network.
-const TOKEN_BYTES_MIN: usize = 16;
+const TOKEN_BYTES_MIN: usize = ffrtmp_host::TOKEN_BYTES_MIN;
 /// Most bytes read of a token file: a device named by mistake must not be read for ever.
 const TOKEN_FILE_BYTES_MAX: u64 = 4_096;
 /// Random bytes in a new token.
@@ -27,6 +29,21 @@ pub fn find(file: Option<&Path>, env: impl Fn(&str) -> Option<String>) -> Result
         }
     }
     Ok(None)
+}
+
+/// The join token of `file`, or of the environment.
+pub fn find_join(
+    file: Option<&Path>,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Option<String>> {
+    match (
+        file,
+        env(JOIN_TOKEN_VARIABLE).filter(|value| !value.is_empty()),
+    ) {
+        (Some(file), _) => read(file).map(Some),
+        (None, Some(value)) => check(value, JOIN_TOKEN_VARIABLE).map(Some),
+        (None, None) => Ok(None),
+    }
 }
 
 fn read(file: &Path) -> Result<String> {

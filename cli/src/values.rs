@@ -47,6 +47,25 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     duration(text).map(|duration| duration.as_secs_f64())
 }
 
+/// `4096`, `500M`, `50G`, `2T`: bytes unless a unit says otherwise; units are powers of 1024 (`KiB` and the like are taken too).
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not a size in bytes, as in 4096, 500M, 50G or 2T");
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = text[digits..].trim_start().to_ascii_uppercase();
+    let shift = match unit.trim_end_matches("IB").trim_end_matches('B') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
 /// `key=value`; the value may be empty and may hold `=`.
 pub fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -250,6 +269,24 @@ mod tests {
             "1 s",
         ] {
             assert!(duration(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes_unless_a_unit_says_otherwise() {
+        for (text, size) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("1k", 1 << 10),
+            ("500M", 500 << 20),
+            ("50G", 50 << 30),
+            ("2 TiB", 2 << 40),
+            ("3GB", 3 << 30),
+        ] {
+            assert_eq!(bytes(text).unwrap(), size, "{text}");
+        }
+        for text in ["", "G", "-1", "1.5G", "1X", "99999999999T", "1GG"] {
+            assert!(bytes(text).is_err(), "{text:?} was accepted");
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod clock;
 pub mod core;
+mod events;
 mod http;
 mod live;
 mod master;
@@ -12,6 +13,9 @@ mod metrics;
 mod outbox;
 pub mod policy;
 mod shell;
+mod spool;
 pub mod store;
+mod tokens;
 
-pub use master::{MasterConfig, run};
+pub use master::{MasterConfig, TOKEN_BYTES_MIN, is_exposed, run};
+pub use spool::SpoolConfig;

@@ -29,6 +29,8 @@ struct LiveAttempt {
     progress: Option<(Progress, Instant)>,
     log: VecDeque<String>,
     log_bytes: usize,
+    /// Bytes of the log that came before what is kept.
+    log_before: u64,
 }
 
 impl Live {
@@ -107,11 +109,12 @@ impl Live {
         })
     }
 
-    /// The log of a job's attempt so far.
-    pub fn log_of(&self, job: JobSeq, attempt: AttemptNo) -> Option<String> {
+    /// The log of a job's attempt so far: what is kept of it, and how many bytes came before that.
+    pub fn log_of(&self, job: JobSeq, attempt: AttemptNo) -> Option<(u64, String)> {
         let attempts = self.lock();
         let live = attempts.get(&job).filter(|live| live.no == attempt)?;
-        Some(live.log.iter().map(String::as_str).collect())
+        let text = live.log.iter().map(String::as_str).collect();
+        Some((live.log_before, text))
     }
 
     /// Only what was opened is kept: a worker that speaks of an attempt that is over, or never was, fills no memory.
@@ -137,6 +140,7 @@ impl LiveAttempt {
             progress: None,
             log: VecDeque::new(),
             log_bytes: 0,
+            log_before: 0,
         }
     }
 
@@ -150,6 +154,7 @@ impl LiveAttempt {
             && let Some(oldest) = self.log.pop_front()
         {
             self.log_bytes -= oldest.len();
+            self.log_before += oldest.len() as u64;
         }
     }
 }

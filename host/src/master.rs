@@ -1,28 +1,31 @@
 //! The master process: opens the store, starts the core, the policy host and the listeners, and stops them in order.
 
-use std::{
-    future::Future,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use ffrtmp_api::tls::{ServerTls, ServerTlsFiles};
+use ffrtmp_api::{
+    rest::ClusterEvent,
+    tls::{ServerTls, ServerTlsFiles},
+};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     clock,
     core::{self, Event, record::Record},
-    http::{self, App, RateLimit, Token},
+    events::Events,
+    http::{self, App, RateLimit},
     live::Live,
     metrics::Metrics,
     outbox::Outbox,
     policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
     shell::{self, Shell},
+    spool::{Spool, SpoolConfig},
     store::Store,
+    tokens::Tokens,
 };
+
+/// Shortest token accepted, in bytes: anything shorter can be guessed over the network.
+pub const TOKEN_BYTES_MIN: usize = 16;
 
 /// How long open requests may take to finish when the master stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -54,6 +57,8 @@ pub struct MasterConfig {
     pub lease: Duration,
     /// How often workers send a heartbeat. Must be well below `lease`.
     pub heartbeat: Duration,
+    /// Where files of users without shared storage are kept, and how much of them.
+    pub spool: SpoolConfig,
 }
 
 impl MasterConfig {
@@ -62,7 +67,7 @@ impl MasterConfig {
     /// # Errors
     /// What is wrong and what would be right.
     pub fn check(&self) -> anyhow::Result<()> {
-        if !is_loopback(self.listen.ip()) && self.token.is_none() {
+        if is_exposed(self.listen) && self.token.is_none() {
             bail!(
                 "listening on {} lets anyone who reaches it submit jobs and read files; set a token first: \
                  `export FFRTMP_TOKEN=$(ffrtmp token)`, and give workers and clients the same one. \
@@ -70,9 +75,13 @@ impl MasterConfig {
                 self.listen
             );
         }
-        if self.token.as_ref().is_some_and(|token| token.len() < 16) {
+        if self
+            .token
+            .as_ref()
+            .is_some_and(|token| token.len() < TOKEN_BYTES_MIN)
+        {
             bail!(
-                "the token has fewer than 16 characters and could be guessed; `ffrtmp token` makes a good one"
+                "the token has fewer than {TOKEN_BYTES_MIN} characters and could be guessed; `ffrtmp token` makes a good one"
             );
         }
         if self.heartbeat.is_zero() || self.lease < self.heartbeat * 3 {
@@ -88,14 +97,14 @@ impl MasterConfig {
     /// What works but should not stay so, for a log at start and for `config check`. Each names what to do.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if !is_loopback(self.listen.ip()) && self.tls.is_none() {
+        if is_exposed(self.listen) && self.tls.is_none() {
             warnings.push(format!(
                 "the API on {} is not encrypted: whoever can listen on that network can read the token and act as you. \
                  Make certificates with `ffrtmp tls init` and start with --tls-cert and --tls-key",
                 self.listen
             ));
         }
-        if let Some(address) = self.metrics_listen.filter(|at| !is_loopback(at.ip())) {
+        if let Some(address) = self.metrics_listen.filter(|at| is_exposed(*at)) {
             warnings.push(format!(
                 "the metrics on {address} can be read by anyone who reaches that address: they need no token"
             ));
@@ -104,8 +113,9 @@ impl MasterConfig {
     }
 }
 
-fn is_loopback(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
+/// Whether others than this machine reach an address.
+pub fn is_exposed(listen: SocketAddr) -> bool {
+    !listen.ip().to_canonical().is_loopback()
 }
 
 /// Runs the master until `shutdown` resolves; then stops taking requests, commits what was accepted and returns.
@@ -137,12 +147,17 @@ pub async fn run(
     let saved = store
         .last_choice()?
         .map(|(name, digest)| Choice { name, digest });
+    let tokens = Tokens::open(config.token.as_deref(), store.tokens()?)?;
     let live = Arc::new(Live::default());
     let metrics = Arc::new(Metrics::new()?);
-    let (shell, inbox) = Shell::new(Arc::new(Outbox::new(live.clone())));
+    let (shell, inbox) = Shell::new(Arc::new(Outbox::new(
+        live.clone(),
+        Arc::new(Events::new(clock::wall_ms() as u64)),
+    )));
     let policies = Arc::new(start_policies(&config, saved, &shell)?);
     metrics.add(policies.metrics())?;
-    let reader = store.reader();
+    let reader = Arc::new(store.reader());
+    let spool = Arc::new(Spool::open(config.spool.clone(), metrics.spool.clone())?);
     let core_config = core::Config {
         heartbeat_ms: config.heartbeat.as_millis() as u64,
         lease_ms: config.lease.as_millis() as u64,
@@ -160,13 +175,15 @@ pub async fn run(
     )?;
     let app = Arc::new(App {
         shell,
-        reader,
+        reader: reader.clone(),
+        spool: spool.clone(),
         live,
         policies,
         metrics,
         silence_max: config.lease,
-        token: config.token.as_deref().map(Token::new),
         rate: RateLimit::new(config.rate_limit),
+        tokens,
+        workers_show_certs: tls.as_ref().is_some_and(|tls| tls.asks_for_client_certs()),
     });
 
     tracing::info!(listen = %listener.local_addr()?, tls = tls.is_some(), data_dir = %config.data_dir.display(), policies = %config.policies_dir.display(), "the master is ready");
@@ -186,7 +203,9 @@ pub async fn run(
             stopped,
         )));
     }
+    let sweeping = tokio::spawn(spool.keep_swept(reader));
     shutdown.await;
+    sweeping.abort();
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");
     let _ = stop.send(true);
     app.shell.outbox().close_all_sessions();
@@ -221,6 +240,9 @@ fn start_policies(
         config.data_dir.join("policies"),
         move |event| match event {
             PolicyEvent::RoundEnded(ended) => shell.tell(Event::RoundEnded(ended)),
+            PolicyEvent::Changed(status) => {
+                shell.outbox().events().tell(&ClusterEvent::Policy(status))
+            }
             PolicyEvent::Chosen(Choice { name, digest }) => {
                 shell.record(Record::PolicyChosen {
                     name,

@@ -16,9 +16,12 @@ use prometheus::{
     Opts, Registry, TextEncoder, core::Collector,
 };
 
-use crate::core::{
-    round::FaultStage,
-    stats::{Refusal, RoundResult, Stats},
+use crate::{
+    core::{
+        round::FaultStage,
+        stats::{Refusal, RoundResult, Stats},
+    },
+    spool::SpoolMetrics,
 };
 
 /// Content type of the exposition.
@@ -63,6 +66,8 @@ pub struct Metrics {
     nodes: IntGauge,
     nodes_by_status: IntGaugeVec,
     read_only: IntGauge,
+    /// The spool's own.
+    pub spool: SpoolMetrics,
 }
 
 impl Metrics {
@@ -125,6 +130,7 @@ impl Metrics {
             nodes: make.gauge("ffrtmp_nodes_total", "Workers known.")?,
             nodes_by_status: make.gauges("ffrtmp_nodes_by_status", "Workers by status.", "status", &statuses)?,
             read_only: make.gauge("ffrtmp_store_read_only", "1 while the store cannot be written and submits are refused.")?,
+            spool: SpoolMetrics::new(&registry)?,
             registry,
         })
     }

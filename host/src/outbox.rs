@@ -13,32 +13,45 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     core::{Effect, Reply, ReplyTo, SessionId},
+    events::Events,
     live::Live,
 };
 
 /// Frames queued to one worker before it counts as unable to keep up and is disconnected; it comes back and is told again.
 const SESSION_FRAMES_MAX: usize = 4_096;
 
+/// Who waits for something about a job.
+type Watchers = HashMap<JobSeq, watch::Sender<()>>;
+
 /// The outward side of the shell.
 #[derive(Debug)]
 pub struct Outbox {
     replies: Mutex<HashMap<ReplyTo, oneshot::Sender<Reply>>>,
     sessions: Mutex<HashMap<SessionId, mpsc::Sender<ToWorker>>>,
-    watchers: Mutex<HashMap<JobSeq, watch::Sender<()>>>,
+    watchers: Mutex<Watchers>,
+    log_watchers: Mutex<Watchers>,
     live: Arc<Live>,
+    events: Arc<Events>,
     next: AtomicU64,
 }
 
 impl Outbox {
     /// Nothing waits yet.
-    pub fn new(live: Arc<Live>) -> Outbox {
+    pub fn new(live: Arc<Live>, events: Arc<Events>) -> Outbox {
         Outbox {
             replies: Mutex::default(),
             sessions: Mutex::default(),
             watchers: Mutex::default(),
+            log_watchers: Mutex::default(),
             live,
+            events,
             next: AtomicU64::new(1),
         }
+    }
+
+    /// What changes in the cluster, for whoever listens.
+    pub fn events(&self) -> &Arc<Events> {
+        &self.events
     }
 
     /// A place for one reply. It is dropped, and the receiver sees that, if the reply can never come.
@@ -55,6 +68,18 @@ impl Outbox {
         let (sender, receiver) = mpsc::channel(SESSION_FRAMES_MAX);
         lock(&self.sessions).insert(id, sender);
         (id, receiver)
+    }
+
+    /// Tells a worker that it may not be here, and ends the session once that is said.
+    pub fn refuse(&self, id: SessionId, message: String) {
+        self.send(
+            id,
+            ToWorker::Refused {
+                message,
+                retry: false,
+            },
+        );
+        self.close_session(id);
     }
 
     /// The session's connection is gone.
@@ -77,24 +102,29 @@ impl Outbox {
 
     /// Wakes whenever this job changes; closed when the master stops. Nobody else's changes cost this watcher anything.
     pub fn watch(&self, job: JobSeq) -> watch::Receiver<()> {
-        let mut watchers = lock(&self.watchers);
-        watchers.retain(|_, sender| sender.receiver_count() > 0);
-        watchers
-            .entry(job)
-            .or_insert_with(|| watch::channel(()).0)
-            .subscribe()
+        subscribe(&self.watchers, job)
+    }
+
+    /// Wakes whenever this job's log grows; closed when the master stops.
+    pub fn watch_log(&self, job: JobSeq) -> watch::Receiver<()> {
+        subscribe(&self.log_watchers, job)
     }
 
     /// Wakes watchers of a job: also for something that is not an effect, progress.
     pub fn changed(&self, job: JobSeq) {
-        if let Some(sender) = lock(&self.watchers).get(&job) {
-            sender.send_replace(());
-        }
+        wake(&self.watchers, job);
     }
 
-    /// Ends every watch.
+    /// Wakes those who follow a job's log.
+    pub fn logged(&self, job: JobSeq) {
+        wake(&self.log_watchers, job);
+    }
+
+    /// Ends every watch and every stream of events.
     pub fn close_all_watches(&self) {
         lock(&self.watchers).clear();
+        lock(&self.log_watchers).clear();
+        self.events.close();
     }
 
     /// Carries out durable effects, in order.
@@ -116,6 +146,7 @@ impl Outbox {
                     }
                     self.changed(attempt.job);
                 }
+                Effect::Tell(event) => self.events.tell(&event),
                 // Persist and Ask are not outward; the shell took them out.
                 Effect::Persist(_) | Effect::Ask(_) => {}
             }
@@ -149,6 +180,21 @@ impl Outbox {
             tracing::warn!(session = session.0, %error, "a worker does not keep up; its session is closed, and it will be told again");
             sessions.remove(&session);
         }
+    }
+}
+
+fn subscribe(watchers: &Mutex<Watchers>, job: JobSeq) -> watch::Receiver<()> {
+    let mut watchers = lock(watchers);
+    watchers.retain(|_, sender| sender.receiver_count() > 0);
+    watchers
+        .entry(job)
+        .or_insert_with(|| watch::channel(()).0)
+        .subscribe()
+}
+
+fn wake(watchers: &Mutex<Watchers>, job: JobSeq) {
+    if let Some(sender) = lock(watchers).get(&job) {
+        sender.send_replace(());
     }
 }
 

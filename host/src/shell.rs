@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ffrtmp_api::rest::ClusterEvent;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -269,6 +270,8 @@ impl Driver {
 
     fn handle(&mut self, core: &mut Core, events: Vec<Event>, mut records: Vec<Record>, now: Now) {
         let mut outward = Vec::new();
+        // Asked after the events were taken: whoever listened before giving one of them is heard.
+        core.tell_changes(self.shell.outbox.events().wanted());
         for effect in core.handle(events, now) {
             match effect {
                 Effect::Persist(record) => records.push(record),
@@ -347,6 +350,7 @@ impl Driver {
                 self.metrics.read_only(false);
                 self.shell.read_only.store(false, Ordering::Release);
                 self.shell.outbox.resync_all();
+                self.shell.outbox.events().tell(&ClusterEvent::Reset);
                 tracing::info!("the store can be written again; the core was rebuilt from it");
             }
             Err(error) => {

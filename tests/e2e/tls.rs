@@ -50,7 +50,7 @@ fn a_cluster_over_tls_does_its_work_and_tells_those_who_get_it_wrong_what_to_do(
         ),
         (
             format!("https://0.0.0.0:{port}"),
-            "not for 0.0.0.0, only for localhost, 127.0.0.1, ::1",
+            "not for 0.0.0.0, only for localhost, 127.0.0.1",
         ),
     ] {
         let mut command = cluster.command("client");

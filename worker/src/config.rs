@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use anyhow::{Context, bail};
 use ffrtmp_api::{
+    client::Client,
     limits, protocol,
     tls::{ClientTls, ServerTlsFiles},
 };
@@ -29,6 +30,8 @@ pub struct WorkerConfig {
     pub labels: BTreeMap<String, String>,
     /// The cluster's bearer token, if it has one.
     pub token: Option<String>,
+    /// What to get a token of its own for, if it has none and `token` is none.
+    pub join_token: Option<String>,
     /// Whom to trust over `https://`, and the certificate to show.
     pub tls: ClientTls,
     /// Where to serve `/metrics`, `/healthz` and `/readyz`; `None` serves nothing. A taken port is replaced by a free one.
@@ -60,6 +63,7 @@ impl WorkerConfig {
             slots: None,
             labels: BTreeMap::new(),
             token: None,
+            join_token: None,
             tls: ClientTls::default(),
             metrics_listen: None,
             metrics_tls: None,
@@ -127,6 +131,11 @@ impl WorkerConfig {
             }
         }
         Ok(())
+    }
+
+    /// A client for the master's API, with the session's credentials.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(&self.master, self.token.clone())?.with_tls(&self.tls))
     }
 
     /// The WebSocket address of the master's session endpoint.

@@ -5,7 +5,7 @@
 //!
 //! Where to look: [`run`] puts everything together; `session` is the wire; `attempt` is the life of one run, with the
 //! table of all held ones in `attempt::held`; `ffmpeg` is everything about a media process; `node` is the state
-//! directory; `capabilities` is what the machine can do.
+//! directory; `capabilities` is what the machine can do; `transfer` is files from and to the master's spool.
 
 mod attempt;
 mod capabilities;
@@ -13,12 +13,15 @@ mod config;
 pub mod examine;
 mod ffmpeg;
 mod http;
+mod join;
 mod metrics;
 mod node;
 mod run;
 mod sampler;
 mod secure_listener;
 mod session;
+mod transfer;
 
 pub use config::WorkerConfig;
+pub use node::state_dir::has_joined;
 pub use run::run;

@@ -20,7 +20,7 @@ use crate::{
         program::{Programs, version},
         spawner::Spawner,
     },
-    http,
+    http, join,
     metrics::Metrics,
     node::{reap::reap, records::Records, state_dir::StateDir},
     sampler::Sampler,
@@ -28,6 +28,7 @@ use crate::{
         connection::{Session, introduction, keep},
         outbox::Outbox,
     },
+    transfer::Transfer,
 };
 
 /// How long the last outcomes may take to be acknowledged at the end. What is not is in the state directory.
@@ -62,6 +63,10 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         _ = &mut shutdown => return Ok(()),
         known = find_out(&spawner, &programs, &gpus, &state) => known?,
     };
+    let token = tokio::select! {
+        _ = &mut shutdown => return Ok(()),
+        token = join::token(&config, &name, &state) => token?,
+    };
     let mut hello = introduction(name.clone(), state.install_id);
     hello.labels = config.labels.clone();
     hello.capabilities = Capabilities {
@@ -88,6 +93,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         spawner,
         programs,
         scratch: state.scratch.clone(),
+        transfer: Transfer::new(config.client()?, state.scratch.clone()),
         records,
         stall_timeout: config.stall_timeout,
         kill_grace: config.kill_grace,
@@ -96,7 +102,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let attempts = Attempts::new(bench, Arc::clone(&outbox), metrics.clone(), slots, kept);
     let session = Session {
         url,
-        token: config.token.clone(),
+        token,
         tls: config.tls.clone(),
         hello,
         outbox,

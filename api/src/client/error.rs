@@ -45,6 +45,20 @@ pub enum ClientError {
         /// What it said.
         error: ErrorDetail,
     },
+    /// The master is of another version and did not take the call as it is made now.
+    #[error(
+        "{cause}\n  the master at {url} is version {master} and this tool is {client}; use the same version of both"
+    )]
+    OtherVersion {
+        /// What was tried.
+        url: String,
+        /// The master's.
+        master: String,
+        /// This client's.
+        client: String,
+        /// What it said.
+        cause: String,
+    },
     /// Somebody answered, but not as a master does.
     #[error(
         "{url} did not answer as an ffrtmp master does ({what}); is that the master's API port?"
@@ -66,6 +80,7 @@ impl ClientError {
             ClientError::Refused { status, .. } => matches!(status, 429 | 503),
             ClientError::BadUrl { .. }
             | ClientError::Tls { .. }
+            | ClientError::OtherVersion { .. }
             | ClientError::Unexpected { .. } => false,
         }
     }

@@ -1,32 +1,51 @@
-//! Following the cluster through `GET /v1/events`: server-sent events whose data is a [`ClusterEvent`] as JSON.
-//!
-//! Separate from following one job because here events are changes, not states: after a connection breaks, the next one
-//! says by `Last-Event-ID` where the last one ended, and the master sends what came since, or that it no longer knows.
+//! Listening to the cluster through `GET /v1/events`. Separate because it lasts, and because it goes on where it was when its
+//! connection breaks.
 
-use std::{io::BufRead, time::Duration};
+use std::time::Duration;
 
-use super::{Client, ClientError, Result, Retry, watch::next_event};
-use crate::rest::ClusterEvent;
+use super::{
+    Client, Result, Retry, escape,
+    sse::{self, Stream},
+};
+use crate::{ids::JobRef, rest::ClusterEvent};
 
-/// Longest silence before the connection is taken for dead and opened again. The master sends keep-alives more often.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Longest silence before the connection is taken for dead: the master says at least every 15 s that it is alive.
+const SILENCE_MAX: Duration = Duration::from_secs(40);
 
-/// What changes in the cluster, as an iterator without end. The first event is always a [`ClusterEvent::Reset`], once
-/// changes are listened to: whoever looks at everything then, and at what each event names from then on, misses nothing.
+/// What to hear of.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// `job`, `node`, `policy`; empty: all.
+    pub types: Vec<String>,
+    /// Only of this job.
+    pub job: Option<JobRef>,
+}
+
+/// The changes of the cluster, as an iterator that ends only with an error: the master refused, or did not answer for longer
+/// than the client is to wait. The first event is always a [`ClusterEvent::Reset`], once changes are listened to: whoever looks
+/// at everything then and after each later one, and at what each event names, misses nothing.
 pub struct Events<'a> {
     client: &'a Client,
-    stream: Option<Box<dyn BufRead>>,
-    last_id: Option<String>,
+    path: String,
+    stream: Option<Stream>,
+    last: Option<String>,
     begun: bool,
     over: bool,
 }
 
 impl<'a> Events<'a> {
-    pub(super) fn new(client: &'a Client) -> Events<'a> {
+    pub(super) fn new(client: &'a Client, filter: &EventFilter) -> Events<'a> {
+        let mut pairs = Vec::new();
+        if !filter.types.is_empty() {
+            pairs.push(format!("types={}", escape(&filter.types.join(","))));
+        }
+        pairs.extend(filter.job.map(|job| format!("job={job}")));
+        let query = if pairs.is_empty() { "" } else { "?" };
         Events {
             client,
+            path: format!("/v1/events{query}{}", pairs.join("&")),
             stream: None,
-            last_id: None,
+            last: None,
             begun: false,
             over: false,
         }
@@ -37,49 +56,44 @@ impl<'a> Events<'a> {
         loop {
             let stream = match &mut self.stream {
                 Some(stream) => stream,
-                None => {
-                    let last = self.last_id.as_deref();
-                    match self.client.stream("/v1/events", SILENCE_MAX, last) {
-                        Ok(stream) => {
-                            self.stream = Some(stream);
-                            // Without an id nobody can tell what was missed.
-                            if !std::mem::replace(&mut self.begun, true) || self.last_id.is_none() {
-                                return Ok(ClusterEvent::Reset);
-                            }
-                            continue;
+                None => match self
+                    .client
+                    .stream(&self.path, self.last.as_deref(), SILENCE_MAX)
+                {
+                    Ok(stream) => {
+                        self.stream = Some(stream);
+                        // Without an id nobody can tell what was missed.
+                        if !std::mem::replace(&mut self.begun, true) || self.last.is_none() {
+                            return Ok(ClusterEvent::Reset);
                         }
-                        Err(error) if error.is_passing() && retry.pause() => {
-                            self.client.tell(&error);
-                            continue;
-                        }
-                        Err(error) => return Err(error),
+                        continue;
                     }
-                }
+                    Err(error) if error.is_passing() && retry.pause() => {
+                        self.client.tell(&error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
             };
-            match next_event(stream) {
-                Ok(Some(event)) => {
-                    if event.id.is_some() {
-                        self.last_id = event.id;
-                    }
-                    // A newer master may tell of things this client does not know; they change nothing it shows.
-                    if let Ok(event) = serde_json::from_str(&event.data) {
-                        return Ok(event);
-                    }
-                }
-                Ok(None) | Err(_) => {
-                    self.stream = None;
-                    // Paces a master that closes at once.
-                    std::thread::sleep(super::RETRY_PAUSE_MIN);
-                }
+            let Ok(Some(event)) = sse::next_event(stream) else {
+                // Ended, broken, or silent for long: the next connection goes on where this one was.
+                self.stream = None;
+                std::thread::sleep(super::RETRY_PAUSE_MIN);
+                continue;
+            };
+            self.last = event.id.or_else(|| self.last.take());
+            // A newer master may tell of things this client does not know; they change nothing it shows.
+            if let Some(event) = event.data.and_then(|data| serde_json::from_str(&data).ok()) {
+                return Ok(event);
             }
         }
     }
 }
 
 impl Iterator for Events<'_> {
-    type Item = std::result::Result<ClusterEvent, ClientError>;
+    type Item = Result<ClusterEvent>;
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<Result<ClusterEvent>> {
         if self.over {
             return None;
         }

@@ -169,6 +169,35 @@ pub struct JobLogs {
     pub live: bool,
 }
 
+/// One event of `GET /v1/jobs/{id}/logs?follow=true`. The SSE event name is its `type`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum LogEvent {
+    /// What follows is of this attempt.
+    Attempt {
+        /// Its number.
+        attempt: AttemptNo,
+        /// Its worker.
+        node: Option<String>,
+    },
+    /// More of the log.
+    Text {
+        /// Whole lines.
+        text: String,
+    },
+    /// Some of the log is missing here: it grew faster than it could be sent, or the master was restarted.
+    Gap {
+        /// How much, in bytes; 0 if that is not known.
+        bytes: u64,
+    },
+    /// The job ended. Nothing follows.
+    End {
+        /// How.
+        state: JobState,
+    },
+}
+
 words! {
     /// The orders `GET /v1/jobs?sort=` knows. Ties go by number.
     #[derive(Default)]

@@ -7,6 +7,7 @@ mod nodes;
 mod policies;
 mod stats;
 mod tokens;
+mod uploads;
 mod version;
 
 pub use error::*;
@@ -16,4 +17,5 @@ pub use nodes::*;
 pub use policies::*;
 pub use stats::*;
 pub use tokens::*;
+pub use uploads::*;
 pub use version::*;

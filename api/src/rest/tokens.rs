@@ -77,3 +77,14 @@ pub struct TokenList {
     /// The newest first.
     pub tokens: Vec<Token>,
 }
+
+/// `POST /v1/join`, with a join token: who wants to become a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The worker's name.
+    pub name: String,
+    /// Its identity, kept in its state directory.
+    pub install_id: Uuid,
+}

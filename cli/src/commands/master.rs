@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::{
     args::{Command, GlobalArgs},
+    commands::spool::SpoolArgs,
     dirs,
     exit::{Failure, Result},
     listen,
@@ -60,6 +61,9 @@ pub struct MasterArgs {
     /// Requests a second from one caller; 0: no limit [default: 2000, and none for this machine's callers]
     #[arg(long, value_name = "N")]
     rate_limit: Option<u32>,
+    /// Its spool.
+    #[command(flatten)]
+    spool: SpoolArgs,
     /// Its certificate.
     #[command(flatten)]
     tls: ApiTlsArgs,
@@ -80,6 +84,7 @@ impl MasterArgs {
             listen: self.listen,
             metrics_listen: (!self.no_metrics).then_some(self.metrics_listen),
             policies_dir: dirs::policies_dir(self.policies.clone(), &data_dir),
+            spool: self.spool.clone().config(&data_dir),
             data_dir,
             tls: self.tls.files()?,
             metrics_tls: self.metrics_tls.files()?,

@@ -10,9 +10,11 @@ pub mod master;
 pub mod nodes;
 pub mod policies;
 mod reference;
+mod spool;
 mod stats;
 pub mod tls;
 mod token;
+pub mod tokens;
 pub mod up;
 mod version;
 pub mod worker;
@@ -40,6 +42,7 @@ pub fn run(loaded: Loaded) -> Result {
         Command::Policies(command) => policies::run(command, &global),
         Command::Stats(output) => stats::run(&output, &global),
         Command::Tls(command) => tls::run(command),
+        Command::Tokens(command) => tokens::run(command, &global),
         Command::Token => token::run(),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

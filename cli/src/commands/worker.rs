@@ -25,7 +25,7 @@ pub const METRICS_PORT_DEFAULT: u16 = 9091;
 /// How a worker runs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ffrtmp worker --master https://10.0.0.5:8080 --token-file token --tls-ca ca.pem
+  ffrtmp worker --master https://10.0.0.5:8080 --tls-ca ca.pem --join-token-file join.token
   ffrtmp worker --master http://10.0.0.5:8080 --name encoder-7 --slots 4 --label zone=eu
 
 The worker connects to the master; nothing has to reach the worker. On SIGTERM it takes nothing new
@@ -37,6 +37,10 @@ pub struct WorkerArgs {
     /// Where it keeps its identity and what it runs; default: ffrtmp/worker in $XDG_STATE_HOME or ~/.local/state
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// File that holds a join token; it is exchanged once for a token of this worker's own, kept in --state-dir. Else
+    /// FFRTMP_JOIN_TOKEN
+    #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
+    join_token_file: Option<PathBuf>,
     /// Where outputs that are not kept are written; default: below --state-dir
     #[arg(long, value_name = "DIR")]
     scratch_dir: Option<PathBuf>,
@@ -88,8 +92,7 @@ impl WorkerArgs {
                 )));
             }
         }
-        let given = self.state_dir.clone();
-        let state_dir = given.map_or_else(|| dirs::data_dir().map(|dir| dir.join("worker")), Ok)?;
+        let state_dir = self.state_dir()?;
         let metrics_default = SocketAddr::from(([127, 0, 0, 1], METRICS_PORT_DEFAULT));
         Ok(WorkerConfig {
             name: self.name.clone(),
@@ -109,6 +112,12 @@ impl WorkerArgs {
         })
     }
 
+    /// Where it keeps its state.
+    fn state_dir(&self) -> Result<PathBuf> {
+        let given = self.state_dir.clone();
+        given.map_or_else(|| dirs::data_dir().map(|dir| dir.join("worker")), Ok)
+    }
+
     /// The address that its metrics must have; without one, a free one is found.
     pub fn metrics_wanted(&self) -> Option<SocketAddr> {
         self.metrics_listen.filter(|_| !self.no_metrics)
@@ -117,10 +126,21 @@ impl WorkerArgs {
 
 /// Runs it until SIGTERM or SIGINT.
 pub fn run(args: WorkerArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
-    let token = token::find(global.token_file.as_deref(), |name| {
-        std::env::var(name).ok()
-    })?;
-    let config = args.config(global, token)?;
+    let var = |name: &str| std::env::var(name).ok();
+    // One that has joined needs its join token no more; the file may be gone.
+    let join_token = match ffrtmp_worker::has_joined(&args.state_dir()?) {
+        true => None,
+        false => token::find_join(args.join_token_file.as_deref(), var)?,
+    };
+    // Who asks to join has no token yet; one in the environment is the user's own.
+    let token = match (&join_token, &args.join_token_file) {
+        (Some(_), _) | (_, Some(_)) => None,
+        (None, None) => token::find(global.token_file.as_deref(), var)?,
+    };
+    let config = WorkerConfig {
+        join_token,
+        ..args.config(global, token)?
+    };
     if let Some(address) = args.metrics_wanted() {
         listen::require_free("the worker's metrics", "--metrics-listen", address)?;
     }

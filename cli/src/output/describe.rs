@@ -38,17 +38,29 @@ pub fn settings_line(settings: &Settings) -> String {
     parts.join(", ")
 }
 
-/// `/media/in.mp4 (first 30s)` or `synthetic, 10s`.
+/// `/media/in.mp4 (from 10s, first 30s)` or `synthetic, 10s`.
 pub fn source_line(settings: &Settings) -> String {
-    let length = settings
-        .duration_seconds
-        .map(|seconds| seconds_short(seconds).replace(".0s", "s"));
-    match (&settings.source, length) {
-        (Source::File(path), None) => path.clone(),
-        (Source::File(path), Some(length)) => format!("{path} (first {length})"),
-        (Source::Synthetic, length) => {
-            format!("synthetic, {}", length.as_deref().unwrap_or("endless"))
+    let short = |seconds: f64| seconds_short(seconds).replace(".0s", "s");
+    let length = settings.duration_seconds.map(short);
+    match &settings.source {
+        Source::File(_) | Source::Upload(_) => {
+            let name = match &settings.source {
+                Source::Upload(id) => format!("upload {id}"),
+                Source::File(path) => path.clone(),
+                Source::Synthetic => String::new(),
+            };
+            let start = settings
+                .start_seconds
+                .map(|seconds| format!("from {}", short(seconds)));
+            let length = length.map(|length| format!("first {length}"));
+            let part: Vec<String> = start.into_iter().chain(length).collect();
+            if part.is_empty() {
+                name
+            } else {
+                format!("{name} ({})", part.join(", "))
+            }
         }
+        Source::Synthetic => format!("synthetic, {}", length.as_deref().unwrap_or("endless")),
     }
 }
 
@@ -73,6 +85,11 @@ mod tests {
             "h264 by libx264, 854x480, 2500 kbit/s, preset medium, aac"
         );
         assert_eq!(source_line(&settings), "/a.mp4 (first 30s)");
+        let part = Settings {
+            start_seconds: Some(90.0),
+            ..settings
+        };
+        assert_eq!(source_line(&part), "/a.mp4 (from 1m30s, first 30s)");
         assert_eq!(
             source_line(&Settings::resolve(&JobSpec::default()).unwrap()),
             "synthetic, 10s"

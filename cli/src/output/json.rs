@@ -5,8 +5,8 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitItem,
-    Submitted,
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
+    SubmitItem, Submitted, TokenList,
 };
 use serde::Serialize;
 
@@ -121,6 +121,12 @@ impl<W: Write> Output for Json<W> {
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
         self.list(list, &list.policies)
+    }
+    fn tokens(&mut self, list: &TokenList) -> io::Result<()> {
+        self.list(list, &list.tokens)
+    }
+    fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
+        self.one(made)
     }
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
         self.one(policy)

@@ -10,6 +10,7 @@ mod quiet;
 mod settings;
 mod style;
 mod table;
+mod tokens;
 mod units;
 
 use std::io::{self, IsTerminal, Write};
@@ -19,8 +20,8 @@ use ffrtmp_api::{
     encoder::Encoder,
     job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT},
     rest::{
-        Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitItem,
-        Submitted, Version,
+        CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
+        SubmitItem, Submitted, TokenList, Version,
     },
     settings::Settings,
 };
@@ -141,6 +142,10 @@ pub trait Output {
     fn nodes_changed(&mut self, nodes: &[(&str, Node)]) -> io::Result<()>;
     /// Policies.
     fn policies(&mut self, list: &PolicyList) -> io::Result<()>;
+    /// Tokens.
+    fn tokens(&mut self, list: &TokenList) -> io::Result<()>;
+    /// A token that was made, with its secret.
+    fn token(&mut self, made: &CreatedToken) -> io::Result<()>;
     /// One policy, all of it.
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()>;
     /// Versions.

@@ -5,8 +5,8 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitItem,
-    Submitted,
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
+    SubmitItem, Submitted, TokenList,
 };
 
 use super::{FindingList, Level, Output, Plan, SettingList, Tally, Versions, clean};
@@ -79,6 +79,13 @@ impl<W: Write> Output for Quiet<W> {
         list.policies
             .iter()
             .try_for_each(|policy| self.id(clean(&policy.name)))
+    }
+    fn tokens(&mut self, list: &TokenList) -> io::Result<()> {
+        list.tokens.iter().try_for_each(|token| self.id(token.id))
+    }
+    /// The secret: without it the token is of no use to a script.
+    fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
+        self.id(&made.secret)
     }
     fn policy(&mut self, _policy: &PolicyDetail) -> io::Result<()> {
         Ok(())

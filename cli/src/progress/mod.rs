@@ -4,6 +4,7 @@
 //! it says so when it is interrupted.
 
 mod bar;
+pub mod bytes;
 mod interrupt;
 mod lines;
 

@@ -6,7 +6,7 @@ use ffrtmp_api::{
     ids::{Attempt, JobSeq},
     job::{JobSpec, JobState, Priority, Queue},
     protocol::{ToMaster, ToWorker},
-    rest::{Node, SubmitItem},
+    rest::{ClusterEvent, Node, SubmitItem},
     settings::Settings,
 };
 use uuid::Uuid;
@@ -160,6 +160,8 @@ pub enum Effect {
     Close(SessionId),
     /// Outward: tell whoever watches this job that it changed, and where it stands now.
     Changed(Attempt, JobState),
+    /// Outward: tell whoever listens to the cluster. Only while [`super::Core::tell_changes`] says that somebody does.
+    Tell(Box<ClusterEvent>),
     /// Inward, at once: ask the policy.
     Ask(Round),
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ffrtmp_api::{
     ids::{Attempt, JobSeq},
     job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT, Priority, Queue},
+    rest::JobChange,
     settings::Settings,
 };
 use ffrtmp_policy_sdk::{ClassId, GroupId, JobInfo, JobOn, Resources, WorkerId};
@@ -30,6 +31,8 @@ pub struct Job {
     pub priority: Priority,
     /// When it was accepted, milliseconds since 1970.
     pub submitted_ms: i64,
+    /// When its state last changed, milliseconds since 1970.
+    pub changed_ms: i64,
     /// Since when it is pending this time, monotonic milliseconds.
     pub pending_since_ms: u64,
     /// Which workers could run it.
@@ -66,6 +69,22 @@ impl Job {
         Attempt {
             job: self.seq,
             no: self.status.attempt,
+        }
+    }
+
+    /// Itself, as those who listen to the cluster are told.
+    pub fn change(&self) -> JobChange {
+        let status = &self.status;
+        JobChange {
+            id: self.seq,
+            uuid: self.uuid,
+            state: status.state,
+            queue: self.queue,
+            priority: self.priority,
+            attempt: status.attempt,
+            node: status.worker.clone(),
+            failure: status.failure.as_ref().map(|failure| failure.reason),
+            at_ms: self.changed_ms,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Time running out: leases of silent workers, delays that are over, workers gone so long that they are forgotten.
 
 use ffrtmp_api::job::{FailureReason, JobState};
-use ffrtmp_api::rest::Failure;
+use ffrtmp_api::rest::{ClusterEvent, Failure};
 use ffrtmp_policy_sdk::{Change, WorkerId};
 
 use super::{
@@ -123,6 +123,10 @@ impl Core {
             decrement(&mut self.stats.nodes, worker.status);
             self.names.remove(&worker.name);
             self.change(Change::WorkerGone(id));
+            if self.telling {
+                // There is no event for what is not there any more.
+                out.push(Effect::Tell(Box::new(ClusterEvent::Reset)));
+            }
             out.push(Effect::Persist(Record::WorkerForgotten(worker.name)));
         }
     }

@@ -45,6 +45,8 @@ impl Core {
             retried_ages: VecDeque::new(),
             next_lease_check_ms: now.mono_ms,
             next_compaction_ms: now.mono_ms,
+            telling: false,
+            nodes_changed: BTreeSet::new(),
         };
         core.idempotency_ages = core
             .idempotency
@@ -142,6 +144,7 @@ impl Core {
             queue: row.queue,
             priority: row.priority,
             submitted_ms: row.submitted_ms,
+            changed_ms: now.wall_ms,
             pending_since_ms: now.mono_ms,
             class,
             cost,

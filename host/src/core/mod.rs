@@ -34,7 +34,7 @@ mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ffrtmp_api::{ids::JobSeq, job::JobState, protocol::ToWorker};
+use ffrtmp_api::{ids::JobSeq, job::JobState, protocol::ToWorker, rest::ClusterEvent};
 use ffrtmp_policy_sdk::{Change, Cluster, WorkerId};
 
 pub use clock::Now;
@@ -126,6 +126,10 @@ pub struct Core {
     retried_ages: VecDeque<(u64, JobSeq)>,
     next_lease_check_ms: u64,
     next_compaction_ms: u64,
+    /// Whether somebody listens to the cluster.
+    telling: bool,
+    /// Workers whose status changed since the last batch, while somebody listens.
+    nodes_changed: BTreeSet<WorkerId>,
 }
 
 impl Core {
@@ -137,7 +141,13 @@ impl Core {
         }
         self.check_time(now, &mut out);
         self.start_round_if_due(now, &mut out);
+        self.tell_nodes(now, &mut out);
         out
+    }
+
+    /// Whether changes of jobs and workers are to be told as [`Effect::Tell`]. Decides nothing else.
+    pub fn tell_changes(&mut self, telling: bool) {
+        self.telling = telling;
     }
 
     /// When to call again with [`Event::Timer`], if nothing happens before; monotonic milliseconds.
@@ -244,6 +254,7 @@ impl Core {
         if from == JobState::Publishing {
             self.stranded.remove(&seq);
         }
+        job.changed_ms = now.wall_ms;
         self.stats.moved(Some(from), to, job.queue, job.priority);
         out.push(Effect::Persist(Record::JobEvent(JobEvent {
             seq,
@@ -286,6 +297,13 @@ impl Core {
             status: Box::new(job.status.clone()),
         }));
         out.push(Effect::Changed(job.attempt(), job.status.state));
+        self.tell_job(job, out);
+    }
+
+    fn tell_job(&self, job: &Job, out: &mut Vec<Effect>) {
+        if self.telling {
+            out.push(Effect::Tell(Box::new(ClusterEvent::Job(job.change()))));
+        }
     }
 
     /// Takes a pending job out of wherever it waits.
@@ -347,6 +365,9 @@ impl Core {
             stats::decrement(&mut self.stats.nodes, worker.status);
             *self.stats.nodes.entry(now).or_default() += 1;
             worker.status = now;
+            if self.telling {
+                self.nodes_changed.insert(id);
+            }
         }
     }
 

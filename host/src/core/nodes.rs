@@ -1,6 +1,9 @@
 //! What operators do with workers: look at them, take them out of service and put them back, remove them.
 
-use ffrtmp_api::{job::JobState, rest::Node};
+use ffrtmp_api::{
+    job::JobState,
+    rest::{ClusterEvent, Node},
+};
 use ffrtmp_policy_sdk::{Change, WorkerId};
 
 use super::{
@@ -48,6 +51,9 @@ impl Core {
             accepting,
         });
         self.recount(id);
+        if self.telling {
+            self.nodes_changed.insert(id); // also one that is offline, and stays so
+        }
         // Which jobs could ever fit depends on who takes work.
         self.unpark();
         self.rounds.wake();
@@ -106,6 +112,16 @@ impl Core {
             }
         }
         room
+    }
+
+    /// Tells each worker whose status changed, once, as it is now.
+    pub(super) fn tell_nodes(&mut self, now: Now, out: &mut Vec<Effect>) {
+        for id in std::mem::take(&mut self.nodes_changed) {
+            if let Some(worker) = self.workers.get(&id) {
+                let event = ClusterEvent::Node(shown(worker, now));
+                out.push(Effect::Tell(Box::new(event)));
+            }
+        }
     }
 
     pub(super) fn list_nodes(&self, now: Now) -> Vec<Node> {

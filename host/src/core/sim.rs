@@ -230,6 +230,7 @@ impl Sim {
     }
 
     fn handle(&mut self, events: Vec<Event>) {
+        self.core.tell_changes(true);
         let effects = self.core.handle(events, self.now);
         let mut records = Vec::new();
         let mut outward = Vec::new();
@@ -272,6 +273,16 @@ impl Sim {
                     if let Some(row) = self.store.jobs.get(&JobSeq(to.0)) {
                         self.canceled
                             .insert(row.seq, (row.status.attempt, row.status.retried));
+                    }
+                }
+                Effect::Tell(event) => {
+                    if let ClusterEvent::Job(change) = *event {
+                        let row = &self.store.jobs[&change.id];
+                        assert!(
+                            change.attempt <= row.status.attempt,
+                            "what is told of job {} is not durable",
+                            change.id
+                        );
                     }
                 }
                 Effect::Send(session, frame) => {
@@ -447,7 +458,7 @@ impl Sim {
                     attempt, settings, ..
                 } in assignments
                 {
-                    let output = settings.output;
+                    let output = settings.output.map(|output| output.to_string());
                     self.workers[w]
                         .attempts
                         .entry(attempt)

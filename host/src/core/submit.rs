@@ -113,6 +113,7 @@ impl Core {
                 queue: new.spec.queue,
                 priority: new.spec.priority,
                 submitted_ms: now.wall_ms,
+                changed_ms: now.wall_ms,
                 pending_since_ms: now.mono_ms,
                 class,
                 cost,
@@ -129,6 +130,9 @@ impl Core {
                 wait_reason: None,
             },
         );
+        if let Some(job) = self.jobs.get(&seq) {
+            self.tell_job(job, out);
+        }
         SubmitItem::Accepted(Submitted {
             id: seq,
             uuid,

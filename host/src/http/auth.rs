@@ -1,78 +1,178 @@
-//! The bearer token: kept as a digest, compared in constant time, never logged.
+//! Lets a request through only if its caller may make it: token, role, certificate, tenant, in that order.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
-    http::header,
+    body::Body,
+    extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State},
+    http::{HeaderMap, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use sha2::{Digest, Sha256};
+use ffrtmp_api::job::JobSpec;
+use futures_util::StreamExt;
 
-use super::{App, error::ApiError};
+use super::{
+    App,
+    access::{self, Needs, Scope},
+    error::ApiError,
+    jobs,
+    peer::Peer,
+};
+use crate::tokens::Caller;
 
-/// A token, as its SHA-256: what is held in memory or printed by mistake is not the token.
-#[derive(Clone)]
-pub struct Token([u8; 32]);
+/// The label that says whose a job is.
+pub const TENANT_LABEL: &str = "tenant";
 
-impl Token {
-    /// Of this text.
-    pub fn new(text: &str) -> Token {
-        Token(Sha256::digest(text.as_bytes()).into())
-    }
-
-    /// Whether `given` is the token. Digests of equal length are compared to the end, so time tells nothing.
-    fn matches(&self, given: &str) -> bool {
-        let given = Token::new(given);
-        let difference = self
-            .0
-            .iter()
-            .zip(given.0)
-            .fold(0u8, |all, (a, b)| all | (a ^ b));
-        std::hint::black_box(difference) == 0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
-/// Lets a request through only with the token, when there is one.
-pub async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Some(token) = &app.token else {
+/// See the module's head. What it lets through carries its [`Caller`] as an extension, and so does every answer.
+pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    // No route: the fallback says so, to anybody.
+    let Some(route) = request.extensions().get::<MatchedPath>().cloned() else {
         return next.run(request).await;
     };
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, given)| given.trim());
-    match given {
-        Some(given) if token.matches(given) => next.run(request).await,
-        Some(_) => ApiError::unauthorized("the bearer token is not this master's").into_response(),
-        None => ApiError::unauthorized(
-            "this master wants a token: set FFRTMP_TOKEN, or send `Authorization: Bearer TOKEN`",
-        )
-        .into_response(),
+    let caller = match app.tokens.check(bearer(request.headers())) {
+        Ok(caller) => caller,
+        Err(refused) => return ApiError::unauthorized(&refused.to_string()).into_response(),
+    };
+    let Some(access) = access::of(request.method(), route.as_str()) else {
+        // A path nobody wrote into the table answers nobody; the log says so to whoever added it.
+        return match access::is_known(route.as_str()) {
+            true => ApiError::no_method().into_response(),
+            false => ApiError::internal(format!(
+                "{} is not in the table of http/access",
+                route.as_str()
+            ))
+            .into_response(),
+        };
+    };
+    let (mut parts, body) = request.into_parts();
+    let mut answer = match may(&app, &caller, access, &mut parts).await {
+        Ok(()) => {
+            parts.extensions.insert(caller.clone());
+            let answer = next.run(Request::from_parts(parts, body)).await;
+            until_ended(answer, &caller)
+        }
+        Err(error) => error.into_response(),
+    };
+    answer.extensions_mut().insert(caller);
+    answer
+}
+
+/// The token that was shown, if one was.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    // What is no text, or no bearer token, is a wrong token: an open master must not take it for none.
+    let given = value.to_str().unwrap_or_default();
+    match given.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),
+        _ => Some(""),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_very_token_matches_and_it_is_never_printed() {
-        let token = Token::new("s3cret");
-        assert!(token.matches("s3cret"));
-        for wrong in ["", "s3cre", "s3cret ", "S3cret"] {
-            assert!(!token.matches(wrong), "{wrong:?}");
-        }
-        assert!(!format!("{token:?}").contains("s3cret"));
+async fn may(
+    app: &Arc<App>,
+    caller: &Caller,
+    access: access::Access,
+    parts: &mut Parts,
+) -> Result<(), ApiError> {
+    if !access.needs.allows(caller.role) {
+        return Err(ApiError::forbidden(&format!(
+            "this needs a token with the role {}; yours ({}) has the role {}",
+            access.needs.least(),
+            caller.name,
+            caller.role
+        )));
     }
+    let has_cert = parts
+        .extensions
+        .get::<Peer>()
+        .is_some_and(|peer| peer.client_cert);
+    if app.workers_show_certs && !has_cert && matches!(access.needs, Needs::Worker | Needs::Join) {
+        return Err(ApiError::forbidden(
+            "this master wants workers to show a certificate that its client CA signed; give it with --tls-client-cert and \
+             --tls-client-key (`ffrtmp tls init --worker NAME` makes one)",
+        ));
+    }
+    let Some(tenant) = &caller.tenant else {
+        return Ok(());
+    };
+    match access.scope {
+        Scope::Own => Ok(()),
+        Scope::Cluster => Err(ApiError::forbidden(&format!(
+            "this shows or changes the whole cluster, and your token ({}) is limited to the tenant {tenant:?}",
+            caller.name
+        ))),
+        Scope::Job => {
+            let params = RawPathParams::from_request_parts(parts, &())
+                .await
+                .map_err(ApiError::internal)?;
+            let job = params
+                .iter()
+                .find(|(name, _)| *name == "job")
+                .map_or("", |(_, value)| value);
+            let job = job.parse()?;
+            let row = jobs::find(app, job).await?;
+            if tenant_of(&row.spec).as_deref() == Some(tenant) {
+                Ok(())
+            } else {
+                Err(ApiError::no_job(job))
+            }
+        }
+    }
+}
+
+/// The tenant a stored job belongs to.
+fn tenant_of(spec: &str) -> Option<String> {
+    let mut spec: JobSpec = serde_json::from_str(spec).ok()?;
+    spec.labels.remove(TENANT_LABEL)
+}
+
+/// Marks a job as the caller's tenant's, if the caller is limited to one.
+///
+/// # Errors
+/// When it is marked as another's.
+pub fn claim(caller: &Caller, spec: &mut JobSpec) -> Result<(), ApiError> {
+    let Some(tenant) = &caller.tenant else {
+        return Ok(());
+    };
+    match spec.labels.get(TENANT_LABEL) {
+        Some(given) if **given != **tenant => Err(ApiError::forbidden(&format!(
+            "your token ({}) is limited to the tenant {tenant:?}, and the job has the label tenant={given}; leave the label out",
+            caller.name
+        ))),
+        Some(_) => Ok(()),
+        None => {
+            spec.labels
+                .insert(TENANT_LABEL.to_owned(), tenant.to_string());
+            Ok(())
+        }
+    }
+}
+
+/// Leaves only the caller's tenant's jobs in a list, if the caller is limited to one. All labels given must match.
+pub fn narrow(caller: &Caller, labels: &mut Vec<(String, String)>) {
+    if let Some(tenant) = &caller.tenant {
+        labels.push((TENANT_LABEL.to_owned(), tenant.to_string()));
+    }
+}
+
+/// Keeps tenants' idempotency keys apart: one must not be answered with another's job. The job shows the key as it was given.
+pub fn scope_key(caller: &Caller, spec: &mut JobSpec) {
+    if let (Some(tenant), Some(key)) = (&caller.tenant, &mut spec.idempotency_key) {
+        // Neither may hold a control character.
+        *key = format!("{tenant}\u{1f}{key}");
+    }
+}
+
+/// A stream of events ends with the token that opened it.
+fn until_ended(answer: Response, caller: &Caller) -> Response {
+    let is_stream = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    if !is_stream || caller.id.is_none() {
+        return answer;
+    }
+    let ended = Box::pin(caller.clone().ended());
+    answer.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)))
 }

@@ -84,6 +84,17 @@ impl ApiError {
         )
     }
 
+    /// No such token.
+    pub fn no_token(id: uuid::Uuid) -> ApiError {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!(
+                "there is no token {id}, or it is revoked; `ffrtmp tokens list` shows those there are"
+            ),
+        )
+    }
+
     /// No such policy.
     pub fn no_policy(message: String) -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
@@ -140,6 +151,11 @@ impl ApiError {
                 "{what} not known while the store cannot be written (disk full, or failing); try again when it is back"
             ),
         )
+    }
+
+    /// As much as can be done at once is being done. 503: it passes.
+    pub fn busy(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
     }
 
     /// A query parameter or field is wrong.

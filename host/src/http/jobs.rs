@@ -1,9 +1,9 @@
-//! `/v1/jobs`: submit, show, control, logs.
+//! `/v1/jobs`: submit, show, control.
 
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::StatusCode,
 };
@@ -11,7 +11,7 @@ use ffrtmp_api::{
     ids::{JobRef, JobSeq},
     job::{JobSpec, JobState},
     limits,
-    rest::{ChangeJob, Job, JobLogs, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
+    rest::{ChangeJob, Job, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
     schema::JobId,
     settings::{BadField, Settings},
 };
@@ -19,14 +19,16 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
-    App,
+    App, auth,
     body::Body,
     document::{Conflict, NotFound, ReadOnly},
     error::{ApiError, detail_of},
+    outputs,
 };
 use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},
     store::{Reader, StoreError},
+    tokens::Caller,
 };
 
 /// Jobs of one list whose waiting is explained: each costs the core a look at the workers.
@@ -42,9 +44,13 @@ const EXPLAINED_MAX: usize = 100;
     ))]
 pub async fn submit(
     State(app): State<Arc<App>>,
-    Body(spec): Body<JobSpec>,
+    Extension(caller): Extension<Caller>,
+    Body(mut spec): Body<JobSpec>,
 ) -> Result<(StatusCode, Json<Submitted>), ApiError> {
-    let new = parse(spec)?;
+    auth::claim(&caller, &mut spec)?;
+    let mut new = parse(spec)?;
+    auth::scope_key(&caller, &mut new.spec);
+    let _hold = outputs::hold_input(&app, &caller, &new)?;
     match app
         .shell
         .ask(|reply| Event::Submit {
@@ -74,6 +80,7 @@ pub async fn submit(
     responses((status = 200, description = "What became of each, in order.", body = SubmitBatchAnswer), ReadOnly))]
 pub async fn submit_batch(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Body(batch): Body<SubmitBatch>,
 ) -> Result<Json<SubmitBatchAnswer>, ApiError> {
     if batch.jobs.len() > limits::BATCH_JOBS_MAX {
@@ -88,9 +95,17 @@ pub async fn submit_batch(
     }
     let mut jobs = Vec::with_capacity(batch.jobs.len());
     let mut refused = Vec::new();
-    for (i, spec) in batch.jobs.into_iter().enumerate() {
-        match parse(spec) {
-            Ok(new) => jobs.push(new),
+    let mut holds = Vec::new();
+    for (i, mut spec) in batch.jobs.into_iter().enumerate() {
+        auth::claim(&caller, &mut spec)?;
+        let checked =
+            parse(spec).and_then(|new| Ok((outputs::hold_input(&app, &caller, &new)?, new)));
+        match checked {
+            Ok((hold, mut new)) => {
+                holds.extend(hold);
+                auth::scope_key(&caller, &mut new.spec);
+                jobs.push(new);
+            }
             Err(error) => refused.push((i, SubmitItem::Refused(detail_of(error)))),
         }
     }
@@ -239,34 +254,6 @@ async fn control(
         _ => return Err(ApiError::internal("not an answer to a control")),
     }
     show(State(app), Path(job.to_string())).await
-}
-
-/// The log of a job's latest attempt: live while it runs, stored afterwards.
-#[utoipa::path(get, path = "/v1/jobs/{job}/logs", operation_id = "job_logs", tag = "jobs", params(JobPath),
-    responses((status = 200, description = "The log.", body = JobLogs), NotFound))]
-pub async fn logs(
-    State(app): State<Arc<App>>,
-    Path(job): Path<String>,
-) -> Result<Json<JobLogs>, ApiError> {
-    let row = find(&app, job.parse()?).await?;
-    let live = !row.status.state.is_terminal();
-    let attempt = row.status.attempt;
-    if let Some(text) = app.live.log_of(row.seq, attempt).filter(|_| live) {
-        return Ok(Json(JobLogs {
-            id: row.seq,
-            attempt,
-            text,
-            live,
-        }));
-    }
-    let stored = read(&app, move |reader| reader.log(row.seq)).await?;
-    let (attempt, text) = stored.unwrap_or((attempt, String::new()));
-    Ok(Json(JobLogs {
-        id: row.seq,
-        attempt,
-        text,
-        live,
-    }))
 }
 
 /// The row behind a reference.

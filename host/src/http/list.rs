@@ -5,7 +5,7 @@
 use std::{fmt::Display, str::FromStr, sync::Arc};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Query, State, rejection::QueryRejection},
 };
 use ffrtmp_api::{
@@ -16,8 +16,11 @@ use ffrtmp_api::{
 };
 use utoipa::IntoParams;
 
-use super::{App, error::ApiError, jobs};
-use crate::store::{Cursor, JobFilter};
+use super::{App, auth, error::ApiError, jobs};
+use crate::{
+    store::{Cursor, JobFilter},
+    tokens::Caller,
+};
 
 /// The parameters there are.
 const KNOWN: [&str; 10] = [
@@ -65,10 +68,12 @@ pub struct ListQuery {
     responses((status = 200, description = "One page.", body = JobList)))]
 pub async fn list(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<JobList>, ApiError> {
     let Query(pairs) = query.map_err(|e| ApiError::bad_field("query", e.body_text()))?;
-    let filter = parse(pairs)?;
+    let mut filter = parse(pairs)?;
+    auth::narrow(&caller, &mut filter.labels);
     let page = jobs::read(&app, move |reader| reader.jobs(&filter)).await?;
     Ok(Json(JobList {
         jobs: jobs::describe(&app, page.jobs).await?,

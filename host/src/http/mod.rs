@@ -1,25 +1,34 @@
 //! The HTTP API: `/v1`, JSON, bearer token. Turns requests into events for the core and rows of the store into answers;
 //! decides nothing itself.
 //!
-//! To add a route: write a handler with `#[utoipa::path]` (see `jobs`), and name it in [`guarded_routes`]. Then `make openapi`.
+//! To add a route: write a handler with `#[utoipa::path]` (see `jobs`), name it in [`guarded_routes`], and say in `access` who
+//! may use it. Then `make openapi`.
 
+mod access;
+mod audit;
 mod auth;
 mod body;
 mod document;
+mod download;
 mod envelope;
 mod error;
+mod events;
 mod explain;
 mod handshake;
 mod health;
 mod jobs;
 mod list;
+mod logs;
 mod nodes;
 mod origin;
+mod outputs;
 mod peer;
 mod policies;
 mod rate;
 mod serve;
 mod session;
+mod tokens;
+mod uploads;
 mod upstream;
 mod watch;
 
@@ -38,10 +47,10 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::{
-    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, store::Reader,
+    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool,
+    store::Reader, tokens::Tokens,
 };
 
-pub use auth::Token;
 use document::Routes;
 use error::ApiError;
 pub use rate::RateLimit;
@@ -53,7 +62,9 @@ pub struct App {
     /// The core.
     pub shell: Shell,
     /// The store, for questions.
-    pub reader: Reader,
+    pub reader: Arc<Reader>,
+    /// Files of users without shared storage.
+    pub spool: Arc<Spool>,
     /// Progress and logs of what runs.
     pub live: Arc<Live>,
     /// The policies.
@@ -62,8 +73,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// How long a worker's session may be silent before it is closed.
     pub silence_max: Duration,
-    /// The token every caller must show, if there is one.
-    pub token: Option<Token>,
+    /// The tokens callers show.
+    pub tokens: Tokens,
+    /// Whether workers must show a certificate.
+    pub workers_show_certs: bool,
     /// How often one caller may ask.
     pub rate: RateLimit,
 }
@@ -86,7 +99,7 @@ fn guarded_routes() -> Routes {
         .path(routes!(jobs::submit_batch))
         .path(routes!(jobs::show, jobs::change))
         .path(routes!(watch::watch))
-        .path(routes!(jobs::logs))
+        .path(routes!(logs::logs))
         .path(routes!(jobs::cancel))
         .path(routes!(jobs::pause))
         .path(routes!(jobs::resume))
@@ -94,10 +107,20 @@ fn guarded_routes() -> Routes {
         .path(routes!(explain::history))
         .path(routes!(explain::explain))
         .path(routes!(explain::stats))
+        .path(routes!(events::events))
+        .path(routes!(uploads::create))
+        .path(routes!(uploads::show, uploads::receive, uploads::remove))
+        .path(routes!(outputs::content))
+        .path(routes!(outputs::fetch, outputs::remove))
+        .path(routes!(outputs::announce, outputs::show, outputs::receive))
+        .path(routes!(outputs::publish))
         .path(routes!(nodes::list))
         .path(routes!(nodes::show, nodes::remove))
         .path(routes!(nodes::drain))
         .path(routes!(nodes::undrain))
+        .path(routes!(tokens::list, tokens::create))
+        .path(routes!(tokens::revoke))
+        .path(routes!(tokens::join))
         .path(routes!(policies::list))
         .path(routes!(policies::describe))
         .path(routes!(policies::activate))
@@ -133,10 +156,7 @@ pub fn api(app: Arc<App>) -> Router {
             app.clone(),
             rate::limit_guarded,
         ))
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            auth::require_token,
-        ))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::admit))
         .layer(middleware::from_fn_with_state(
             app.clone(),
             rate::limit_strangers,
@@ -145,6 +165,7 @@ pub fn api(app: Arc<App>) -> Router {
             app.clone(),
             origin::refuse_other_sites,
         ))
+        .layer(middleware::from_fn(audit::audit))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX));
     open.merge(guarded)
         .fallback(|| async { ApiError::no_route() })

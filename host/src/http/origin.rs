@@ -25,7 +25,7 @@ pub async fn refuse_other_sites(
             .into_response();
     }
     let host = text(headers, header::HOST).or_else(|| request.uri().host());
-    if app.token.is_none() && host.is_some_and(|host| !is_loopback(host)) {
+    if app.tokens.is_open() && host.is_some_and(|host| !is_loopback(host)) {
         let message = "without a token this master answers only to localhost and 127.0.0.1; set a token, or use one of those";
         return ApiError::forbidden(message).into_response();
     }

@@ -1,8 +1,9 @@
 //! `/v1/worker/session`: a worker's WebSocket. Frames in become events, frames from the outbox go out.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     extract::{
         State,
         ws::{
@@ -20,13 +21,17 @@ use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use tokio::sync::mpsc;
 
 use super::{App, document::UpgradeRequired, error::ApiError};
-use crate::core::{Event, SessionId};
+use crate::{
+    core::{Event, SessionId},
+    tokens::Caller,
+};
 
 /// Opens a session.
 #[utoipa::path(get, path = "/v1/worker/session", operation_id = "worker_session", tag = "workers",
     responses((status = 101, description = "The WebSocket is open; frames are JSON text."), UpgradeRequired))]
 pub async fn open(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
@@ -35,13 +40,14 @@ pub async fn open(
     upgrade
         .max_message_size(limits::FRAME_BYTES_MAX)
         .max_frame_size(limits::FRAME_BYTES_MAX)
-        .on_upgrade(move |socket| serve(app, socket))
+        .on_upgrade(move |socket| serve(app, caller, socket))
 }
 
-async fn serve(app: Arc<App>, socket: WebSocket) {
+async fn serve(app: Arc<App>, caller: Caller, socket: WebSocket) {
     let (session, frames) = app.shell.outbox().open_session();
     let (sink, mut stream) = socket.split();
     let mut sending = tokio::spawn(send(sink, frames));
+    let mut ended = pin!(caller.clone().ended());
     loop {
         let message = tokio::select! {
             // A worker says something at least every heartbeat. One that is silent for a whole lease is gone, whatever its
@@ -52,6 +58,11 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
             },
             // The core ended the session, or the worker cannot be written to.
             _ = &mut sending => break,
+            // The worker keeps its encodes, and is told why when it comes back.
+            () = &mut ended => {
+                tracing::info!(session = session.0, token = &*caller.name, "the token of a session was revoked or expired; the session ends");
+                break;
+            }
         };
         let text = match message {
             Some(Ok(Message::Text(text))) => text,
@@ -63,6 +74,16 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
             }
         };
         match serde_json::from_str::<ToMaster>(&text) {
+            Ok(ToMaster::Hello(hello)) if !caller.may_be(&hello.name, hello.install_id) => {
+                app.shell.outbox().refuse(
+                    session,
+                    format!(
+                        "this worker's token was made for another ({}), not for {:?} with this state directory; join again with a \
+                         join token, or give each worker its own",
+                        caller.name, hello.name
+                    ),
+                );
+            }
             Ok(frame) => receive(&app, session, frame),
             // A newer worker may say more than this version knows. Closing the session would only make it say it again.
             Err(error) => {
@@ -88,7 +109,10 @@ fn receive(app: &App, session: SessionId, frame: ToMaster) {
             attempt,
             text,
             bytes_dropped,
-        } => app.live.log(attempt, text, bytes_dropped),
+        } => {
+            app.live.log(attempt, text, bytes_dropped);
+            app.shell.outbox().logged(attempt.job);
+        }
         frame => app.shell.tell(Event::Frame { session, frame }),
     }
 }

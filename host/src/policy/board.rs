@@ -2,6 +2,7 @@
 //!
 //! Written by the policy thread and the librarian, read by HTTP and metrics; nobody waits for long on it.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -128,18 +129,51 @@ pub(super) struct Board {
     entries: Mutex<Vec<Entry>>,
     chooses: Mutex<(Mode, Option<String>)>,
     pub(super) metrics: PolicyMetrics,
+    changed: Changed,
+}
+
+/// Who is told of a policy that came into another state.
+struct Changed(Box<dyn Fn(PolicyStatus) + Send + Sync>);
+
+impl fmt::Debug for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Changed")
+    }
+}
+
+impl Entry {
+    fn status(&self) -> PolicyStatus {
+        let (guest_p50_us, guest_p99_us) = self.stats.percentiles();
+        PolicyStatus {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            digest: self.digest.clone(),
+            state: self.state.as_str().to_owned(),
+            since_ms: self.since_ms,
+            rounds: self.stats.rounds.load(Relaxed),
+            placements: self.stats.placements.load(Relaxed),
+            faults: self.stats.faults.load(Relaxed),
+            guest_p50_us,
+            guest_p99_us,
+            last_error: self.last_error.clone(),
+            language: self.language.clone(),
+        }
+    }
 }
 
 impl Board {
-    /// Nothing to show yet.
+    /// Nothing to show yet. `changed` is told of each policy that comes into another state; it must not block.
     ///
     /// # Errors
     /// When a metric cannot be made.
-    pub(super) fn new() -> Result<Board, prometheus::Error> {
+    pub(super) fn new(
+        changed: impl Fn(PolicyStatus) + Send + Sync + 'static,
+    ) -> Result<Board, prometheus::Error> {
         Ok(Board {
             entries: Mutex::default(),
             chooses: Mutex::default(),
             metrics: PolicyMetrics::new()?,
+            changed: Changed(Box::new(changed)),
         })
     }
 
@@ -152,16 +186,20 @@ impl Board {
         state: State,
         error: Option<String>,
     ) -> Arc<Stats> {
+        let mut changed = Vec::new();
         let mut entries = lock(&self.entries);
         if state == State::Active {
             entries.retain(|e| !(e.leaving && (e.name != name || e.digest != digest)));
-            for entry in entries.iter_mut().filter(|e| e.state == State::Active) {
+            let others =
+                |e: &&mut Entry| e.state == State::Active && (e.name != name || e.digest != digest);
+            for entry in entries.iter_mut().filter(others) {
                 entry.state = if entry.digest == NATIVE {
                     State::Fallback
                 } else {
                     State::Ready
                 };
                 entry.since_ms = now_ms();
+                changed.push(entry.status());
             }
         }
         let found = entries
@@ -181,7 +219,8 @@ impl Board {
                 leaving: false,
             },
         };
-        if entry.state != state || entry.since_ms == 0 {
+        let is_new = entry.state != state || entry.since_ms == 0;
+        if is_new {
             entry.since_ms = now_ms();
         }
         entry.state = state;
@@ -193,8 +232,15 @@ impl Board {
             entry.last_error = error;
         }
         let stats = entry.stats.clone();
+        if is_new {
+            changed.push(entry.status());
+        }
         entries.insert(0, entry);
         entries.truncate(ENTRIES_MAX);
+        drop(entries);
+        changed
+            .into_iter()
+            .for_each(|status| (self.changed.0)(status));
         stats
     }
 
@@ -272,24 +318,7 @@ impl Board {
         let entries = lock(&self.entries);
         let mut policies: Vec<(bool, PolicyStatus)> = entries
             .iter()
-            .map(|entry| {
-                let (guest_p50_us, guest_p99_us) = entry.stats.percentiles();
-                let status = PolicyStatus {
-                    name: entry.name.clone(),
-                    version: entry.version.clone(),
-                    digest: entry.digest.clone(),
-                    state: entry.state.as_str().to_owned(),
-                    since_ms: entry.since_ms,
-                    rounds: entry.stats.rounds.load(Relaxed),
-                    placements: entry.stats.placements.load(Relaxed),
-                    faults: entry.stats.faults.load(Relaxed),
-                    guest_p50_us,
-                    guest_p99_us,
-                    last_error: entry.last_error.clone(),
-                    language: entry.language.clone(),
-                };
-                (entry.state != State::Active, status)
-            })
+            .map(|entry| (entry.state != State::Active, entry.status()))
             .collect();
         policies.sort_by_key(|(inactive, _)| *inactive);
         PolicyList {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use ffrtmp_api::rest::{PolicyDetail, PolicyList};
+use ffrtmp_api::rest::{PolicyDetail, PolicyList, PolicyStatus};
 use tokio::sync::oneshot;
 
 use super::accepted::Accepted;
@@ -45,6 +45,8 @@ pub struct PolicyHostConfig {
 pub enum PolicyEvent {
     /// A round is over. Exactly one for each [`PolicyHost::submit`].
     RoundEnded(RoundEnded),
+    /// A policy came into another state.
+    Changed(PolicyStatus),
     /// Another policy was chosen: to be kept in the store, and given back at the next start.
     Chosen(Choice),
 }
@@ -87,7 +89,9 @@ impl PolicyHost {
             )
         })?;
         let events: Arc<dyn Fn(PolicyEvent) + Send + Sync> = Arc::new(events);
-        let board = Arc::new(Board::new().context("the policy metrics cannot be made")?);
+        let told = events.clone();
+        let board = Board::new(move |status| told(PolicyEvent::Changed(status)));
+        let board = Arc::new(board.context("the policy metrics cannot be made")?);
         let (orders, thread_orders) = channel();
         let (notes, librarian_notes) = channel();
         let native = Seat::native();

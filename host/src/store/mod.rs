@@ -8,6 +8,7 @@ mod list;
 mod reader;
 mod rows;
 mod schema;
+mod tokens;
 mod writer;
 
 use std::{
@@ -20,7 +21,8 @@ use rustix::fs::{FlockOperation, flock};
 
 pub use examine::examine;
 pub use list::{Cursor, JobFilter, JobPage};
-pub use reader::Reader;
+pub use reader::{Reader, UploadUses};
+pub use tokens::{TokenRow, TokenStore};
 pub use writer::{Commit, Durable, Writer};
 
 use crate::core::record::Snapshot;
@@ -140,6 +142,14 @@ impl Store {
     /// Questions about jobs.
     pub fn reader(&self) -> Reader {
         Reader::new(self.file.clone())
+    }
+
+    /// The tokens.
+    ///
+    /// # Errors
+    /// When the store cannot be opened.
+    pub fn tokens(&self) -> Result<TokenStore, StoreError> {
+        Ok(TokenStore::new(self.connect_writer()?))
     }
 
     fn connect_writer(&self) -> Result<Connection, StoreError> {

@@ -7,16 +7,31 @@ use std::{
 
 use ffrtmp_api::{
     ids::{AttemptNo, JobRef, JobSeq},
+    job::JobState,
     limits,
     rest::HistoryEntry,
 };
 use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
 
 use super::{JobFilter, JobPage, StoreError, connect_reader, list, rows};
 use crate::core::record::JobRow;
 
 /// Connections kept for reuse; more may be open at once.
 const IDLE_MAX: usize = 8;
+
+/// How the jobs stand that read an upload of the spool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UploadUses {
+    /// Not ended.
+    pub live: u64,
+    /// Completed.
+    pub completed: u64,
+    /// Failed or canceled: they may be retried.
+    pub unsuccessful: u64,
+    /// When the last of those that ended did, milliseconds since 1970; 0 when none has.
+    pub finished_ms: i64,
+}
 
 /// Reads the store.
 #[derive(Debug)]
@@ -98,6 +113,46 @@ impl Reader {
                     Ok((AttemptNo(row.get(0)?), row.get(1)?))
                 })
                 .optional()?)
+        })
+    }
+
+    /// The stored log of one attempt.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn log_of(&self, seq: JobSeq, attempt: AttemptNo) -> Result<Option<String>, StoreError> {
+        self.with(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT text FROM job_logs WHERE seq = ?1 AND attempt = ?2")?;
+            Ok(statement
+                .query_row(params![seq.0 as i64, attempt.0], |row| row.get(0))
+                .optional()?)
+        })
+    }
+
+    /// How the jobs stand that read an upload.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn upload_uses(&self, upload: Uuid) -> Result<UploadUses, StoreError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT j.state, COUNT(*), MAX(j.finished_ms) FROM job_uploads u JOIN jobs j ON j.seq = u.seq \
+                 WHERE u.upload = ?1 GROUP BY j.state",
+            )?;
+            let mut found = statement.query([upload.as_bytes()])?;
+            let mut uses = UploadUses::default();
+            while let Some(row) = found.next()? {
+                let count = row.get::<_, i64>(1)? as u64;
+                match rows::word::<JobState>(row, 0)? {
+                    JobState::Completed => uses.completed += count,
+                    JobState::Failed | JobState::Canceled => uses.unsuccessful += count,
+                    _ => uses.live += count,
+                }
+                let finished_ms = row.get::<_, Option<i64>>(2)?.unwrap_or(0);
+                uses.finished_ms = uses.finished_ms.max(finished_ms);
+            }
+            Ok(uses)
         })
     }
 

@@ -4,8 +4,9 @@ use std::{str::FromStr, sync::Arc};
 
 use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
-    job::{FailureReason, JobState, Priority, Queue},
+    job::{FailureReason, JobSpec, JobState, Priority, Queue},
     rest::{Failure, HistoryEntry},
+    settings::{Settings, Source},
 };
 use rusqlite::{Connection, Row, params};
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,6 +47,11 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
                     status.pause_requested,
                     status.lost,
                 ])?;
+            if let Some(upload) = upload_of(&row.spec) {
+                connection
+                    .prepare_cached("INSERT INTO job_uploads (upload, seq) VALUES (?1, ?2)")?
+                    .execute(params![upload.as_bytes(), row.seq.0 as i64])?;
+            }
         }
         Record::JobChanged { seq, status } => {
             connection
@@ -134,6 +140,18 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
         }
     }
     Ok(())
+}
+
+/// The upload a job reads, if it reads one. Most specs do not hold the word, and are not parsed.
+fn upload_of(spec: &str) -> Option<Uuid> {
+    if !spec.contains("\"upload:") {
+        return None;
+    }
+    let spec: JobSpec = serde_json::from_str(spec).ok()?;
+    match Settings::resolve(&spec).ok()?.source {
+        Source::Upload(id) => Some(id),
+        Source::File(_) | Source::Synthetic => None,
+    }
 }
 
 /// Everything a core needs to start.
@@ -251,7 +269,11 @@ pub fn history_entry(row: &Row<'_>) -> Result<HistoryEntry, StoreError> {
     })
 }
 
-fn word<T: FromStr<Err = String>>(row: &Row<'_>, column: usize) -> Result<T, StoreError> {
+/// A word of a closed list.
+pub(super) fn word<T: FromStr<Err = String>>(
+    row: &Row<'_>,
+    column: usize,
+) -> Result<T, StoreError> {
     parse(&row.get::<_, String>(column)?)
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes the schema one version on; its position is the version it starts from. Released entries are never edited.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 4] = [
     // 0 -> 1
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY,
@@ -76,6 +76,27 @@ const MIGRATIONS: [&str; 2] = [
     CREATE INDEX jobs_by_urgency ON jobs (state, queue, priority, seq);
     CREATE INDEX jobs_by_finished ON jobs (finished_ms, seq) WHERE finished_ms IS NOT NULL;
     CREATE INDEX jobs_by_started ON jobs (started_ms, seq) WHERE started_ms IS NOT NULL;",
+    // 2 -> 3: which job reads which upload of the spool; written with the job.
+    "CREATE TABLE job_uploads (
+        upload BLOB NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (upload, seq)
+    ) STRICT, WITHOUT ROWID;",
+    // 3 -> 4: tokens.
+    "CREATE TABLE tokens (
+        id BLOB PRIMARY KEY,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        tenant TEXT,
+        digest BLOB NOT NULL,
+        created_ms INTEGER NOT NULL,
+        expires_ms INTEGER,
+        revoked_ms INTEGER,
+        uses_left INTEGER,
+        worker TEXT,
+        install_id BLOB,
+        joined_by BLOB
+    ) STRICT, WITHOUT ROWID;",
 ];
 
 /// What every connection that writes is set to.

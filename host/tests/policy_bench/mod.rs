@@ -132,6 +132,7 @@ impl Bench {
             match self.events.recv_timeout(SOON).expect("the round was lost") {
                 PolicyEvent::RoundEnded(ended) => break ended,
                 PolicyEvent::Chosen(choice) => self.chosen.push(choice),
+                PolicyEvent::Changed(_) => {}
             }
         };
         assert_eq!(ended.id, id, "a round ended twice, or out of order");

@@ -15,7 +15,7 @@ use ffrtmp_api::{
     ids::Attempt,
     job::FailureReason,
     protocol::{Assignment, MediaResult},
-    settings::Settings,
+    settings::{Output, Settings, Source},
 };
 use tokio::sync::watch;
 
@@ -38,6 +38,7 @@ use crate::{
         reap::remove_quietly,
         records::{Leader, Record, Records, Standing},
     },
+    transfer::Transfer,
 };
 
 /// What an encode needs of its worker.
@@ -47,8 +48,10 @@ pub(crate) struct Bench {
     pub(crate) spawner: Spawner,
     /// ffmpeg and ffprobe.
     pub(crate) programs: Programs,
-    /// Where outputs nobody asked to keep go.
+    /// Where outputs nobody asked to keep go, and what is fetched or handed back.
     pub(crate) scratch: PathBuf,
+    /// To and from the master's spool.
+    pub(crate) transfer: Transfer,
     /// What a next life of the worker must know.
     pub(crate) records: Records,
     /// Longest silence of an encode.
@@ -62,9 +65,9 @@ pub(crate) struct Bench {
 /// How an encode ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// Verified and synced, waiting beside its final place.
+    /// Verified and synced, waiting beside its final place or in the master's spool.
     Encoded {
-        /// The temporary file.
+        /// The temporary file, or its name in the spool.
         temp: PathBuf,
         /// Its size.
         bytes: u64,
@@ -91,8 +94,35 @@ impl From<EndedBy> for Ended {
     }
 }
 
-/// Runs one assignment; answers with how it ended and with its log.
+/// Runs one assignment, fetching its input first if the master has it; answers with how it ended and with its log.
 pub(crate) async fn encode(
+    bench: &Bench,
+    order: &Assignment,
+    control: &mut watch::Receiver<Control>,
+    observer: &dyn Observer,
+) -> (Ended, String) {
+    let Source::Upload(id) = order.settings.source else {
+        return encode_here(bench, order, control, observer).await;
+    };
+    let input = bench.scratch.join(format!("{}.input", order.attempt));
+    let fetched = tokio::select! {
+        stop = stopped(control) => Err(Ended::Stopped(stop)),
+        fetched = bench.transfer.fetch(id, &input) => fetched.map_err(Ended::Failed),
+    };
+    let answer = match fetched {
+        Ok(()) => {
+            let mut order = order.clone();
+            order.settings.source = Source::File(input.to_string_lossy().into_owned());
+            encode_here(bench, &order, control, observer).await
+        }
+        Err(ended) => (ended, String::new()),
+    };
+    discard(input).await;
+    answer
+}
+
+/// Runs an assignment whose input this machine sees.
+async fn encode_here(
     bench: &Bench,
     order: &Assignment,
     control: &mut watch::Receiver<Control>,
@@ -110,8 +140,8 @@ pub(crate) async fn encode(
     let temp = target(settings, order.attempt, &bench.scratch);
     let mut log = String::new();
     let verdict = run(bench, order, &inspected, &temp, control, observer, &mut log).await;
-    let ended = match verdict {
-        Ok(result) if settings.output.is_some() => {
+    let ended = match (verdict, &settings.output) {
+        (Ok(result), Some(Output::File(_))) => {
             return (
                 Ended::Encoded {
                     temp,
@@ -121,15 +151,26 @@ pub(crate) async fn encode(
                 log,
             );
         }
-        Ok(result) => Ended::Completed { result },
-        Err(by) => by.into(),
+        (Ok(result), Some(Output::Spool(_))) => tokio::select! {
+            stop = stopped(control) => Ended::Stopped(stop),
+            spooled = bench.transfer.hand_back(order.attempt, &temp) => match spooled {
+                Ok(temp) => Ended::Encoded { temp, bytes: result.bytes, result },
+                Err(failure) => Ended::Failed(failure),
+            },
+        },
+        (Ok(result), None) => Ended::Completed { result },
+        (Err(by), _) => by.into(),
     };
+    discard(temp).await;
+    (ended, log)
+}
+
+async fn discard(path: PathBuf) {
     let _ = blocking(move || {
-        remove_quietly(&temp);
+        remove_quietly(&path);
         Ok(())
     })
     .await;
-    (ended, log)
 }
 
 async fn run(
@@ -230,7 +271,8 @@ async fn measure(
         inspected.expected_seconds,
         &watched.last,
     )?;
-    let (path, keep) = (temp.to_owned(), settings.output.is_some());
+    let keep = matches!(settings.output, Some(Output::File(_)));
+    let path = temp.to_owned();
     let bytes = blocking(move || {
         let size = || -> io::Result<u64> {
             let file = File::open(&path)?;

@@ -30,6 +30,7 @@ use crate::{
         records::{Record, Standing},
     },
     session::outbox::Outbox,
+    transfer::is_spooled,
 };
 
 /// Longest message sent with a failure, in bytes.
@@ -290,7 +291,7 @@ impl Attempts {
             (_, Some(Stop::Revoke)) | (Ended::Stopped(Stop::Revoke), _) => {
                 table.held.remove(&attempt);
                 if let Some(temp) = encoded_temp {
-                    remove_quietly(&temp);
+                    discard(&temp);
                 }
                 self.forget(&table, attempt);
                 self.metrics.finished(Ending::Revoked);
@@ -299,7 +300,7 @@ impl Attempts {
             }
             (Ended::Stopped(Stop::Cancel), _) => Outcome::Canceled,
             (Ended::Encoded { temp, .. }, Some(Stop::Cancel)) => {
-                remove_quietly(&temp);
+                discard(&temp);
                 Outcome::Canceled
             }
             // Finished after all: handing it back would waste it.
@@ -381,7 +382,10 @@ impl Attempts {
         let attempts = Arc::clone(self);
         // Renames and syncs on a network mount can take long.
         tokio::task::spawn_blocking(move || {
-            let outcome = publish(&temp, &output, bytes, overwrite);
+            let outcome = match is_spooled(&output) {
+                true => attempts.bench.transfer.publish(attempt),
+                false => publish(&temp, &output, bytes, overwrite),
+            };
             tracing::info!(%attempt, output = %output.display(), ?outcome, "publishing");
             let mut table = attempts.lock();
             match table.held.get(&attempt) {
@@ -405,7 +409,7 @@ impl Attempts {
         {
             // Still there if it could not be published; the master has given it up.
             if let Some(temp) = table.held.remove(&attempt).and_then(|held| held.temp) {
-                remove_quietly(&temp);
+                discard(&temp);
             }
             self.forget(&table, attempt);
         }
@@ -420,7 +424,7 @@ impl Attempts {
             Stage::Working => held.stop(Stop::Cancel),
             Stage::Encoded => {
                 if let Some(temp) = held.temp.take() {
-                    remove_quietly(&temp);
+                    discard(&temp);
                 }
                 self.end(&mut table, attempt, Outcome::Canceled);
             }
@@ -443,7 +447,7 @@ impl Attempts {
                 if let Some(held) = table.held.remove(&attempt)
                     && let Some(temp) = held.temp
                 {
-                    remove_quietly(&temp);
+                    discard(&temp);
                 }
                 self.forget(&table, attempt);
                 tracing::info!(%attempt, "revoked after it was encoded; its file is removed");
@@ -559,6 +563,13 @@ impl Observer for Voice<'_> {
 
     fn log(&self, text: &str) {
         self.attempts.outbox.log(self.attempt, text);
+    }
+}
+
+/// Removes a temporary file that is not wanted. One in the spool is the master's to remove.
+fn discard(temp: &Path) {
+    if !is_spooled(temp) {
+        remove_quietly(temp);
     }
 }
 

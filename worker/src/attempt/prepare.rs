@@ -12,7 +12,7 @@ use std::{
 use ffrtmp_api::{
     ids::Attempt,
     job::FailureReason,
-    settings::{Settings, Source},
+    settings::{Output, Settings, Source},
 };
 
 use crate::ffmpeg::{
@@ -43,7 +43,7 @@ pub(crate) async fn inspect(
     settings: &Settings,
     timeout: Duration,
 ) -> Result<Inspected, Failure> {
-    if let Some(output) = settings.output.clone() {
+    if let Some(Output::File(output)) = settings.output.clone() {
         let overwrite = settings.overwrite;
         blocking(move || check_output(Path::new(&output), overwrite)).await?;
     }
@@ -56,7 +56,7 @@ pub(crate) async fn inspect(
     let path = PathBuf::from(path);
     let to_check = path.clone();
     let input_bytes = blocking(move || check_input(&to_check)).await?;
-    if let Some(output) = settings.output.clone() {
+    if let Some(Output::File(output)) = settings.output.clone() {
         let input = path.clone();
         blocking(move || check_distinct(&input, Path::new(&output))).await?;
     }
@@ -111,9 +111,10 @@ fn expected(has: Option<f64>, settings: &Settings) -> Result<Option<f64>, String
     })
 }
 
-/// The temporary file an attempt writes: beside the output, hidden, named after the attempt; or in scratch.
+/// The temporary file an attempt writes: beside the output, hidden, named after the attempt; or in scratch, where the
+/// output is not kept or goes to the master.
 pub(crate) fn target(settings: &Settings, attempt: Attempt, scratch: &Path) -> PathBuf {
-    let Some(output) = &settings.output else {
+    let Some(Output::File(output)) = &settings.output else {
         return scratch.join(format!("{attempt}.{}", settings.container.ffmpeg_name()));
     };
     let output = Path::new(output);

@@ -83,6 +83,8 @@ fn add_input(args: &mut Args, settings: &Settings, input: Option<&Media>) -> boo
             }
             sound.is_some()
         }
+        // It was fetched and is a file by now. Were it not, ffmpeg would say that it has no input.
+        Source::Upload(_) => false,
         Source::Synthetic => {
             let (width, height) = match settings.size {
                 Some(Size::Exact { width, height }) => (width, height),

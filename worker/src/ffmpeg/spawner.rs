@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 use super::process::Process;
 
+/// Environment variables that no child inherits: every user whose processes these are could read them.
+const SECRETS: [&str; 3] = ["FFRTMP_TOKEN", "FFRTMP_JOIN_TOKEN", "MASTER_API_KEY"];
 /// The environment variable every child carries, with the install id of its worker. What a crashed worker left behind
 /// is found by it, even a grandchild that moved to a process group of its own.
 pub(crate) const MARK: &str = "FFRTMP_INSTALL_ID";
@@ -48,6 +50,9 @@ impl Spawner {
                 let mark = install_id.to_string();
                 for Request { mut command, reply } in inbox {
                     command.env(MARK, &mark);
+                    for name in SECRETS {
+                        command.env_remove(name);
+                    }
                     // When nobody waits for the answer any more, dropping the process kills and reaps it.
                     let _ = reply.send(spawn(&mut command, worker));
                 }

@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -60,6 +61,38 @@ impl StateDir {
         })
     }
 
+    /// The token that an earlier join left here.
+    pub(crate) fn token(&self) -> anyhow::Result<Option<String>> {
+        let path = self.path.join("token");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        }
+    }
+
+    /// Keeps one, readable for this user alone.
+    pub(crate) fn keep_token(&self, token: &str) -> anyhow::Result<()> {
+        let path = self.path.join("token");
+        let temp = self.path.join("token.new");
+        let keep = || -> io::Result<()> {
+            // One that a crash left may have other permissions.
+            match fs::remove_file(&temp) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&temp)?;
+            writeln!(file, "{token}")?;
+            file.sync_all()?;
+            fs::rename(&temp, &path)
+        };
+        keep().with_context(|| format!("{} cannot be written", path.display()))
+    }
+
     /// Where the records of attempts are.
     pub(crate) fn attempts(&self) -> PathBuf {
         self.path.join("attempts")
@@ -69,6 +102,11 @@ impl StateDir {
     pub(crate) fn trials(&self) -> PathBuf {
         self.path.join("trials.json")
     }
+}
+
+/// Whether the worker that keeps its state there has a token of its own, from an earlier join.
+pub fn has_joined(state_dir: &Path) -> bool {
+    state_dir.join("token").exists()
 }
 
 /// What to say when another worker holds the lock.

@@ -63,7 +63,8 @@ enum SessionEnd {
     #[error("the master refused this worker: {message}")]
     Refused { message: String, retry: bool },
     #[error(
-        "the master at {url} does not admit this worker: {message}; set its token in FFRTMP_TOKEN or give --token-file"
+        "the master at {url} does not admit this worker: {message}. Its token is given in FFRTMP_TOKEN or with --token-file; one that it \
+         got by joining is the file `token` in its state directory: delete that to join again"
     )]
     NotAdmitted { url: String, message: String },
     #[error("{0}")]

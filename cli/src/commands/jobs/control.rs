@@ -240,10 +240,11 @@ fn matching(
                 .filter(|job| concerns(job))
                 .map(|job| JobRef::Seq(job.id)),
         );
-        match page.next_cursor {
-            Some(cursor) if !page.jobs.is_empty() => query.cursor = Some(cursor),
-            _ => return Ok(found),
+        // An empty page may have a next one: the master looks at so many jobs at a time. One that leads to itself does not.
+        if page.next_cursor.is_none() || page.next_cursor == query.cursor {
+            return Ok(found);
         }
+        query.cursor = page.next_cursor;
     }
 }
 

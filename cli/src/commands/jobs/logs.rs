@@ -1,36 +1,37 @@
 //! `ffrtmp jobs logs`: the end of ffmpeg's stderr, once or as it grows.
 
-use std::{
-    io::{IsTerminal, Write, stdout},
-    thread,
-    time::Duration,
-};
+use std::io::{IsTerminal, Write, stdout};
 
 use clap::Args;
-use ffrtmp_api::{ids::JobRef, rest::JobLogs};
+use ffrtmp_api::{
+    ids::{AttemptNo, JobRef},
+    rest::{JobLogs, LogEvent},
+};
+use serde::Serialize;
 
 use crate::{
     args::{GlobalArgs, OutputArg},
     commands::format,
     connection::connect,
-    exit::{Failure, Result},
-    output::Format,
+    exit::{Failure, Result, of_job},
+    output::{Format, clean},
 };
-
-/// Pause between two looks at a growing log. The API has no stream of it; ffmpeg writes little.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Bytes of what was printed last that are looked for in a log whose beginning was dropped.
-const OVERLAP_BYTES: usize = 512;
 
 /// Which job.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ffrtmp jobs logs 42
-  ffrtmp jobs logs 42 --follow")]
+  ffrtmp jobs logs 42 --follow
+
+The log of an attempt is kept until the next one begins. With --follow, what is not of the log itself
+(a new attempt, a gap) is said on standard error.")]
 pub struct LogsArgs {
     /// Number or UUID
     #[arg(value_name = "ID")]
     id: JobRef,
+    /// The attempt that is meant; fails if the log is of another
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    attempt: Option<u32>,
     /// Go on printing until the job has ended
     #[arg(long, short = 'f')]
     follow: bool,
@@ -43,23 +44,69 @@ pub struct LogsArgs {
 pub fn run(args: &LogsArgs, global: &GlobalArgs) -> Result {
     let client = connect(global)?;
     let format = format(args.output.output, global);
-    let mut last: Option<JobLogs> = None;
-    loop {
-        let logs = client.logs(args.id)?;
-        match format {
-            Format::Table => print(new_text(last.as_ref(), &logs))?,
-            Format::Json | Format::Jsonl => {
-                let line = serde_json::to_string(&logs)
-                    .map_err(|error| Failure::failed(error.to_string()))?;
-                writeln!(stdout(), "{line}")?;
+    if args.follow {
+        for event in client.follow_logs(args.id) {
+            let event = event.map_err(|error| of_job(args.id, error))?;
+            match format {
+                Format::Table => show(&event, global.quiet)?,
+                Format::Json | Format::Jsonl => json(&event, true)?,
             }
         }
-        if !(args.follow && logs.live) {
-            return Ok(());
-        }
-        last = Some(logs);
-        thread::sleep(LOOK_AGAIN);
+        return Ok(());
     }
+    let logs = client
+        .logs(args.id)
+        .map_err(|error| of_job(args.id, error))?;
+    check_attempt(&logs, args.attempt.map(AttemptNo))?;
+    match format {
+        Format::Table => Ok(print(&logs.text)?),
+        Format::Json => json(&logs, false),
+        Format::Jsonl => json(&logs, true),
+    }
+}
+
+/// Whether the log is of the attempt that was asked for.
+fn check_attempt(logs: &JobLogs, asked: Option<AttemptNo>) -> Result {
+    match asked {
+        Some(asked) if asked != logs.attempt => Err(Failure::failed(format!(
+            "job {}: the log is of attempt {}; that of attempt {asked} {}",
+            logs.id,
+            logs.attempt,
+            if asked < logs.attempt {
+                "was kept until the next began"
+            } else {
+                "does not exist"
+            }
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn show(event: &LogEvent, quiet: bool) -> Result {
+    let aside = match event {
+        LogEvent::Text { text } => return Ok(print(text)?),
+        LogEvent::Attempt { attempt, node } => {
+            let node = node.as_deref().map(|node| format!(" on {}", clean(node)));
+            format!("attempt {attempt}{}", node.unwrap_or_default())
+        }
+        LogEvent::Gap { bytes: 0 } => "some of the log is missing here".to_owned(),
+        LogEvent::Gap { bytes } => format!("{bytes} bytes of the log are missing here"),
+        LogEvent::End { state } => format!("the job ended: {state}"),
+    };
+    if !quiet {
+        eprintln!("ffrtmp: {aside}");
+    }
+    Ok(())
+}
+
+fn json(value: &impl Serialize, line: bool) -> Result {
+    let text = if line {
+        serde_json::to_string(value)
+    } else {
+        serde_json::to_string_pretty(value)
+    };
+    let text = text.map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(writeln!(stdout(), "{text}")?)
 }
 
 fn print(text: &str) -> std::io::Result<()> {
@@ -74,60 +121,27 @@ fn print(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// The part of `now` that `before` did not show. A new attempt's log is new as a whole.
-fn new_text<'a>(before: Option<&JobLogs>, now: &'a JobLogs) -> &'a str {
-    let Some(before) = before.filter(|before| before.attempt == now.attempt) else {
-        return &now.text;
-    };
-    if let Some(more) = now.text.strip_prefix(before.text.as_str()) {
-        return more;
-    }
-    // The log is bounded, so its beginning may be gone: find where the last look ended.
-    let mut start = before.text.len().saturating_sub(OVERLAP_BYTES);
-    while !before.text.is_char_boundary(start) {
-        start += 1;
-    }
-    let tail = &before.text[start..];
-    match now.text.rfind(tail) {
-        Some(at) if !tail.is_empty() => &now.text[at + tail.len()..],
-        _ => &now.text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ffrtmp_api::ids::{AttemptNo, JobSeq};
+    use ffrtmp_api::ids::JobSeq;
 
     use super::*;
 
-    fn logs(attempt: u32, text: &str) -> JobLogs {
-        JobLogs {
-            id: JobSeq(1),
-            attempt: AttemptNo(attempt),
-            text: text.into(),
+    #[test]
+    fn the_log_of_another_attempt_is_not_passed_off_as_the_one_asked_for() {
+        let logs = JobLogs {
+            id: JobSeq(7),
+            attempt: AttemptNo(2),
+            text: String::new(),
             live: true,
-        }
-    }
-
-    #[test]
-    fn following_prints_each_line_once() {
-        assert_eq!(new_text(None, &logs(1, "a\n")), "a\n");
-        assert_eq!(new_text(Some(&logs(1, "a\n")), &logs(1, "a\nb\n")), "b\n");
-        assert_eq!(new_text(Some(&logs(1, "a\n")), &logs(1, "a\n")), "");
-        assert_eq!(
-            new_text(Some(&logs(1, "a\nb\n")), &logs(2, "a\n")),
-            "a\n",
-            "a new attempt is shown whole"
-        );
-    }
-
-    #[test]
-    fn following_goes_on_when_the_log_s_beginning_was_dropped() {
-        let before: String = (0..200).map(|i| format!("line {i}\n")).collect();
-        let now: String = (100..203).map(|i| format!("line {i}\n")).collect();
-        assert_eq!(
-            new_text(Some(&logs(1, &before)), &logs(1, &now)),
-            "line 200\nline 201\nline 202\n"
-        );
+        };
+        let said = |asked| match check_attempt(&logs, asked) {
+            Err(Failure::Failed(message)) => message,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(said(None), "Ok(())");
+        assert_eq!(said(Some(AttemptNo(2))), "Ok(())");
+        assert!(said(Some(AttemptNo(1))).ends_with("was kept until the next began"));
+        assert!(said(Some(AttemptNo(3))).ends_with("does not exist"));
     }
 }

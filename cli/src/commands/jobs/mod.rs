@@ -2,11 +2,13 @@
 
 mod control;
 mod explain;
+mod fetch;
 mod list;
 mod logs;
 mod select;
 mod status;
 mod submit;
+mod upload;
 pub mod wait;
 mod watch;
 
@@ -30,6 +32,8 @@ pub enum JobsCommand {
     Logs(logs::LogsArgs),
     /// Say why a job is where it is: what it waits for, or who placed it there and why
     Explain(explain::ExplainArgs),
+    /// Download the output of a completed job that was submitted with --upload
+    Fetch(fetch::FetchArgs),
     /// Cancel jobs: pending ones at once, running ones by stopping their ffmpeg
     #[command(after_help = "Examples:
   ffrtmp jobs cancel 42
@@ -65,6 +69,7 @@ pub fn run(command: JobsCommand, global: &GlobalArgs) -> Result {
         JobsCommand::Status(args) => status::run(args, global),
         JobsCommand::Wait(args) => wait::run(args, global),
         JobsCommand::Logs(args) => logs::run(&args, global),
+        JobsCommand::Fetch(args) => fetch::run(&args, global),
         JobsCommand::Explain(args) => explain::run(&args, global),
         JobsCommand::Cancel(args) => control::run(Verb::Cancel, &args, global),
         JobsCommand::Pause(args) => control::run(Verb::Pause, &args, global),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ffrtmp_api::{
-    client::{Client, ClientError, JobQuery},
+    client::{Client, ClientError, EventFilter, JobQuery},
     ids::{JobRef, JobSeq},
     rest::{ClusterEvent, Job, JobList},
 };
@@ -89,7 +89,11 @@ fn gather(events: &Receiver<std::result::Result<ClusterEvent, ClientError>>) -> 
 fn listen(client: Client) -> Receiver<std::result::Result<ClusterEvent, ClientError>> {
     let (sender, events) = channel();
     thread::spawn(move || {
-        for event in client.events() {
+        let filter = EventFilter {
+            types: vec!["job".to_owned()],
+            job: None,
+        };
+        for event in client.events_of(&filter) {
             if sender.send(event).is_err() {
                 return;
             }

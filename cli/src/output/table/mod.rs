@@ -13,13 +13,14 @@ mod stats;
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats, SubmitItem,
-    Submitted,
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
+    SubmitItem, Submitted, TokenList,
 };
 
 use super::{
     FindingList, Output, Plan, SettingList, Tally, Versions,
     style::Style,
+    tokens,
     units::{age, clean, moment},
 };
 
@@ -111,6 +112,12 @@ impl<W: Write> Output for Table<W> {
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
         policies::list(self, list)
+    }
+    fn tokens(&mut self, list: &TokenList) -> io::Result<()> {
+        tokens::list(&mut self.out, self.colour, self.now_ms, list)
+    }
+    fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
+        tokens::made(&mut self.out, made)
     }
 
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {

@@ -26,8 +26,10 @@ pub fn show<W: Write>(table: &mut Table<W>, plan: &Plan) -> io::Result<()> {
     }
     table.field("input", clean(&source_line(settings)))?;
     let output = match &settings.output {
-        Some(path) if settings.overwrite => format!("{} (may replace what is there)", clean(path)),
-        Some(path) => clean(path),
+        Some(path) if settings.overwrite => {
+            format!("{} (may replace what is there)", clean(&path.to_string()))
+        }
+        Some(path) => clean(&path.to_string()),
         None => "none: measured, then deleted".to_owned(),
     };
     table.field("output", output)?;

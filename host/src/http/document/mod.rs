@@ -42,8 +42,10 @@ const TOKEN: &str = "token";
     ),
     tags(
         (name = "jobs", description = "Submit, look at and control encodes."),
+        (name = "uploads", description = "Files for machines that share no storage."),
         (name = "nodes", description = "The workers."),
         (name = "policies", description = "What decides which worker runs which job."),
+        (name = "tokens", description = "Who may do what."),
         (name = "system", description = "The master itself."),
         (name = "workers", description = "What workers use."),
         (name = "upstream", description = "The routes of psantana5/ffmpeg-rtmp that its clients use, in its shapes."),

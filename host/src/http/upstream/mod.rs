@@ -10,7 +10,7 @@ mod shapes;
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
 };
@@ -24,7 +24,7 @@ use super::{
     error::ApiError,
     jobs, list, nodes,
 };
-use crate::clock;
+use crate::{clock, tokens::Caller};
 
 use request::JobRequest;
 use shapes::{Canceled, Job, Jobs, Nodes};
@@ -34,10 +34,11 @@ use shapes::{Canceled, Job, Jobs, Nodes};
     responses((status = 201, description = "Accepted, and durable.", body = Job), ReadOnly))]
 pub async fn submit(
     State(app): State<Arc<App>>,
+    caller: Extension<Caller>,
     Body(request): Body<JobRequest>,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     let spec = request.into_spec()?;
-    let (_, Json(submitted)) = jobs::submit(State(app.clone()), Body(spec)).await?;
+    let (_, Json(submitted)) = jobs::submit(State(app.clone()), caller, Body(spec)).await?;
     let job = jobs::show(State(app), Path(submitted.id.to_string())).await?;
     Ok((StatusCode::CREATED, Json(job.0.into())))
 }
@@ -57,6 +58,7 @@ pub struct Limit {
     responses((status = 200, description = "The newest jobs.", body = Jobs)))]
 pub async fn list(
     app: State<Arc<App>>,
+    caller: Extension<Caller>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<Jobs>, ApiError> {
     let Query(mut pairs) = query.map_err(|e| ApiError::bad_field("query", e.body_text()))?;
@@ -67,7 +69,7 @@ pub async fn list(
     if pairs.is_empty() {
         pairs.push(("limit".to_owned(), limits::LIST_LIMIT_MAX.to_string()));
     }
-    let Json(page) = list::list(app, Ok(Query(pairs))).await?;
+    let Json(page) = list::list(app, caller, Ok(Query(pairs))).await?;
     Ok(Json(page.jobs.into()))
 }
 

@@ -83,7 +83,10 @@ pub fn lay_over(fields: &mut Fields, over: &Fields) {
 /// Makes `input` and `output` absolute against `cwd`.
 pub fn absolute_paths(fields: &mut Fields, cwd: &Path) -> Result<(), String> {
     for name in ["input", "output"] {
-        if let Some(Value::String(path)) = fields.get_mut(name) {
+        if let Some(Value::String(path)) = fields.get_mut(name)
+            // Files of the master's spool, named as the API names them.
+            && !["upload:", "spool:"].iter().any(|scheme| path.starts_with(scheme))
+        {
             *path =
                 values::media_path(Path::new(path), cwd).map_err(|why| format!("{name}: {why}"))?;
         }

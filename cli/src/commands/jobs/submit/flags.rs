@@ -35,6 +35,7 @@ const COUNT_MAX: u64 = 1_000_000;
   ffrtmp jobs submit --scenario 4K30-av1 --resources cpu=4,memory=2G --dry-run
   ffrtmp jobs submit --input in/{seq}.mp4 --output out/{seq}.mp4 --count 20 --wait
   ffrtmp jobs submit --file jobs.jsonl --queue batch
+  ffrtmp jobs submit --input my.mov --upload --output small.mp4 --follow
 
 Files are named as the worker sees them: relative paths are made absolute against the current
 directory, and need not exist here. Without --input a synthetic source is encoded (10 s); without
@@ -48,6 +49,9 @@ once for each; -o FORMAT always means the format.
 are those of the API and of --param. Flags given beside it hold for all its jobs. A job that is
 refused is named by its line and does not keep the others from being submitted; the exit code is
 then 1. Submitting the same file again with the same --idempotency-key makes no second jobs.
+
+With --upload both are files on this machine: the input is sent to the master, and with --wait or
+--follow the output is downloaded when the job has completed (else with `ffrtmp jobs fetch`).
 
 With --wait or --follow the exit code is 0 only if every job completes.")]
 pub struct SubmitArgs {
@@ -63,6 +67,9 @@ pub struct SubmitArgs {
     /// Replace an existing output
     #[arg(long)]
     overwrite: bool,
+    /// For machines that share no storage: send the input to the master, and get the output back
+    #[arg(long, requires = "input", conflicts_with_all = ["count", "file"])]
+    upload: bool,
 
     /// Where in the input to begin, as in 90, 10s or 1m30s
     #[arg(long, allow_negative_numbers = true, value_name = "TIME", value_parser = values::seconds, help_heading = "Encoding")]
@@ -184,6 +191,8 @@ pub struct Request {
     pub follow: bool,
     /// `--dry-run`.
     pub dry_run: bool,
+    /// `--upload`.
+    pub upload: bool,
 }
 
 impl Request {
@@ -283,6 +292,7 @@ impl SubmitArgs {
             wait: self.wait,
             follow: self.follow,
             dry_run: self.dry_run,
+            upload: self.upload,
         })
     }
 }

@@ -27,7 +27,10 @@ pub use flags::SubmitArgs;
 
 use crate::{
     args::GlobalArgs,
-    commands::{face_of, jobs::wait},
+    commands::{
+        face_of,
+        jobs::{upload::Files, wait},
+    },
     connection::connect,
     exit::{Failure, Result},
     output::{Format, Output, Plan, settings_line, source_line},
@@ -56,7 +59,7 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
             }
             Ok(())
         }
-        (None, None) if request.dry_run => Ok(face.plan(&plan(&request, request.fields.clone())?)?),
+        (None, None) if request.dry_run => Ok(face.plan(&plan_one(&request)?.0)?),
         (None, None) => one(&request, format, &mut *face, global),
         (file, count) => {
             let client = connect(global)?;
@@ -101,9 +104,12 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
 
 /// One job, said by flags alone.
 fn one(request: &Request, format: Format, face: &mut dyn Output, global: &GlobalArgs) -> Result {
-    let Plan { mut job, .. } = plan(request, request.fields.clone())?;
+    let (Plan { mut job, .. }, files) = plan_one(request)?;
     let summary = summary_of(request, request.fields.clone())?;
     let client = connect(global)?;
+    if let Some(files) = &files {
+        files.send(&client, &mut job)?;
+    }
     job.idempotency_key
         .get_or_insert_with(|| Uuid::new_v4().to_string());
     let submitted = client.submit(&job)?;
@@ -113,6 +119,10 @@ fn one(request: &Request, format: Format, face: &mut dyn Output, global: &Global
         face.submitted(&submitted, &summary)?;
     }
     if !waits {
+        files
+            .iter()
+            .filter(|_| !global.quiet)
+            .for_each(|files| files.hint(submitted.id));
         return Ok(());
     }
     let how = if request.follow && !global.quiet {
@@ -124,7 +134,21 @@ fn one(request: &Request, format: Format, face: &mut dyn Output, global: &Global
     if !(request.follow && format == Format::Jsonl) {
         face.ended(&job)?;
     }
-    verdict(&job)
+    verdict(&job)?;
+    files.map_or(Ok(()), |files| files.fetch(&connect(global)?, &job))
+}
+
+/// The one job that the flags describe, checked, and its files if they are on this machine.
+fn plan_one(request: &Request) -> Result<(Plan, Option<Files>)> {
+    let Plan { mut job, .. } = plan(request, request.fields.clone())?;
+    let files = match request.upload {
+        true => Some(Files::of(&mut job, request.wait || request.follow)?),
+        false => None,
+    };
+    let settings = Settings::resolve(&job).map_err(|BadField { field, message }| {
+        Failure::usage(request.name_flag(field, &message))
+    })?;
+    Ok((Plan::new(job, settings), files))
 }
 
 /// The jobs of `--count`.
