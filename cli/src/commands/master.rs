@@ -25,7 +25,7 @@ use crate::{
 #[command(after_help = "Examples:
   ffrtmp master
   ffrtmp master --data-dir /var/lib/ffrtmp --policies /etc/ffrtmp/policies
-  ffrtmp master --listen 0.0.0.0:8080 --token-file token --tls-cert server.pem --tls-key server-key.pem
+  ffrtmp master --listen 0.0.0.0:8080 --token-file token --tls-cert m.pem --tls-key m-key.pem
 
 The token is read from --token-file or FFRTMP_TOKEN; `ffrtmp token` makes one. Without a token the
 API is only served to this machine.")]

@@ -92,11 +92,12 @@ impl Bar {
             bar
         });
         if self.layout.replace(layout) != Some(layout) {
+            // The wide part gives way, so that a line is never longer than the terminal, however that is resized.
             let template = match (layout, self.colour) {
-                (Layout::Waiting, _) => "{prefix} {spinner} {waited}{msg}",
-                (Layout::Length, true) => "{prefix} {bar:30.cyan/dim} {msg}",
-                (Layout::Length, false) => "{prefix} {bar:30} {msg}",
-                (Layout::NoLength, _) => "{prefix} {spinner} {msg}",
+                (Layout::Waiting, _) => "{prefix} {spinner} {waited}{wide_msg}",
+                (Layout::Length, true) => "{prefix} {wide_bar:.cyan/dim} {msg}",
+                (Layout::Length, false) => "{prefix} {wide_bar} {msg}",
+                (Layout::NoLength, _) => "{prefix} {spinner} {wide_msg}",
             };
             // The templates are constants; were one wrong, the default layout would show the same numbers.
             if let Ok(style) = ProgressStyle::with_template(template) {
