@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -17,13 +18,14 @@ fn script(shell: &str) -> String {
 }
 
 /// What bash offers after these words, of which the last is being typed.
-fn bash_offers(script: &str, words: &[&str]) -> Vec<String> {
+fn bash_offers(script: &Path, words: &[&str]) -> Vec<String> {
     let cur = words.last().unwrap();
     let prev = words[words.len() - 2];
     let line = format!(
-        "{script}\nCOMP_WORDS=({}); COMP_CWORD={}; \
+        "source {}; COMP_WORDS=({}); COMP_CWORD={}; \
          f=$(complete -p ffrtmp | sed 's/.*-F \\([^ ]*\\).*/\\1/'); \"$f\" ffrtmp '{cur}' '{prev}'; \
          printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display(),
         words
             .iter()
             .map(|w| format!("'{w}'"))
@@ -53,12 +55,12 @@ fn bash_completes_commands_flags_and_their_words() {
     fs::write(&file, &script).unwrap();
     let checked = Command::new("bash").arg("-n").arg(&file).output().unwrap();
     assert!(checked.status.success() && checked.stderr.is_empty());
-    assert_eq!(bash_offers(&script, &["ffrtmp", "conf"]), ["config"]);
-    assert_eq!(bash_offers(&script, &["ffrtmp", "config", "s"]), ["show"]);
-    let flags = bash_offers(&script, &["ffrtmp", "jobs", "submit", "--in"]);
+    assert_eq!(bash_offers(&file, &["ffrtmp", "conf"]), ["config"]);
+    assert_eq!(bash_offers(&file, &["ffrtmp", "config", "s"]), ["show"]);
+    let flags = bash_offers(&file, &["ffrtmp", "jobs", "submit", "--in"]);
     assert!(flags.contains(&"--input".to_owned()), "{flags:?}");
     assert_eq!(
-        bash_offers(&script, &["ffrtmp", "completions", "f"]),
+        bash_offers(&file, &["ffrtmp", "completions", "f"]),
         ["fish"]
     );
 }

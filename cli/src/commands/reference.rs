@@ -17,7 +17,7 @@ pub fn run() -> Result {
 pub fn reference() -> String {
     let mut text = String::from(
         "# The command line\n\n\
-         Generated from the commands by `make docs`. The same text: `ffrtmp COMMAND --help`.\n\
+         Generated from the commands by `make docs`; a test compares it with them. The same text: `ffrtmp COMMAND --help`.\n\
          Options that every command takes stand under `ffrtmp` only. Settings of files and variables follow the commands.\n",
     );
     let mut tree = Args::command().term_width(100);
@@ -69,6 +69,18 @@ fn command(text: &mut String, command_: &Command, path: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reference_in_docs_is_what_the_commands_say() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CLI.md");
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        let is = reference();
+        let differs = there.lines().zip(is.lines()).find(|(a, b)| a != b);
+        assert!(
+            there == is,
+            "docs/CLI.md is not what the commands say; run `make docs`. First difference: {differs:?}"
+        );
+    }
 
     #[test]
     fn every_command_and_every_setting_is_in_it() {
