@@ -89,9 +89,7 @@ pub fn start(args: &LogArgs) -> Result<Log> {
     let filter = EnvFilter::try_new(args.level())
         .map_err(|error| Failure::usage(format!("--log-level: {error}")))?;
     let colour = crate::output::colour_wanted(stderr().is_terminal());
-    // A log that cannot be written (its disk is full) must not end the process: told of it on stderr, it would panic there.
     let builder = tracing_subscriber::fmt()
-        .log_internal_errors(false)
         .with_writer(stderr)
         // What cannot be written (the disk of the log is full) would be told to stderr, which fails too, and that is a panic.
         .log_internal_errors(false)

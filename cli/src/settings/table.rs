@@ -274,7 +274,9 @@ impl Setting {
 
 /// Every setting of `role`: its own flags in the order of `--help`, then those it shares.
 pub fn of(role: Role) -> Vec<Setting> {
-    let tree = Args::command();
+    let mut tree = Args::command();
+    // A command's flag may exclude one that all commands share; clap knows those there only once the tree is built.
+    tree.build();
     let mut settings = Vec::new();
     if role != Role::Client
         && let Some(command) = tree.find_subcommand(role.word())
@@ -282,7 +284,7 @@ pub fn of(role: Role) -> Vec<Setting> {
         settings.extend(
             command
                 .get_arguments()
-                .filter(|arg| !arg.is_hide_set() && arg.get_id() != "help")
+                .filter(|arg| !arg.is_hide_set() && !arg.is_global_set() && arg.get_id() != "help")
                 .filter_map(|arg| Setting::new(role, command, arg, false)),
         );
     }
