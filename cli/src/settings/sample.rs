@@ -55,6 +55,7 @@ fn example(setting: &Setting) -> String {
         (Kind::Switch, None) => "false".into(),
         (Kind::Number, None) => "4".into(),
         (Kind::Time, None) => quoted("30s"),
+        (Kind::Size, None) => quoted("50G"),
         (Kind::Address, None) => quoted("127.0.0.1:9091"),
         (Kind::Path, None) => quoted("/path/to/it"),
         (Kind::Choice(words), None) => quoted(words.first().map_or("", String::as_str)),

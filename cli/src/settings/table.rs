@@ -97,6 +97,8 @@ pub enum Kind {
     Address,
     /// A path.
     Path,
+    /// A number of bytes.
+    Size,
     /// One of some words.
     Choice(Vec<String>),
     /// `KEY=VALUE`, any number of them.
@@ -135,6 +137,8 @@ impl Kind {
             Kind::Address
         } else if is(TypeId::of::<PathBuf>()) {
             Kind::Path
+        } else if arg.get_value_names().is_some_and(|names| names == ["SIZE"]) {
+            Kind::Size
         } else if whole.into_iter().any(is) {
             Kind::Number
         } else {
@@ -148,6 +152,7 @@ impl Kind {
             Kind::Switch => "true or false".into(),
             Kind::Number => "a whole number".into(),
             Kind::Time => "a length of time, as in \"30s\", or a number of seconds".into(),
+            Kind::Size => "a size, as in \"50G\", or a number of bytes".into(),
             Kind::Address => "an address and a port, as in \"127.0.0.1:8080\"".into(),
             Kind::Path => "a path, as a string".into(),
             Kind::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),

@@ -79,7 +79,7 @@ pub async fn content(
 
 /// An attempt announces its output; the bytes then go where uploads go.
 #[utoipa::path(post, path = "/v1/jobs/{job}/attempts/{attempt}/output", operation_id = "announce_output", tag = "workers",
-    params(("job" = JobId, Path, description = "The job."), ("attempt" = u32, Path, description = "Which attempt.")),
+    params(("job" = inline(JobId), Path, description = "The job."), ("attempt" = u32, Path, description = "Which attempt.")),
     request_body = NewOutput,
     responses(
         (status = 200, description = "There is room for it; send it with PATCH.", body = Upload),
@@ -108,7 +108,7 @@ pub async fn announce(
 
 /// How far the output of an attempt is.
 #[utoipa::path(get, path = "/v1/jobs/{job}/attempts/{attempt}/output", operation_id = "show_output", tag = "workers",
-    params(("job" = JobId, Path, description = "The job."), ("attempt" = u32, Path, description = "Which attempt.")),
+    params(("job" = inline(JobId), Path, description = "The job."), ("attempt" = u32, Path, description = "Which attempt.")),
     responses((status = 200, description = "As announced, and how far it is.", body = Upload), NotFound))]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -121,7 +121,7 @@ pub async fn show(
 /// Takes the next bytes of an attempt's output, as long as that attempt is the current one.
 #[utoipa::path(patch, path = "/v1/jobs/{job}/attempts/{attempt}/output", operation_id = "send_output", tag = "workers",
     params(
-        ("job" = JobId, Path, description = "The job."),
+        ("job" = inline(JobId), Path, description = "The job."),
         ("attempt" = u32, Path, description = "Which attempt."),
         ("upload-offset" = u64, Header, description = "Where these bytes go: where the output ends."),
     ),
@@ -162,7 +162,7 @@ fn announced(app: &App, maker: Maker) -> Result<uuid::Uuid, ApiError> {
 
 /// Makes the file of the attempt that was chosen the job's output. Asked again, it answers the same.
 #[utoipa::path(post, path = "/v1/jobs/{job}/attempts/{attempt}/publish", operation_id = "publish_output", tag = "workers",
-    params(("job" = JobId, Path, description = "The job."), ("attempt" = u32, Path, description = "Which attempt.")),
+    params(("job" = inline(JobId), Path, description = "The job."), ("attempt" = u32, Path, description = "Which attempt.")),
     responses((status = 204, description = "It is the output."), NotFound, Conflict))]
 pub async fn publish(
     State(app): State<Arc<App>>,
@@ -190,7 +190,7 @@ pub async fn publish(
 
 /// The output of a completed job.
 #[utoipa::path(get, path = "/v1/jobs/{job}/output", operation_id = "fetch_output", tag = "jobs",
-    params(("job" = JobId, Path, description = "The job.")),
+    params(("job" = inline(JobId), Path, description = "The job.")),
     responses(
         (status = 200, description = "All of it; `etag` is its SHA-256.", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "The part that `Range` asks for.", body = Vec<u8>, content_type = "application/octet-stream"),
@@ -212,7 +212,7 @@ pub async fn fetch(
 
 /// Removes the output of a completed job.
 #[utoipa::path(delete, path = "/v1/jobs/{job}/output", operation_id = "remove_output", tag = "jobs",
-    params(("job" = JobId, Path, description = "The job.")),
+    params(("job" = inline(JobId), Path, description = "The job.")),
     responses(
         (status = 204, description = "It is gone."),
         (status = 410, description = "It was gone already.", body = ErrorBody),

@@ -63,6 +63,12 @@ pub async fn create(
         ));
     }
     check_sha256(new.sha256.as_deref())?;
+    if i64::try_from(new.bytes).is_err() {
+        return Err(ApiError::bad_field(
+            "bytes",
+            format!("bytes: {} is more than any file can have", new.bytes),
+        ));
+    }
     let tenant = caller.tenant.as_deref().map(str::to_owned);
     let (upload, made) = blocking(&app, move |app| {
         app.spool
