@@ -285,3 +285,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
