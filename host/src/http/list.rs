@@ -190,6 +190,12 @@ fn bounded(field: &str, text: String) -> Result<String, ApiError> {
             ),
         ));
     }
+    if let Some(what) = ffrtmp_api::text::unfit(&text) {
+        return Err(ApiError::bad_field(
+            field,
+            format!("holds {what}, which no name has"),
+        ));
+    }
     Ok(text)
 }
 
