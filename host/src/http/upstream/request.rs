@@ -7,10 +7,7 @@ use ffrtmp_api::{
     schema::ShortText,
     settings::Codec,
 };
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -39,18 +36,11 @@ pub struct JobRequest {
     #[schema(max_length = 256)]
     classification: String,
     /// What to encode, and how.
-    #[serde(deserialize_with = "object")]
     parameters: Parameters,
     /// The lane.
     queue: Queue,
     /// Urgency within the lane.
     priority: Priority,
-}
-
-/// An object and nothing else: serde would also take a list for a struct, field by field.
-fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
-    let fields = serde_json::Map::deserialize(deserializer)?;
-    T::deserialize(Value::Object(fields)).map_err(D::Error::custom)
 }
 
 /// The engines there are.
