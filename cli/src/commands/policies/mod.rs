@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     args::{GlobalArgs, OutputArg},
+    commands::face,
     connection::connect,
     exit::Result,
 };
@@ -78,7 +79,7 @@ pub fn run(command: PoliciesCommand, global: &GlobalArgs) -> Result {
         PoliciesCommand::List(output) => (client.policies()?, output),
         PoliciesCommand::Describe(args) => {
             let policy = client.policy(&args.name)?;
-            return Ok(super::face(args.output.output, global).policy(&policy)?);
+            return Ok(face(args.output.output, global).policy(&policy)?);
         }
         PoliciesCommand::Activate(args) => (client.activate_policy(&args.policy)?, args.output),
         PoliciesCommand::Unpin(output) => (client.unpin_policy()?, output),
@@ -86,5 +87,5 @@ pub fn run(command: PoliciesCommand, global: &GlobalArgs) -> Result {
         PoliciesCommand::Enable(args) => (client.enable_policy(&args.name)?, args.output),
         PoliciesCommand::Rollback(output) => (client.roll_back_policy()?, output),
     };
-    Ok(super::face(output.output, global).policies(&list)?)
+    Ok(face(output.output, global).policies(&list)?)
 }
