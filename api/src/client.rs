@@ -13,8 +13,8 @@ pub mod transfer;
 mod watch;
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -29,6 +29,7 @@ pub use watch::Watch;
 use query::escape;
 
 use crate::{
+    clock::wall_ms,
     ids::JobRef,
     job::JobSpec,
     limits,
@@ -63,6 +64,8 @@ pub struct Client {
     retry_for: Duration,
     on_retry: fn(&str, &ClientError),
     told: AtomicBool,
+    /// See [`Client::clock_skew_ms`]; [`i64::MIN`] while nothing is known.
+    skew_ms: AtomicI64,
 }
 
 impl Client {
@@ -81,6 +84,7 @@ impl Client {
             retry_for: Duration::ZERO,
             on_retry: |_, _| {},
             told: AtomicBool::new(false),
+            skew_ms: AtomicI64::new(i64::MIN),
         })
     }
 
@@ -104,6 +108,26 @@ impl Client {
     /// The URL of the master, as it is used.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// How far this machine's wall clock is ahead of the master's (below zero: behind), in milliseconds, by the `Date` of its last
+    /// answer: exact to about a second. None before the first answer, or behind a proxy that says no date.
+    pub fn clock_skew_ms(&self) -> Option<i64> {
+        let ms = self.skew_ms.load(Ordering::Relaxed);
+        (ms != i64::MIN).then_some(ms)
+    }
+
+    fn compare_clocks(&self, response: &Response<Body>) {
+        let date = response
+            .headers()
+            .get("date")
+            .and_then(|date| date.to_str().ok());
+        let said = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        if let Some(since) = said.and_then(|said| said.duration_since(UNIX_EPOCH).ok()) {
+            let said_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+            self.skew_ms
+                .store(wall_ms().saturating_sub(said_ms), Ordering::Relaxed);
+        }
     }
 
     /// `POST /v1/jobs`. Repeated on a broken connection only if `spec` carries an idempotency key.
@@ -444,6 +468,7 @@ impl Client {
         let request = request.config().timeout_per_read(Some(silence_max)).build();
         request
             .call()
+            .inspect(|response| self.compare_clocks(response))
             .map_err(|error| ClientError::from_ureq(&self.base, error))
     }
 
@@ -482,6 +507,7 @@ impl Client {
             })?;
         self.agent
             .run(request)
+            .inspect(|response| self.compare_clocks(response))
             .map_err(|error| ClientError::from_ureq(&self.base, error))
     }
 

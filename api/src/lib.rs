@@ -7,6 +7,7 @@
 #[macro_use]
 mod words;
 
+pub mod clock;
 pub mod encoder;
 pub mod ids;
 pub mod job;

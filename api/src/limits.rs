@@ -28,6 +28,9 @@ pub const DURATION_SECONDS_MIN: f64 = 0.001;
 pub const CPU_MILLICORES_MAX: u32 = 1_024_000;
 /// Most memory a job may ask for, in MiB: 64 TiB.
 pub const MEMORY_MIB_MAX: u32 = 64 * 1024 * 1024;
+/// How far two machines' wall clocks may be apart before people are told, in milliseconds: above what delays on the way and
+/// clocks without a time service show within a day, and below what confuses whoever reads two logs side by side.
+pub const CLOCK_SKEW_MS_MAX: u64 = 5_000;
 /// Jobs a list answers with when the caller does not say.
 pub const LIST_LIMIT_DEFAULT: usize = 100;
 /// Most jobs one list page carries.

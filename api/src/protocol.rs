@@ -104,6 +104,10 @@ pub struct Hello {
     pub labels: BTreeMap<String, String>,
     /// `host:port` of its metrics listener, if it has one.
     pub metrics_address: Option<String>,
+    /// Its wall clock when it said this, milliseconds since 1970; none from a worker that does not tell. Compared with the
+    /// master's so that people learn of a clock that is wrong; decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<i64>,
 }
 
 /// An attempt a worker still holds.
@@ -155,6 +159,9 @@ pub struct Heartbeat {
     pub memory_used_mib: u32,
     /// Per GPU, in the order of [`Capabilities::gpus`].
     pub gpus: Vec<GpuLoad>,
+    /// As in [`Hello::wall_ms`], so that a clock that is set, or runs away, is noticed during a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<i64>,
 }
 
 /// How loaded a GPU is.

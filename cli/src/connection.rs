@@ -5,7 +5,11 @@
 
 use std::env;
 
-use ffrtmp_api::client::{Client, ClientError, MASTER_DEFAULT};
+use ffrtmp_api::{
+    client::{Client, ClientError, MASTER_DEFAULT},
+    clock,
+    limits::CLOCK_SKEW_MS_MAX,
+};
 
 use crate::{args::GlobalArgs, exit::Result, tls, token};
 
@@ -32,6 +36,22 @@ pub fn connect(global: &GlobalArgs) -> Result<Client> {
     Ok(Client::new(&url, token)?
         .with_tls(&tls)
         .with_retry(global.retry_for, say_waiting))
+}
+
+/// How this machine's clock stands to the master's by its last answer (`24 h 0 min ahead of`), if it is off.
+pub fn clock_off(client: &Client) -> Option<String> {
+    let ms = client.clock_skew_ms()?;
+    (ms.unsigned_abs() > CLOCK_SKEW_MS_MAX).then(|| clock::against(ms))
+}
+
+/// Warns when `option` was a moment by this machine's clock and that is off.
+pub fn warn_of_clock(client: &Client, option: &str) {
+    if let Some(off) = clock_off(client) {
+        eprintln!(
+            "ffrtmp: warning: this machine's clock is {off} the master's, and {option} was reckoned by it: set the clock, or give a \
+             moment of the master's time, as in 2026-11-23T08:00:00Z"
+        );
+    }
 }
 
 fn say_waiting(url: &str, error: &ClientError) {

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use ffrtmp_api::clock::wall_ms;
+
 /// `30`, `0.2`, `250ms`, `10s`, `1m30s`, `2h`, `1d`: seconds unless a unit says otherwise.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong =
@@ -96,7 +98,7 @@ pub fn number(text: &str) -> Result<f64, String> {
 pub fn past(text: &str) -> Result<i64, String> {
     if let Ok(ago) = duration(text) {
         let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-        return Ok(now_ms().saturating_sub(ago).max(0));
+        return Ok(wall_ms().saturating_sub(ago).max(0));
     }
     rfc3339(text).ok_or_else(|| {
         format!(
@@ -110,7 +112,7 @@ pub fn future(text: &str) -> Result<i64, String> {
     let at = match text.strip_prefix('+') {
         Some(length) => {
             let ms = i64::try_from(duration(length)?.as_millis()).unwrap_or(i64::MAX);
-            now_ms().saturating_add(ms)
+            wall_ms().saturating_add(ms)
         }
         None => rfc3339(text).ok_or_else(|| {
             format!(
@@ -131,14 +133,6 @@ const MS_MAX: i64 = 253_402_300_799_999;
 fn rfc3339(text: &str) -> Option<i64> {
     let at: jiff::Timestamp = text.parse().ok()?;
     Some(at.as_millisecond())
-}
-
-/// Milliseconds since 1970, by this machine's clock.
-pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Something a job is expected to use of its worker.
@@ -294,8 +288,8 @@ mod tests {
     fn moments_are_lengths_of_time_from_now_or_rfc_3339() {
         let hour = 3_600_000;
         let near = |at: i64, expected: i64| (at - expected).abs() < 10_000;
-        assert!(near(past("2h").unwrap(), now_ms() - 2 * hour));
-        assert!(near(future("+2h").unwrap(), now_ms() + 2 * hour));
+        assert!(near(past("2h").unwrap(), wall_ms() - 2 * hour));
+        assert!(near(future("+2h").unwrap(), wall_ms() + 2 * hour));
         for text in ["2025-11-23T10:48:11Z", "2025-11-23T12:48:11+02:00"] {
             assert_eq!(past(text).unwrap(), 1_763_894_891_000, "{text}");
             assert_eq!(future(text).unwrap(), 1_763_894_891_000, "{text}");

@@ -65,6 +65,7 @@ pub struct Metrics {
     uptime: Gauge,
     nodes: IntGauge,
     nodes_by_status: IntGaugeVec,
+    nodes_clock_off: IntGauge,
     read_only: IntGauge,
     /// The spool's own.
     pub spool: SpoolMetrics,
@@ -129,6 +130,7 @@ impl Metrics {
             uptime: make.float("ffrtmp_master_uptime_seconds", "Seconds since the master started.")?,
             nodes: make.gauge("ffrtmp_nodes_total", "Workers known.")?,
             nodes_by_status: make.gauges("ffrtmp_nodes_by_status", "Workers by status.", "status", &statuses)?,
+            nodes_clock_off: make.gauge("ffrtmp_nodes_clock_off", "Connected workers whose wall clock is more than 5 s from the master's.")?,
             read_only: make.gauge("ffrtmp_store_read_only", "1 while the store cannot be written and submits are refused.")?,
             spool: SpoolMetrics::new(&registry)?,
             registry,
@@ -169,6 +171,7 @@ impl Metrics {
                 .set(*count as i64);
         }
         self.nodes.set(stats.nodes.values().sum::<u64>() as i64);
+        self.nodes_clock_off.set(stats.nodes_clock_off as i64);
         self.duration.set(mean(stats.run_seconds.iter()));
         self.wait.set(mean(stats.wait_seconds.iter()));
         stats

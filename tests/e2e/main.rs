@@ -14,6 +14,7 @@ mod attacks;
 mod bad_input;
 mod bad_start;
 mod cli;
+mod clock;
 mod config;
 mod control;
 mod encode;

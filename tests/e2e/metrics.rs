@@ -13,6 +13,7 @@ fn every_name_of_the_seed_is_there_with_its_labels_before_anything_happens() {
         "ffrtmp_job_wait_time_seconds",
         "ffrtmp_master_uptime_seconds",
         "ffrtmp_nodes_total",
+        "ffrtmp_nodes_clock_off",
     ]
     .map(String::from)
     .to_vec();

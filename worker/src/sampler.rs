@@ -57,6 +57,8 @@ impl Sampler {
                         cpu_percent: recent.iter().sum::<f32>() / recent.len() as f32,
                         memory_used_mib: u32::try_from(memory / (1024 * 1024)).unwrap_or(u32::MAX),
                         gpus: readings.into_iter().map(|reading| reading.load).collect(),
+                        // Said when it is sent.
+                        wall_ms: None,
                     };
                     if stopped.recv_timeout(EVERY) != Err(mpsc::RecvTimeoutError::Timeout) {
                         return;

@@ -89,6 +89,10 @@ pub struct Node {
     pub metrics_address: Option<String>,
     /// Milliseconds since the last frame from it; none if it has not been heard since the master started.
     pub silent_ms: Option<u64>,
+    /// How far its wall clock is ahead of the master's (below zero: behind), in milliseconds, as of the last time it told;
+    /// a delay on the way makes it look behind by that much. None if it has not told.
+    #[serde(default)]
+    pub clock_skew_ms: Option<i64>,
     /// The jobs it holds.
     pub jobs: Vec<JobSeq>,
 }

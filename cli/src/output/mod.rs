@@ -17,6 +17,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use ffrtmp_api::{
+    clock::wall_ms,
     encoder::Encoder,
     job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT},
     rest::{
@@ -31,8 +32,6 @@ pub use describe::{settings_line, source_line};
 pub use settings::{Finding, FindingList, Level, SettingList, SettingShown};
 pub use style::colour_wanted;
 pub use units::{clean, seconds_short};
-
-use crate::values::now_ms;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -174,7 +173,7 @@ pub fn to_stdout(format: Format, quiet: bool) -> Box<dyn Output> {
 
 fn to<W: Write + 'static>(format: Format, writer: W, colour: bool) -> Box<dyn Output> {
     match format {
-        Format::Table => Box::new(table::Table::new(writer, colour, now_ms())),
+        Format::Table => Box::new(table::Table::new(writer, colour, wall_ms())),
         Format::Json => Box::new(json::Json::new(writer, false)),
         Format::Jsonl => Box::new(json::Json::new(writer, true)),
     }

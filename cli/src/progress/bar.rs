@@ -6,14 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ffrtmp_api::{job::JobState, rest::Job};
+use ffrtmp_api::{clock::wall_ms, job::JobState, rest::Job};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::{Show, rates};
-use crate::{
-    output::{clean, colour_wanted, seconds_short},
-    values::now_ms,
-};
+use crate::output::{clean, colour_wanted, seconds_short};
 
 /// Steps of a whole bar: tenths of a percent.
 const STEPS: u64 = 1000;
@@ -128,7 +125,7 @@ impl Show for Bar {
             (_, Some(_)) => Layout::Length,
             (_, None) => Layout::NoLength,
         };
-        let waited = now_ms().saturating_sub(job.submitted_at_ms).max(0);
+        let waited = wall_ms().saturating_sub(job.submitted_at_ms).max(0);
         let bar = self.laid_out(layout, Duration::from_millis(waited.unsigned_abs()));
         let node = job
             .node

@@ -27,6 +27,7 @@ mod rounds;
 mod sessions;
 #[cfg(test)]
 mod sim;
+mod skew;
 pub mod stats;
 mod submit;
 pub mod transition;

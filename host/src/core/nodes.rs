@@ -156,6 +156,7 @@ fn shown(worker: &Worker, now: Now) -> Node {
         silent_ms: worker
             .heard_ms
             .map(|heard| now.mono_ms.saturating_sub(heard)),
+        clock_skew_ms: worker.skew.ms(),
         jobs: worker.jobs.iter().copied().collect(),
     }
 }

@@ -48,7 +48,7 @@ impl Core {
         }
         match frame {
             ToMaster::Hello(_) => {}
-            ToMaster::Heartbeat(heartbeat) => self.heartbeat(id, heartbeat),
+            ToMaster::Heartbeat(heartbeat) => self.heartbeat(id, heartbeat, now),
             ToMaster::Started { attempt, .. } => self.attempt_started(id, attempt, now, out),
             ToMaster::Paused { attempt, paused } => {
                 self.attempt_paused(id, attempt, paused, now, out)
@@ -116,6 +116,7 @@ impl Core {
         };
         self.sessions.insert(session, id);
         let mut same_session = false;
+        let wall_ms = hello.wall_ms;
         if let Some(worker) = self.workers.get_mut(&id) {
             same_session = worker.session == Some(session);
             if let Some(old) = worker
@@ -130,6 +131,7 @@ impl Core {
             worker.heard_ms = Some(now.mono_ms);
             worker.lease_until_ms = now.mono_ms + self.config.lease_ms;
         }
+        self.compare_clocks(id, wall_ms, 0, now);
         out.push(Effect::Persist(Record::WorkerKnown(row)));
         out.push(Effect::Send(
             session,
@@ -311,8 +313,9 @@ impl Core {
         }
     }
 
-    fn heartbeat(&mut self, id: WorkerId, mut heartbeat: Heartbeat) {
+    fn heartbeat(&mut self, id: WorkerId, mut heartbeat: Heartbeat, now: Now) {
         sanitise(&mut heartbeat);
+        self.compare_clocks(id, heartbeat.wall_ms, self.config.heartbeat_ms / 2, now);
         let Some(view) = self.cluster.worker(id) else {
             return;
         };
@@ -363,6 +366,7 @@ impl Core {
                 accepting: false,
             });
             self.recount(id);
+            self.forget_clock(id);
         }
     }
 

@@ -428,6 +428,7 @@ impl Sim {
                 .collect(),
             labels: BTreeMap::new(),
             metrics_address: None,
+            wall_ms: None,
         }));
     }
 

@@ -105,6 +105,8 @@ pub struct Stats {
     pub pending_by_queue: BTreeMap<Queue, u64>,
     /// Gauge: workers by status.
     pub nodes: BTreeMap<NodeStatus, u64>,
+    /// Gauge: connected workers whose wall clock is known to be off.
+    pub nodes_clock_off: u64,
     /// Total: jobs that ended, by state and, for failed ones, reason.
     pub finished: BTreeMap<(JobState, Option<FailureReason>), u64>,
     /// Total: attempts that failed, by reason; a job may have several.

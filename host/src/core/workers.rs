@@ -12,7 +12,7 @@ use ffrtmp_api::{
 use ffrtmp_policy_sdk::{Gpu, Resources, Worker as WorkerView, WorkerId};
 use uuid::Uuid;
 
-use super::{classes::Classes, event::SessionId};
+use super::{classes::Classes, event::SessionId, skew::Skew};
 
 /// A known worker.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub struct Worker {
     pub software: String,
     /// Where its metrics are.
     pub metrics_address: Option<String>,
+    /// How far its wall clock is off.
+    pub skew: Skew,
     /// What it last said of its load.
     pub load: Heartbeat,
     /// The status it was last counted under.
@@ -69,6 +71,7 @@ impl Worker {
             labels: BTreeMap::new(),
             software: String::new(),
             metrics_address: None,
+            skew: Skew::default(),
             load: Heartbeat::default(),
             status: NodeStatus::Offline,
         }

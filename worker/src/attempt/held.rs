@@ -8,10 +8,10 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use ffrtmp_api::{
+    clock::wall_ms,
     ids::Attempt,
     protocol::{Assignment, LiveAttempt, MediaResult, Outcome, Progress, ToMaster, ToWorker},
 };
@@ -535,13 +535,9 @@ impl Observer for Voice<'_> {
             return;
         };
         held.started = true;
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let at_ms = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
         self.attempts.outbox.control(ToMaster::Started {
             attempt: self.attempt,
-            at_ms,
+            at_ms: wall_ms(),
         });
     }
 

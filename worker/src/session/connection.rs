@@ -11,7 +11,8 @@ use std::{
 };
 
 use ffrtmp_api::{
-    protocol::{self, Hello, ToMaster, ToWorker},
+    clock::wall_ms,
+    protocol::{self, Heartbeat, Hello, ToMaster, ToWorker},
     tls::ClientTls,
 };
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -233,7 +234,10 @@ async fn say(
             next_heartbeat = Some(now + heartbeat);
             send(
                 &mut sink,
-                encode(&ToMaster::Heartbeat(session.sampler.latest())),
+                encode(&ToMaster::Heartbeat(Heartbeat {
+                    wall_ms: Some(wall_ms()),
+                    ..session.sampler.latest()
+                })),
                 cutoff,
             )
             .await?;
@@ -279,6 +283,7 @@ fn hello(session: &Session) -> Option<Message> {
     session.outbox.begin_hello();
     let hello = Hello {
         attempts: session.attempts.live(),
+        wall_ms: Some(wall_ms()),
         ..session.hello.clone()
     };
     encode(&ToMaster::Hello(hello))
@@ -317,5 +322,6 @@ pub(crate) fn introduction(name: String, install_id: uuid::Uuid) -> Hello {
         attempts: Vec::new(),
         labels: Default::default(),
         metrics_address: None,
+        wall_ms: None,
     }
 }

@@ -17,7 +17,7 @@ use super::select::Selector;
 use crate::{
     args::{GlobalArgs, OutputArg},
     commands::{face, format},
-    connection::connect,
+    connection::{clock_off, connect},
     exit::{Failure, Result, of_job, say},
     output::Format,
 };
@@ -153,7 +153,15 @@ pub fn run(verb: Verb, args: &ControlArgs, global: &GlobalArgs) -> Result {
         .selector
         .query(verb.participle(), verb.able())
         .map_err(Failure::usage)?;
+    let by_time = query.until_ms.is_some();
     let jobs = matching(&client, query, |job| verb.concerns(job))?;
+    // A list is shown all the same; here jobs would be changed that the user did not mean.
+    if let Some(off) = clock_off(&client).filter(|_| by_time) {
+        return Err(Failure::failed(format!(
+            "--older-than: this machine's clock is {off} the master's, so other jobs would be meant; nothing was changed. Set the \
+             clock, or give ids"
+        )));
+    }
     let mut face = face(args.output.output, global);
     if jobs.is_empty() {
         return match format(args.output.output, global) {

@@ -7,7 +7,7 @@ use super::{select::Conditions, watch};
 use crate::{
     args::{GlobalArgs, OutputArg},
     commands::{face, format},
-    connection::connect,
+    connection::{connect, warn_of_clock},
     exit::{Failure, Result},
     output::Format,
     values,
@@ -93,5 +93,11 @@ pub fn run(args: &ListArgs, global: &GlobalArgs) -> Result {
         }
         return watch::run(&client, &query, args.limit, format, face, args.wide, global);
     }
-    Ok(face.jobs(&client.jobs_up_to(query, args.limit)?)?)
+    let jobs = client.jobs_up_to(query, args.limit)?;
+    for (given, option) in [(args.since, "--since"), (args.until, "--until")] {
+        if given.is_some() {
+            warn_of_clock(&client, option);
+        }
+    }
+    Ok(face.jobs(&jobs)?)
 }

@@ -8,10 +8,11 @@ use std::{fmt::Display, str::FromStr, time::Duration};
 use clap::Args;
 use ffrtmp_api::{
     client::JobQuery,
+    clock::wall_ms,
     job::{JobState, Priority, Queue},
 };
 
-use crate::values::{self, now_ms};
+use crate::values;
 
 /// Conditions. All given must hold; of the values of one, any.
 #[derive(Debug, Clone, Default, Args)]
@@ -115,7 +116,7 @@ impl Selector {
             query.states = able.to_vec();
         }
         query.until_ms = self.older_than.map(|age| {
-            now_ms()
+            wall_ms()
                 .saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
                 .max(0)
         });

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::{
+    clock::wall_ms,
     job::JobState,
     rest::{Job, JobList, SubmitItem, Submitted},
 };
@@ -17,7 +18,6 @@ use crate::output::{
     style::{self, Style},
     units::{age, clean, clip, moment},
 };
-use crate::values::now_ms;
 
 /// Longest name shown in a list, in characters; `jobs status` shows all of it.
 const NAME_CHARS_MAX: usize = 40;
@@ -175,7 +175,7 @@ pub fn row<W: Write>(table: &mut Table<W>, job: &Job) -> io::Result<()> {
     let note = clip(&note(job), NOTE_CHARS_MAX);
     let line = format!(
         "{}  {:>6}  {state}  {:<7}  {:<6}  {}  {}  {}",
-        moment(now_ms()),
+        moment(wall_ms()),
         job.id,
         job.queue.as_str(),
         job.priority.as_str(),

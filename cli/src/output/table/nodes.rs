@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::{
+    clock,
+    limits::CLOCK_SKEW_MS_MAX,
     protocol::{Gpu, GpuLoad},
     rest::{Node, NodeList, NodeStatus},
 };
@@ -87,6 +89,18 @@ pub fn show<W: Write>(table: &mut Table<W>, node: &Node) -> io::Result<()> {
         None => "not since the master started".to_owned(),
     };
     table.field("heard", heard)?;
+    if let Some(ms) = node
+        .clock_skew_ms
+        .filter(|ms| ms.unsigned_abs() > CLOCK_SKEW_MS_MAX)
+    {
+        table.field(
+            "clock",
+            format!(
+                "{} the master's: let a time service set it",
+                clock::against(ms)
+            ),
+        )?;
+    }
     table.field(
         "slots",
         format!("{} of {} used", node.slots_used, node.slots),

@@ -140,6 +140,7 @@ impl Small {
             attempts,
             labels: Default::default(),
             metrics_address: None,
+            wall_ms: None,
         }));
     }
 

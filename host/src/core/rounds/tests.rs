@@ -144,6 +144,7 @@ fn hello() -> ToMaster {
         attempts: vec![],
         labels: Default::default(),
         metrics_address: None,
+        wall_ms: None,
     })
 }
 

@@ -8,7 +8,10 @@ use std::{
 };
 
 use clap::Args;
-use ffrtmp_api::job::{Priority, Queue};
+use ffrtmp_api::{
+    clock::wall_ms,
+    job::{Priority, Queue},
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -315,9 +318,7 @@ impl Given {
 /// A moment that is still to come.
 fn deadline(text: &str) -> std::result::Result<i64, String> {
     match values::future(text)? {
-        at if at <= values::now_ms() => {
-            Err(format!("{text:?} is over; give a moment that is to come"))
-        }
+        at if at <= wall_ms() => Err(format!("{text:?} is over; give a moment that is to come")),
         at => Ok(at),
     }
 }

@@ -31,7 +31,7 @@ use crate::{
         face_of,
         jobs::{upload::Files, wait},
     },
-    connection::connect,
+    connection::{connect, warn_of_clock},
     exit::{Failure, Result},
     output::{Format, Output, Plan, settings_line, source_line},
     progress::{How, follow, verdict},
@@ -77,6 +77,9 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
             };
             // What was read before something broke is submitted all the same.
             let flushed = many.flush();
+            if request.fields.contains_key("deadline_ms") {
+                warn_of_clock(&client, "--deadline");
+            }
             let (tally, made) = (many.tally, many.made);
             let summary = match count {
                 Some(_) => Some(summary_of(&request, numbered(&request, 1))?),
@@ -113,6 +116,9 @@ fn one(request: &Request, format: Format, face: &mut dyn Output, global: &Global
     job.idempotency_key
         .get_or_insert_with(|| Uuid::new_v4().to_string());
     let submitted = client.submit(&job)?;
+    if job.deadline_ms.is_some() {
+        warn_of_clock(&client, "--deadline");
+    }
     let waits = request.wait || request.follow;
     // With --wait, a JSON answer is one document: the job at its end.
     if !waits || format == Format::Table {
