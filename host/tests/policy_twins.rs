@@ -56,10 +56,7 @@ fn balanced_answers_the_same_in_wasm_and_natively() {
 
 #[test]
 fn committed_policies_were_built_from_the_sources_beside_them() {
-    for (name, path) in [
-        ("balanced", "policies/balanced.wasm"),
-        ("binpack", "policies/bundled/binpack.wasm"),
-    ] {
+    for (name, path) in sources::BUNDLED {
         let wasm = std::fs::read(root().join(path)).unwrap();
         let digest = sources::digest(&root(), name).unwrap();
         // A custom section: its name's length and name, then the digest.

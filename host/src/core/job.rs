@@ -59,6 +59,8 @@ pub struct Job {
     pub held_ms: u64,
     /// By which policy's rank it is queued; see `Rounds::epoch`.
     pub rank_epoch: u32,
+    /// The group it was ranked into then.
+    pub group: GroupId,
     /// Why it waits, as far as somebody said so: the policy that holds it, or the back-off after a failure.
     pub wait_reason: Option<Arc<str>>,
 }
@@ -91,14 +93,6 @@ impl Job {
     /// The name policies know it by.
     pub fn policy_id(&self) -> u32 {
         self.seq.0 as u32
-    }
-
-    /// The group it is queued in; 0 when it is not.
-    pub fn group(&self) -> GroupId {
-        match self.place {
-            Place::Queued { group, .. } => group,
-            _ => 0,
-        }
     }
 
     /// What a policy is told to rank it by.

@@ -158,6 +158,7 @@ impl Core {
             has_output: spec.output.is_some(),
             held_ms: 0,
             rank_epoch: 0,
+            group: 0,
             wait_reason: None,
         };
         Ok((job, numbered))

@@ -332,10 +332,14 @@ impl Core {
             job: job.policy_id(),
             worker,
             gpu,
-            group: job.group(),
+            group: self.rounds.group_of(job),
             cost: job.cost,
         };
         job.on = Some(on);
+        if self.rounds.owes_rank(job) {
+            // In line for its group alone: it keeps its place on the worker.
+            self.room.push_unranked(seq);
+        }
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.jobs.insert(seq);
         }

@@ -18,7 +18,7 @@ use ffrtmp_api::{
     settings::Settings,
 };
 use ffrtmp_policy_balanced::Balanced;
-use ffrtmp_policy_sdk::{Answer, Hold, Placement, Policy};
+use ffrtmp_policy_sdk::{Answer, GroupId, Hold, JobInfo, Placement, Policy, Rank};
 use uuid::Uuid;
 
 use super::{
@@ -146,8 +146,34 @@ struct SimWorker {
 struct SimPolicy {
     balanced: Balanced,
     view: Cluster,
+    /// What each running job is counted under, as policies that keep books do.
+    books: BTreeMap<u32, GroupId>,
     fresh: bool,
     version: u32,
+}
+
+impl SimPolicy {
+    /// Each version has groups of its own, none of them 0.
+    fn group_of(&self, job: u32) -> GroupId {
+        (self.version + 1) * 10 + job % 3
+    }
+
+    fn hear(&mut self, change: &Change) {
+        self.view.apply(change);
+        match change {
+            Change::JobStarted(on) | Change::JobRegrouped(on) => {
+                self.books.insert(on.job, on.group);
+            }
+            Change::JobEnded(on) => {
+                assert_eq!(
+                    self.books.remove(&on.job),
+                    Some(on.group),
+                    "a job ends in the group it was counted under"
+                );
+            }
+            _ => {}
+        }
+    }
 }
 
 struct Sim {
@@ -215,6 +241,7 @@ impl Sim {
                 balanced: Balanced::init("").unwrap(),
                 view: Cluster::default(),
                 fresh: true,
+                books: BTreeMap::new(),
                 version: 1,
             },
             question: None,
@@ -639,21 +666,37 @@ impl Sim {
         policy.fresh = false;
         if round.reset {
             policy.view.clear();
+            policy.books.clear();
         }
-        round
-            .changes
-            .iter()
-            .for_each(|change| policy.view.apply(change));
+        round.changes.iter().for_each(|change| policy.hear(change));
         if self.core.rounds.told_all() {
             assert_eq!(
                 policy.view.workers(),
                 self.core.cluster.workers(),
                 "the policy's view drifted"
             );
+            let ranked = self.core.rounds.settled()
+                && !self.core.room.has_unranked()
+                && matches!(round.work, Work::Plan(_));
+            let running = self.core.jobs.values().filter_map(|job| job.on);
+            assert_eq!(running.clone().count(), policy.books.len());
+            // A snapshot made before a swap was noticed has the earlier policy's groups; what follows takes them back.
+            for on in running.filter(|_| !round.reset) {
+                let booked = policy.books[&on.job];
+                assert!(
+                    booked == policy.group_of(on.job) || (booked == 0 && !ranked),
+                    "job {} is booked under {booked}",
+                    on.job
+                );
+            }
         }
         match &round.work {
             Work::Rank(jobs) => {
-                Outcome::Ranks(jobs.iter().map(|job| policy.balanced.rank(job)).collect())
+                let rank = |job: &JobInfo| Rank {
+                    group: policy.group_of(job.id),
+                    ..Balanced::init("").unwrap().rank(job)
+                };
+                Outcome::Ranks(jobs.iter().map(rank).collect())
             }
             Work::Plan(ask) => {
                 let mut answer = Answer::default();
@@ -679,6 +722,7 @@ impl Sim {
                         job: self.rng.u32(..50),
                         until_ms: i64::MAX,
                         reason: 999,
+                        arg: i64::MIN,
                     });
                 }
                 Outcome::Answer(answer)

@@ -127,6 +127,7 @@ impl Core {
                 has_started: false,
                 held_ms: 0,
                 rank_epoch: 0,
+                group: 0,
                 wait_reason: None,
             },
         );

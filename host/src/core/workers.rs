@@ -123,6 +123,7 @@ impl Worker {
             memory_used_mib: self.load.memory_used_mib,
             encoders: caps.encoders.bits(),
             tags: classes.tags_met(&self.labels),
+            labels: self.labels.clone().into_iter().collect(),
             gpus: caps
                 .gpus
                 .iter()

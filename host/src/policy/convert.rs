@@ -28,6 +28,7 @@ fn worker(w: sdk::Worker) -> wit::Worker {
         memory_used_mib: w.memory_used_mib,
         encoders: w.encoders,
         tags: w.tags,
+        labels: w.labels,
         gpus: w
             .gpus
             .iter()
@@ -84,6 +85,7 @@ pub(super) fn change(change: sdk::Change) -> wit::Change {
         }),
         Change::JobStarted(j) => wit::Change::JobStarted(job_on(&j)),
         Change::JobEnded(j) => wit::Change::JobEnded(job_on(&j)),
+        Change::JobRegrouped(j) => wit::Change::JobRegrouped(job_on(&j)),
     }
 }
 
@@ -165,6 +167,7 @@ pub(super) fn answer(a: wit::Answer) -> sdk::Answer {
                 job: h.job,
                 until_ms: h.until_ms,
                 reason: h.reason,
+                arg: h.arg,
             })
             .collect(),
     }

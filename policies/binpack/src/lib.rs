@@ -59,12 +59,7 @@ impl Policy for Binpack {
 
     fn plan(&mut self, cluster: &mut Cluster, ask: &Ask, answer: &mut Answer) {
         self.places.update(cluster);
-        let mut open_slots: u64 = cluster
-            .workers()
-            .iter()
-            .filter(|w| w.accepting)
-            .map(|w| u64::from(w.free_slots()))
-            .sum();
+        let mut open_slots = cluster.open_slots();
         for candidate in &ask.candidates {
             let Some(place) = self.places.best(ask, candidate) else {
                 // Smaller jobs behind this one may still fit somewhere, as long as anything is open at all.

@@ -23,13 +23,17 @@ const PROFILE: [&str; 6] = [
     "profile.release.strip='debuginfo'",
 ];
 
-/// Compiles `policies/NAME` and returns the module.
-pub fn module(root: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
-    let target_dir = root.join("policies/build/target/guests");
+/// Compiles the crate in `folder` and returns the module. `name` is the package's; `root` is what its paths are told from
+/// in a panic's text.
+pub fn module(
+    root: &Path,
+    folder: &Path,
+    name: &str,
+    target_dir: &Path,
+) -> anyhow::Result<Vec<u8>> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).args([
         "rustc",
-        "--locked",
         "--release",
         "--lib",
         "--crate-type",
@@ -37,10 +41,11 @@ pub fn module(root: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
         "--target",
         TARGET,
     ]);
-    cargo
-        .arg("--manifest-path")
-        .arg(root.join("policies").join(name).join("Cargo.toml"));
-    cargo.arg("--target-dir").arg(&target_dir);
+    cargo.arg("--manifest-path").arg(folder.join("Cargo.toml"));
+    cargo.arg("--target-dir").arg(target_dir);
+    if root.join("Cargo.lock").exists() {
+        cargo.arg("--locked");
+    }
     for setting in PROFILE {
         cargo.args(["--config", setting]);
     }
@@ -68,7 +73,7 @@ pub fn module(root: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
 
     let status = cargo.status().context("cargo does not start")?;
     ensure!(status.success(), "{name} does not compile");
-    let file = format!("ffrtmp_policy_{name}.wasm");
+    let file = format!("{}.wasm", name.replace('-', "_"));
     let module = target_dir.join(TARGET).join("release").join(&file);
     std::fs::read(&module).with_context(|| format!("cargo left no {}", module.display()))
 }

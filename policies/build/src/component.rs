@@ -1,10 +1,7 @@
 //! Makes a component of a core module that carries the contract's type.
 
 use anyhow::Context;
-use wasm_encoder::{ComponentSection, CustomSection};
 use wit_component::ComponentEncoder;
-
-use crate::sources;
 
 /// The component of a module built with the SDK's `export!`.
 pub fn of(module: &[u8], name: &str) -> anyhow::Result<Vec<u8>> {
@@ -13,13 +10,4 @@ pub fn of(module: &[u8], name: &str) -> anyhow::Result<Vec<u8>> {
         .module(module)
         .and_then(|encoder| encoder.encode())
         .with_context(|| format!("{name} is not a module of the contract's world"))
-}
-
-/// Writes into the component what it was made from.
-pub fn stamp(component: &mut Vec<u8>, digest: &str) {
-    CustomSection {
-        name: sources::SECTION.into(),
-        data: digest.as_bytes().into(),
-    }
-    .append_to_component(component);
 }

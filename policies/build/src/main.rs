@@ -2,32 +2,35 @@
 //!
 //! `cargo run --release --manifest-path policies/build/Cargo.toml` from the repository's root, or `make policies`. What it
 //! writes is committed: the product and its tests need no wasm toolchain. Run it after changing `wit/`, the SDK, a
-//! bundled policy or a hostile guest.
+//! bundled policy or a hostile guest. With three arguments (a crate's folder, its package's name, a file) it builds that one
+//! policy into that file.
 
 mod bindings;
 mod compile;
 mod component;
 mod hostile;
 mod sources;
+mod stamp;
 
 use std::path::Path;
-
-/// The bundled policies and where their components go, from the repository's root. The live folder holds one alone:
-/// whatever lies there may be chosen.
-const BUNDLED: [(&str, &str); 2] = [
-    ("balanced", "policies/balanced.wasm"),
-    ("binpack", "policies/bundled/binpack.wasm"),
-];
 
 fn main() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()?;
+    let target = root.join("policies/build/target/guests");
+    if let [folder, package, to] = &std::env::args().skip(1).collect::<Vec<_>>()[..] {
+        let folder = Path::new(folder).canonicalize()?;
+        let module = compile::module(&folder, &folder, package, &target)?;
+        return write(Path::new(to), &component::of(&module, package)?);
+    }
     bindings::write(&root)?;
-    for (name, to) in BUNDLED {
-        let module = compile::module(&root, name)?;
+    for (name, to) in sources::BUNDLED {
+        let folder = root.join("policies").join(name);
+        let package = format!("ffrtmp-policy-{name}");
+        let module = compile::module(&root, &folder, &package, &target)?;
         let mut component = component::of(&module, name)?;
-        component::stamp(&mut component, &sources::digest(&root, name)?);
+        stamp::write(&mut component, &sources::digest(&root, name)?);
         write(&root.join(to), &component)?;
     }
     for (name, bytes) in hostile::all(&root)? {

@@ -10,6 +10,19 @@ use sha2::{Digest, Sha256};
 /// The custom section of a component that holds the digest, as 64 hex digits.
 pub const SECTION: &str = "ffrtmp:sources";
 
+/// The bundled policies and where their components go, from the repository's root. The live folder holds one alone:
+/// whatever lies there may be chosen.
+pub const BUNDLED: [(&str, &str); 8] = [
+    ("balanced", "policies/balanced.wasm"),
+    ("binpack", "policies/bundled/binpack.wasm"),
+    ("chaos", "policies/bundled/chaos.wasm"),
+    ("deadline", "policies/bundled/deadline.wasm"),
+    ("fair-share", "policies/bundled/fair-share.wasm"),
+    ("gpu-first", "policies/bundled/gpu-first.wasm"),
+    ("spread", "policies/bundled/spread.wasm"),
+    ("time-of-day", "policies/bundled/time-of-day.wasm"),
+];
+
 /// The digest of a bundled policy's sources: the contract, the SDK and its own crate. `root` is the repository's.
 pub fn digest(root: &Path, policy: &str) -> io::Result<String> {
     let mut files = Vec::new();

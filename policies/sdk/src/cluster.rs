@@ -106,6 +106,7 @@ impl Cluster {
             }),
             Change::JobStarted(on) => self.with(on.worker, |w| take(w, on)),
             Change::JobEnded(on) => self.with(on.worker, |w| give_back(w, on)),
+            Change::JobRegrouped(_) => {}
         }
     }
 
@@ -147,6 +148,53 @@ impl Cluster {
     pub fn gpu_fits(gpu: &Gpu, cost: &Resources) -> bool {
         cost.gpu_sessions <= gpu.sessions_max.saturating_sub(gpu.sessions_used)
             && cost.gpu_memory_mib <= gpu.memory_mib.saturating_sub(gpu.memory_reserved_mib)
+    }
+
+    /// Jobs that could still be started, going by slots alone.
+    pub fn open_slots(&self) -> u64 {
+        self.workers
+            .iter()
+            .filter(|w| w.accepting)
+            .map(|w| u64::from(w.free_slots()))
+            .sum()
+    }
+
+    /// Of all places where a candidate fits and may go, the one whose score is largest; the lowest worker and GPU of
+    /// several. `score` is given the worker and, for a class that needs one, the GPU; `None` from it rules the place out.
+    ///
+    /// A plain search of every worker: right for a policy of a few lines. [`Places`](crate::Places) is the fast one.
+    pub fn best_place<K: Ord>(
+        &self,
+        ask: &Ask,
+        candidate: &Candidate,
+        score: impl Fn(&Worker, Option<&Gpu>) -> Option<K>,
+    ) -> Option<(WorkerId, Option<u32>, K)> {
+        let class = ask.classes.get(candidate.class as usize)?;
+        let mut best: Option<(WorkerId, Option<u32>, K)> = None;
+        let mut consider = |worker: &Worker, gpu: Option<(u32, &Gpu)>| {
+            if let Some(key) = score(worker, gpu.map(|(_, gpu)| gpu))
+                && best.as_ref().is_none_or(|(_, _, most)| key > *most)
+            {
+                best = Some((worker.id, gpu.map(|(index, _)| index), key));
+            }
+        };
+        for worker in &self.workers {
+            if !Self::fits(worker, class, &candidate.cost)
+                || candidate.excluded.contains(&worker.id)
+            {
+                continue;
+            }
+            if !class.gpu {
+                consider(worker, None);
+                continue;
+            }
+            for (index, gpu) in (0..).zip(&worker.gpus) {
+                if Self::gpu_fits(gpu, &candidate.cost) {
+                    consider(worker, Some((index, gpu)));
+                }
+            }
+        }
+        best
     }
 
     /// Takes a candidate's capacity on a worker for the rest of this plan.

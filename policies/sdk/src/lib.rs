@@ -17,18 +17,26 @@ pub mod ageing;
 mod cluster;
 #[cfg(target_arch = "wasm32")]
 pub mod component;
+#[cfg(feature = "config")]
+pub mod config;
 mod instance;
 mod log;
+pub mod most_room;
 mod places;
 mod room;
 pub mod sample;
 mod types;
+mod usage;
+mod verdict;
 
 pub use cluster::Cluster;
 pub use instance::Instance;
 pub use log::{Level, log};
+pub use most_room::MostRoom;
 pub use places::{Place, Places, ScoreOf, Scoring, WHOLE};
 pub use types::*;
+pub use usage::{Amount, Usage};
+pub use verdict::verdict;
 
 /// A scheduling policy.
 ///

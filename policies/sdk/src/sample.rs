@@ -66,6 +66,7 @@ impl Sample {
             memory_used_mib: self.between(0, capacity.memory_mib),
             encoders: 0b1111 | if gpus > 0 { 0b111_0000 } else { 0 },
             tags: self.below(4),
+            labels: vec![("zone".into(), format!("z{}", id % 3))],
             gpus: (0..gpus)
                 .map(|_| Gpu {
                     memory_mib: 16_384,

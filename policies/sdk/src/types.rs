@@ -17,7 +17,7 @@ pub struct Info {
     /// Its version, for people.
     pub version: String,
     /// The reasons that placements and holds refer to by index: at most 256, each at most 200 bytes. `{}` is replaced
-    /// by the placement's `arg`.
+    /// by the placement's or hold's `arg`.
     pub reasons: Vec<String>,
 }
 
@@ -59,6 +59,8 @@ pub struct Worker {
     pub encoders: u32,
     /// Requirements it meets: bit `i` is the host's requirement `i`.
     pub tags: u64,
+    /// Its labels, as its operator wrote them.
+    pub labels: Vec<(String, String)>,
     /// Its GPUs.
     pub gpus: Vec<Gpu>,
 }
@@ -81,7 +83,8 @@ pub struct Gpu {
 /// Something that happened since the last round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A worker appeared, or anything about it changed that is not said by a narrower change below.
+    /// A worker appeared, or anything about it changed that is not said by a narrower change below. It comes with nothing
+    /// reserved; a [`Change::JobStarted`] for each job it holds follows.
     WorkerUp(Worker),
     /// A worker is gone for good.
     WorkerGone(WorkerId),
@@ -121,6 +124,8 @@ pub enum Change {
     JobStarted(JobOn),
     /// A job left its worker, however it ended.
     JobEnded(JobOn),
+    /// A running job's group is another than was told; nothing changes on its worker.
+    JobRegrouped(JobOn),
 }
 
 /// A job on a worker, and what it holds there.
@@ -132,7 +137,7 @@ pub struct JobOn {
     pub worker: WorkerId,
     /// The GPU, if it uses one.
     pub gpu: Option<u32>,
-    /// The group it was ranked into.
+    /// The group it was ranked into by this policy; 0 until it was.
     pub group: GroupId,
     /// What it holds.
     pub cost: Resources,
@@ -254,4 +259,6 @@ pub struct Hold {
     pub until_ms: i64,
     /// Why: an index into [`Info::reasons`].
     pub reason: u32,
+    /// Replaces `{}` in the reason.
+    pub arg: i64,
 }

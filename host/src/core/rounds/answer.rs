@@ -80,7 +80,8 @@ impl Core {
             }
         }
         for hold in &answer.holds {
-            self.hold(&plan, hold, policy, now);
+            // Who stood behind it is at the head now: a night's worth of held jobs must not wait for something else to happen.
+            self.rounds.woken |= self.hold(&plan, hold, policy, now);
         }
         let before = plan.skipped.len();
         plan.skipped.extend(
@@ -188,7 +189,7 @@ impl Core {
                 spec.scenario,
             ))
         });
-        self.take_capacity(seq, placement.worker, gpu); // while it is still known in which group it waits
+        self.take_capacity(seq, placement.worker, gpu);
         self.leave_room(seq);
         let Some(job) = self.jobs.get_mut(&seq) else {
             return 0;
@@ -244,16 +245,17 @@ impl Core {
         }
     }
 
-    fn hold(&mut self, plan: &Plan, hold: &Hold, policy: &PolicyTag, now: Now) {
+    /// Keeps a job waiting on purpose, as long as that may be. Says whether it does.
+    fn hold(&mut self, plan: &Plan, hold: &Hold, policy: &PolicyTag, now: Now) -> bool {
         let Some((seq, _)) = plan.offered.get(&hold.job).copied() else {
-            return;
+            return false;
         };
         let Some(job) = self
             .jobs
             .get(&seq)
             .filter(|job| matches!(job.place, Place::Queued { .. }))
         else {
-            return;
+            return false;
         };
         let max_ms = if job.queue == Queue::Live {
             HOLD_LIVE_MAX_MS
@@ -264,15 +266,20 @@ impl Core {
         let left_ms = max_ms.saturating_sub_unsigned(job.held_ms).max(0);
         let delay_ms = hold.until_ms.saturating_sub(now.wall_ms).clamp(0, left_ms) as u64;
         if delay_ms == 0 {
-            return;
+            return false;
         }
         self.leave_room(seq);
-        let reason = format!("held by {}: {}", policy.name, policy.reason(hold.reason, 0));
+        let reason = format!(
+            "held by {}: {}",
+            policy.name,
+            policy.reason(hold.reason, hold.arg)
+        );
         self.delay(seq, now.mono_ms + delay_ms, reason.into());
         self.rounds.held.insert(seq);
         self.stats.holds += 1;
         if let Some(job) = self.jobs.get_mut(&seq) {
             job.held_ms += delay_ms;
         }
+        true
     }
 }

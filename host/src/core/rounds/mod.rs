@@ -17,11 +17,12 @@ use std::{
 
 use ffrtmp_api::ids::JobSeq;
 use ffrtmp_policy_balanced::Balanced;
-use ffrtmp_policy_sdk::{Answer, Change, ClassId, Cluster, Policy, Rank, Resources};
+use ffrtmp_policy_sdk::{Answer, Change, ClassId, Cluster, GroupId, Policy, Rank, Resources};
 
 use super::{
     Config, Core, Effect, Now,
     explain::meets,
+    job::Job,
     queue::Place,
     round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded, Work},
     stats::RoundResult,
@@ -118,6 +119,33 @@ impl Rounds {
         self.changes.is_empty() && !self.reset
     }
 
+    /// Whoever rules ranks everything that it has not ranked yet, in slices.
+    fn rank_again(&mut self) {
+        self.rerank_from = Some(JobSeq(0));
+    }
+
+    /// The job's group, as far as the policy that rules gave it one; 0 otherwise.
+    pub fn group_of(&self, job: &Job) -> GroupId {
+        if job.rank_epoch == self.epoch {
+            job.group
+        } else {
+            0
+        }
+    }
+
+    /// Whether the policy that rules has yet to rank this job: one that waits in a queue, or one that runs and counts in
+    /// the books of policies that keep any.
+    pub fn owes_rank(&self, job: &Job) -> bool {
+        let counts = job.on.is_some() || matches!(job.place, Place::Queued { .. });
+        counts && job.rank_epoch != self.epoch
+    }
+
+    /// Whether nothing is left to be ranked, by the policy or again.
+    #[cfg(test)]
+    pub fn settled(&self) -> bool {
+        self.rerank_from.is_none() && !self.stand_in_ranks && self.stuck_in.is_none()
+    }
+
     /// Whether a policy holds this job.
     pub fn holds(&self, seq: JobSeq) -> bool {
         self.held.contains(&seq)
@@ -192,7 +220,7 @@ impl Core {
                 next = Some(*seq);
                 break;
             }
-            if matches!(job.place, Place::Queued { .. }) && job.rank_epoch != self.rounds.epoch {
+            if self.rounds.owes_rank(job) {
                 batch.push(*seq);
             }
         }
@@ -206,8 +234,10 @@ impl Core {
     fn ask(&mut self, mut asked: Asked, now: Now, out: &mut Vec<Effect>) {
         if let Asked::Rank(jobs) = &mut asked {
             jobs.retain(|seq| {
-                let place = self.jobs.get(seq).map(|job| job.place);
-                matches!(place, Some(Place::Unranked | Place::Queued { .. }))
+                self.jobs.get(seq).is_some_and(|job| {
+                    matches!(job.place, Place::Unranked | Place::Queued { .. })
+                        || self.rounds.owes_rank(job)
+                })
             });
             if jobs.is_empty() {
                 return;
@@ -250,13 +280,21 @@ impl Core {
         });
     }
 
-    /// Everything a policy must know, as changes to an empty view.
-    fn snapshot(&self) -> Vec<Change> {
+    /// Everything a policy must know, as changes to an empty view. Groups that another policy gave mean nothing to it.
+    fn snapshot(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         for worker in self.workers.values() {
             changes.push(Change::WorkerUp(worker.empty_view(&self.classes)));
-            let on = worker.jobs.iter().filter_map(|seq| self.jobs.get(seq)?.on);
-            changes.extend(on.map(Change::JobStarted));
+            for seq in &worker.jobs {
+                if let Some(job) = self.jobs.get_mut(seq) {
+                    let group = self.rounds.group_of(job);
+                    let on = job.on.as_mut().map(|on| {
+                        on.group = group;
+                        *on
+                    });
+                    changes.extend(on.map(Change::JobStarted));
+                }
+            }
         }
         changes
     }
@@ -276,7 +314,9 @@ impl Core {
         else {
             return;
         };
-        self.note_policy(&ended.policy);
+        if self.note_policy(&ended.policy) && !matches!(ended.outcome, Outcome::NeedsReset) {
+            self.forget_groups();
+        }
         match (flight.asked, ended.outcome) {
             (asked, Outcome::NeedsReset) => {
                 self.rounds.changes.clear();
@@ -288,7 +328,7 @@ impl Core {
             }
             (Asked::Rank(jobs), Outcome::Ranks(ranks)) if jobs.len() == ranks.len() => {
                 if std::mem::take(&mut self.rounds.stand_in_ranks) {
-                    self.rounds.rerank_from = Some(JobSeq(0));
+                    self.rounds.rank_again();
                 }
                 self.apply_ranks(jobs, ranks, self.rounds.epoch);
             }
@@ -306,19 +346,34 @@ impl Core {
     }
 
     /// A policy that was not the one before: what waits is ranked again, and what the earlier one held is not held any more.
-    fn note_policy(&mut self, policy: &Arc<PolicyTag>) {
+    /// Says whether it is another.
+    fn note_policy(&mut self, policy: &Arc<PolicyTag>) -> bool {
         let before = self.rounds.policy.replace(policy.clone());
         if before
             .is_none_or(|before| (&before.name, &before.digest) == (&policy.name, &policy.digest))
         {
-            return;
+            return false;
         }
         self.rounds.epoch += 1;
-        self.rounds.rerank_from = Some(JobSeq(0));
+        self.rounds.rank_again();
         for seq in std::mem::take(&mut self.rounds.held) {
             self.leave_room(seq);
             self.requeue(seq);
         }
+        true
+    }
+
+    /// Another policy was told the groups of the one before: it took over while the thread was stuck, say. Until it has
+    /// ranked the running jobs itself, they are in none.
+    fn forget_groups(&mut self) {
+        let mut stale = Vec::new();
+        for job in self.jobs.values_mut() {
+            if let Some(on) = job.on.as_mut().filter(|on| on.group != 0) {
+                on.group = 0;
+                stale.push(Change::JobRegrouped(*on));
+            }
+        }
+        stale.into_iter().for_each(|change| self.change(change));
     }
 
     fn fault(
@@ -392,9 +447,11 @@ impl Core {
             match job.place {
                 Place::Unranked => {}
                 Place::Queued { .. } => self.room.remove(seq, job.class, job.place),
-                Place::Elsewhere | Place::Delayed { .. } | Place::Parked | Place::Held { .. } => {
+                Place::Elsewhere => {
+                    self.regroup(seq, rank.group, epoch);
                     continue;
                 }
+                Place::Delayed { .. } | Place::Parked | Place::Held { .. } => continue,
             }
             job.rank_epoch = epoch;
             let (class, cost) = (job.class, job.cost);
@@ -402,12 +459,30 @@ impl Core {
             let Some(job) = self.jobs.get_mut(&seq) else {
                 continue;
             };
+            job.group = rank.group;
             job.place = if fits {
                 self.room.queue(seq, class, rank)
             } else {
                 self.room.park(seq)
             };
+            if let Place::Queued { group, .. } = job.place {
+                job.group = group;
+            }
             self.rounds.woken = true;
+        }
+    }
+
+    /// A job was ranked that runs already: its rank says nothing any more, its group is counted. The built-in policy has none.
+    fn regroup(&mut self, seq: JobSeq, group: GroupId, epoch: u32) {
+        let Some(job) = self.jobs.get_mut(&seq).filter(|_| epoch != NATIVE_EPOCH) else {
+            return;
+        };
+        job.rank_epoch = epoch;
+        job.group = group;
+        if let Some(on) = job.on.as_mut().filter(|on| on.group != group) {
+            on.group = group;
+            let on = *on;
+            self.change(Change::JobRegrouped(on));
         }
     }
 

@@ -89,7 +89,7 @@ impl Core {
             ask.candidates.push(Candidate {
                 job: job.policy_id(),
                 class,
-                group: job.group(),
+                group: job.group,
                 rank,
                 cost: job.cost,
                 queue: job.queue as u8,

@@ -19,7 +19,8 @@ pub mod ffrtmp {
             pub type WorkerId = u32;
             /// A job. Never reused within an instance's life.
             pub type JobId = u32;
-            /// A policy's own grouping of jobs, a tenant say. The host keeps at most 1,024; further ones share the last.
+            /// A policy's own grouping of jobs, a tenant say; any number. The host keeps at most 1,024 with jobs queued at a time;
+            /// jobs of further ones share the group 4,294,967,295.
             pub type GroupId = u32;
             /// A class of hard requirements.
             pub type ClassId = u32;
@@ -39,7 +40,7 @@ pub mod ffrtmp {
                 /// Its version, for people.
                 pub version: _rt::String,
                 /// Why it places or holds: whole sentences for users, to which placements and holds refer by index. `{}` is replaced
-                /// by the `arg` of the placement. Operators read them in `ffrtmp jobs explain`.
+                /// by the `arg` of the placement or hold. Operators read them in `ffrtmp jobs explain`.
                 pub reasons: _rt::Vec<_rt::String>,
             }
             impl ::core::fmt::Debug for Info {
@@ -62,7 +63,7 @@ pub mod ffrtmp {
                 pub cpu_millicores: u32,
                 /// Memory.
                 pub memory_mib: u32,
-                /// Encode sessions on one GPU.
+                /// Encode sessions on one GPU. More than 0 in the cost of every job that needs a GPU.
                 pub gpu_sessions: u32,
                 /// Memory of one GPU.
                 pub gpu_memory_mib: u32,
@@ -134,6 +135,8 @@ pub mod ffrtmp {
                 pub encoders: Encoders,
                 /// Requirements met.
                 pub tags: Tags,
+                /// Its labels, as its operator wrote them: "zone" and "eu", say. For preferences; requirements are `tags`.
+                pub labels: _rt::Vec<(_rt::String, _rt::String)>,
                 /// Its GPUs. A GPU is named by its index here.
                 pub gpus: _rt::Vec<Gpu>,
             }
@@ -154,6 +157,7 @@ pub mod ffrtmp {
                         .field("memory-used-mib", &self.memory_used_mib)
                         .field("encoders", &self.encoders)
                         .field("tags", &self.tags)
+                        .field("labels", &self.labels)
                         .field("gpus", &self.gpus)
                         .finish()
                 }
@@ -242,7 +246,7 @@ pub mod ffrtmp {
                 pub worker: WorkerId,
                 /// The GPU, if it uses one.
                 pub gpu: ::core::option::Option<u32>,
-                /// The group it was ranked into.
+                /// The group it was ranked into by this policy; 0 as long as this policy has not ranked it.
                 pub group: GroupId,
                 pub cost: Resources,
             }
@@ -263,8 +267,8 @@ pub mod ffrtmp {
             /// Something that happened. A policy that keeps a view of the cluster applies changes in order.
             #[derive(Clone)]
             pub enum Change {
-                /// A worker appeared, or something changed about it that no narrower change says. Replaces what was known of it,
-                /// reservations included.
+                /// A worker appeared, or something changed about it that no narrower change says. Replaces all that was known of it,
+                /// jobs included: it comes with nothing reserved, and a `job-started` for each job it holds follows at once.
                 WorkerUp(Worker),
                 /// A worker is gone for good, and whatever ran there with it.
                 WorkerGone(WorkerId),
@@ -272,11 +276,14 @@ pub mod ffrtmp {
                 WorkerLoad(WorkerLoad),
                 WorkerTags(WorkerTags),
                 GpuLoad(GpuLoad),
-                /// A job took its place: the worker's reservations grow by its cost and `slots-used` by one. After a reset, jobs
-                /// already running are told of by the workers' own figures, not by this.
+                /// A job took its place: the worker's reservations grow by its cost and `slots-used` by one. Also told of every job
+                /// that runs already, after a reset and after a `worker-up`.
                 JobStarted(JobOn),
                 /// A job left, however it ended: the reverse.
                 JobEnded(JobOn),
+                /// A running job has another group than was told: it started under another policy or another run of the master, and
+                /// has now been ranked by this one. Nothing changes on the worker. For policies that count what each group uses.
+                JobRegrouped(JobOn),
             }
             impl ::core::fmt::Debug for Change {
                 fn fmt(
@@ -307,6 +314,9 @@ pub mod ffrtmp {
                         }
                         Change::JobEnded(e) => {
                             f.debug_tuple("Change::JobEnded").field(e).finish()
+                        }
+                        Change::JobRegrouped(e) => {
+                            f.debug_tuple("Change::JobRegrouped").field(e).finish()
                         }
                     }
                 }
@@ -424,7 +434,7 @@ pub mod ffrtmp {
                         .finish()
                 }
             }
-            /// A worker to which a candidate should not go now, because it failed there. Advice: it is not refused.
+            /// A worker to which a candidate should not go now, because it failed there. A placement there is refused.
             #[repr(C)]
             #[derive(Clone, Copy)]
             pub struct Exclusion {
@@ -510,10 +520,13 @@ pub mod ffrtmp {
             #[derive(Clone, Copy)]
             pub struct Hold {
                 pub job: JobId,
-                /// Until when. The host caps it: 24 h from now, 10 s for live jobs.
+                /// Until when. The host caps all holds of one job together: 24 h, for live jobs 10 s. Past that it is offered in every
+                /// round, and a further hold does nothing.
                 pub until_ms: i64,
                 /// Why: an index into `info.reasons`.
                 pub reason: u32,
+                /// Replaces `{}` in the reason.
+                pub arg: i64,
             }
             impl ::core::fmt::Debug for Hold {
                 fn fmt(
@@ -524,6 +537,7 @@ pub mod ffrtmp {
                         .field("job", &self.job)
                         .field("until-ms", &self.until_ms)
                         .field("reason", &self.reason)
+                        .field("arg", &self.arg)
                         .finish()
                 }
             }
@@ -803,18 +817,18 @@ pub mod exports {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
                         {
-                            let base53 = arg2;
-                            let len53 = arg3;
-                            let mut result53 = _rt::Vec::with_capacity(len53);
-                            for i in 0..len53 {
-                                let base = base53
-                                    .add(i * (80 + 4 * ::core::mem::size_of::<*const u8>()));
-                                let e53 = {
+                            let base71 = arg2;
+                            let len71 = arg3;
+                            let mut result71 = _rt::Vec::with_capacity(len71);
+                            for i in 0..len71 {
+                                let base = base71
+                                    .add(i * (80 + 6 * ::core::mem::size_of::<*const u8>()));
+                                let e71 = {
                                     let l0 = i32::from(*base.add(0).cast::<u8>());
-                                    use super::super::super::super::ffrtmp::scheduler::types::Change as V52;
-                                    let v52 = match l0 {
+                                    use super::super::super::super::ffrtmp::scheduler::types::Change as V70;
+                                    let v70 = match l0 {
                                         0 => {
-                                            let e52 = {
+                                            let e70 = {
                                                 let l1 = *base.add(8).cast::<i32>();
                                                 let l2 = *base
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
@@ -881,7 +895,51 @@ pub mod exports {
                                                 let l21 = *base
                                                     .add(80 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let len22 = l21;
+                                                let base28 = l20;
+                                                let len28 = l21;
+                                                let mut result28 = _rt::Vec::with_capacity(len28);
+                                                for i in 0..len28 {
+                                                    let base = base28
+                                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                    let e28 = {
+                                                        let l22 = *base.add(0).cast::<*mut u8>();
+                                                        let l23 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len24 = l23;
+                                                        let bytes24 = _rt::Vec::from_raw_parts(
+                                                            l22.cast(),
+                                                            len24,
+                                                            len24,
+                                                        );
+                                                        let l25 = *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l26 = *base
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len27 = l26;
+                                                        let bytes27 = _rt::Vec::from_raw_parts(
+                                                            l25.cast(),
+                                                            len27,
+                                                            len27,
+                                                        );
+                                                        (_rt::string_lift(bytes24), _rt::string_lift(bytes27))
+                                                    };
+                                                    result28.push(e28);
+                                                }
+                                                _rt::cabi_dealloc(
+                                                    base28,
+                                                    len28 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                    ::core::mem::size_of::<*const u8>(),
+                                                );
+                                                let l29 = *base
+                                                    .add(80 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l30 = *base
+                                                    .add(80 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len31 = l30;
                                                 super::super::super::super::ffrtmp::scheduler::types::Worker {
                                                     id: l1 as u32,
                                                     name: _rt::string_lift(bytes4),
@@ -904,106 +962,71 @@ pub mod exports {
                                                     memory_used_mib: l17 as u32,
                                                     encoders: l18 as u32,
                                                     tags: l19 as u64,
+                                                    labels: result28,
                                                     gpus: <_ as From<
                                                         _rt::Vec<_>,
-                                                    >>::from(_rt::Vec::from_raw_parts(l20.cast(), len22, len22)),
+                                                    >>::from(_rt::Vec::from_raw_parts(l29.cast(), len31, len31)),
                                                 }
                                             };
-                                            V52::WorkerUp(e52)
+                                            V70::WorkerUp(e70)
                                         }
                                         1 => {
-                                            let e52 = {
-                                                let l23 = *base.add(8).cast::<i32>();
-                                                l23 as u32
+                                            let e70 = {
+                                                let l32 = *base.add(8).cast::<i32>();
+                                                l32 as u32
                                             };
-                                            V52::WorkerGone(e52)
+                                            V70::WorkerGone(e70)
                                         }
                                         2 => {
-                                            let e52 = {
-                                                let l24 = *base.add(8).cast::<i32>();
-                                                let l25 = i32::from(*base.add(12).cast::<u8>());
+                                            let e70 = {
+                                                let l33 = *base.add(8).cast::<i32>();
+                                                let l34 = i32::from(*base.add(12).cast::<u8>());
                                                 super::super::super::super::ffrtmp::scheduler::types::WorkerAccepting {
-                                                    worker: l24 as u32,
-                                                    accepting: _rt::bool_lift(l25 as u8),
+                                                    worker: l33 as u32,
+                                                    accepting: _rt::bool_lift(l34 as u8),
                                                 }
                                             };
-                                            V52::WorkerAccepting(e52)
+                                            V70::WorkerAccepting(e70)
                                         }
                                         3 => {
-                                            let e52 = {
-                                                let l26 = *base.add(8).cast::<i32>();
-                                                let l27 = *base.add(12).cast::<i32>();
-                                                let l28 = *base.add(16).cast::<i32>();
+                                            let e70 = {
+                                                let l35 = *base.add(8).cast::<i32>();
+                                                let l36 = *base.add(12).cast::<i32>();
+                                                let l37 = *base.add(16).cast::<i32>();
                                                 super::super::super::super::ffrtmp::scheduler::types::WorkerLoad {
-                                                    worker: l26 as u32,
-                                                    cpu_load_permille: l27 as u32,
-                                                    memory_used_mib: l28 as u32,
+                                                    worker: l35 as u32,
+                                                    cpu_load_permille: l36 as u32,
+                                                    memory_used_mib: l37 as u32,
                                                 }
                                             };
-                                            V52::WorkerLoad(e52)
+                                            V70::WorkerLoad(e70)
                                         }
                                         4 => {
-                                            let e52 = {
-                                                let l29 = *base.add(8).cast::<i32>();
-                                                let l30 = *base.add(16).cast::<i64>();
+                                            let e70 = {
+                                                let l38 = *base.add(8).cast::<i32>();
+                                                let l39 = *base.add(16).cast::<i64>();
                                                 super::super::super::super::ffrtmp::scheduler::types::WorkerTags {
-                                                    worker: l29 as u32,
-                                                    tags: l30 as u64,
+                                                    worker: l38 as u32,
+                                                    tags: l39 as u64,
                                                 }
                                             };
-                                            V52::WorkerTags(e52)
+                                            V70::WorkerTags(e70)
                                         }
                                         5 => {
-                                            let e52 = {
-                                                let l31 = *base.add(8).cast::<i32>();
-                                                let l32 = *base.add(12).cast::<i32>();
-                                                let l33 = *base.add(16).cast::<i32>();
+                                            let e70 = {
+                                                let l40 = *base.add(8).cast::<i32>();
+                                                let l41 = *base.add(12).cast::<i32>();
+                                                let l42 = *base.add(16).cast::<i32>();
                                                 super::super::super::super::ffrtmp::scheduler::types::GpuLoad {
-                                                    worker: l31 as u32,
-                                                    gpu: l32 as u32,
-                                                    load_permille: l33 as u32,
+                                                    worker: l40 as u32,
+                                                    gpu: l41 as u32,
+                                                    load_permille: l42 as u32,
                                                 }
                                             };
-                                            V52::GpuLoad(e52)
+                                            V70::GpuLoad(e70)
                                         }
                                         6 => {
-                                            let e52 = {
-                                                let l34 = *base.add(8).cast::<i32>();
-                                                let l35 = *base.add(12).cast::<i32>();
-                                                let l36 = i32::from(*base.add(16).cast::<u8>());
-                                                let l38 = *base.add(24).cast::<i32>();
-                                                let l39 = *base.add(28).cast::<i32>();
-                                                let l40 = *base.add(32).cast::<i32>();
-                                                let l41 = *base.add(36).cast::<i32>();
-                                                let l42 = *base.add(40).cast::<i32>();
-                                                super::super::super::super::ffrtmp::scheduler::types::JobOn {
-                                                    job: l34 as u32,
-                                                    worker: l35 as u32,
-                                                    gpu: match l36 {
-                                                        0 => None,
-                                                        1 => {
-                                                            let e = {
-                                                                let l37 = *base.add(20).cast::<i32>();
-                                                                l37 as u32
-                                                            };
-                                                            Some(e)
-                                                        }
-                                                        _ => _rt::invalid_enum_discriminant(),
-                                                    },
-                                                    group: l38 as u32,
-                                                    cost: super::super::super::super::ffrtmp::scheduler::types::Resources {
-                                                        cpu_millicores: l39 as u32,
-                                                        memory_mib: l40 as u32,
-                                                        gpu_sessions: l41 as u32,
-                                                        gpu_memory_mib: l42 as u32,
-                                                    },
-                                                }
-                                            };
-                                            V52::JobStarted(e52)
-                                        }
-                                        n => {
-                                            debug_assert_eq!(n, 7, "invalid enum discriminant");
-                                            let e52 = {
+                                            let e70 = {
                                                 let l43 = *base.add(8).cast::<i32>();
                                                 let l44 = *base.add(12).cast::<i32>();
                                                 let l45 = i32::from(*base.add(16).cast::<u8>());
@@ -1035,19 +1058,90 @@ pub mod exports {
                                                     },
                                                 }
                                             };
-                                            V52::JobEnded(e52)
+                                            V70::JobStarted(e70)
+                                        }
+                                        7 => {
+                                            let e70 = {
+                                                let l52 = *base.add(8).cast::<i32>();
+                                                let l53 = *base.add(12).cast::<i32>();
+                                                let l54 = i32::from(*base.add(16).cast::<u8>());
+                                                let l56 = *base.add(24).cast::<i32>();
+                                                let l57 = *base.add(28).cast::<i32>();
+                                                let l58 = *base.add(32).cast::<i32>();
+                                                let l59 = *base.add(36).cast::<i32>();
+                                                let l60 = *base.add(40).cast::<i32>();
+                                                super::super::super::super::ffrtmp::scheduler::types::JobOn {
+                                                    job: l52 as u32,
+                                                    worker: l53 as u32,
+                                                    gpu: match l54 {
+                                                        0 => None,
+                                                        1 => {
+                                                            let e = {
+                                                                let l55 = *base.add(20).cast::<i32>();
+                                                                l55 as u32
+                                                            };
+                                                            Some(e)
+                                                        }
+                                                        _ => _rt::invalid_enum_discriminant(),
+                                                    },
+                                                    group: l56 as u32,
+                                                    cost: super::super::super::super::ffrtmp::scheduler::types::Resources {
+                                                        cpu_millicores: l57 as u32,
+                                                        memory_mib: l58 as u32,
+                                                        gpu_sessions: l59 as u32,
+                                                        gpu_memory_mib: l60 as u32,
+                                                    },
+                                                }
+                                            };
+                                            V70::JobEnded(e70)
+                                        }
+                                        n => {
+                                            debug_assert_eq!(n, 8, "invalid enum discriminant");
+                                            let e70 = {
+                                                let l61 = *base.add(8).cast::<i32>();
+                                                let l62 = *base.add(12).cast::<i32>();
+                                                let l63 = i32::from(*base.add(16).cast::<u8>());
+                                                let l65 = *base.add(24).cast::<i32>();
+                                                let l66 = *base.add(28).cast::<i32>();
+                                                let l67 = *base.add(32).cast::<i32>();
+                                                let l68 = *base.add(36).cast::<i32>();
+                                                let l69 = *base.add(40).cast::<i32>();
+                                                super::super::super::super::ffrtmp::scheduler::types::JobOn {
+                                                    job: l61 as u32,
+                                                    worker: l62 as u32,
+                                                    gpu: match l63 {
+                                                        0 => None,
+                                                        1 => {
+                                                            let e = {
+                                                                let l64 = *base.add(20).cast::<i32>();
+                                                                l64 as u32
+                                                            };
+                                                            Some(e)
+                                                        }
+                                                        _ => _rt::invalid_enum_discriminant(),
+                                                    },
+                                                    group: l65 as u32,
+                                                    cost: super::super::super::super::ffrtmp::scheduler::types::Resources {
+                                                        cpu_millicores: l66 as u32,
+                                                        memory_mib: l67 as u32,
+                                                        gpu_sessions: l68 as u32,
+                                                        gpu_memory_mib: l69 as u32,
+                                                    },
+                                                }
+                                            };
+                                            V70::JobRegrouped(e70)
                                         }
                                     };
-                                    v52
+                                    v70
                                 };
-                                result53.push(e53);
+                                result71.push(e71);
                             }
                             _rt::cabi_dealloc(
-                                base53,
-                                len53 * (80 + 4 * ::core::mem::size_of::<*const u8>()),
+                                base71,
+                                len71 * (80 + 6 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             );
-                            T_::sync(_rt::bool_lift(arg0 as u8), arg1 as u64, result53)
+                            T_::sync(_rt::bool_lift(arg0 as u8), arg1 as u64, result71)
                         };
                     }
                 }
@@ -1330,7 +1424,7 @@ pub mod exports {
                             .cast::<usize>();
                         let base8 = l6;
                         let len8 = l7;
-                        _rt::cabi_dealloc(base8, len8 * 24, 8);
+                        _rt::cabi_dealloc(base8, len8 * 32, 8);
                     }
                 }
                 pub trait Guest {
@@ -1344,7 +1438,7 @@ pub mod exports {
                     /// be forgotten. `seq` is 1 with a reset and rises by one: a gap would be a fault of the host's.
                     #[allow(async_fn_in_trait)]
                     fn sync(reset: bool, seq: u64, changes: _rt::Vec<Change>) -> ();
-                    /// Where jobs stand. Asked once of each job when it is queued, and of all of them after a swap, so the answer must not
+                    /// Where jobs stand. Asked once of each job when it is queued, and of all of them, running ones too, after a swap, so the answer must not
                     /// depend on the time: ageing is the static key `submitted - bonus(priority)`, which orders two jobs the same way today
                     /// and tomorrow. One answer for each job, in order.
                     #[allow(async_fn_in_trait)]
@@ -1564,52 +1658,52 @@ macro_rules! __export_scheduling_policy_impl {
         (link_section =
         "component-type:wit-bindgen:0.63.0:ffrtmp:scheduler@0.1.0:scheduling-policy:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1954] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1984] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9a\x0e\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb8\x0e\x01A\x02\x01\
 A\x0d\x01B@\x01y\x04\0\x09worker-id\x03\0\0\x01y\x04\0\x06job-id\x03\0\x02\x01y\x04\
 \0\x08group-id\x03\0\x04\x01y\x04\0\x08class-id\x03\0\x06\x01y\x04\0\x08encoders\
 \x03\0\x08\x01w\x04\0\x04tags\x03\0\x0a\x01ps\x01r\x03\x04names\x07versions\x07r\
 easons\x0c\x04\0\x04info\x03\0\x0d\x01r\x04\x0ecpu-millicoresy\x0amemory-miby\x0c\
 gpu-sessionsy\x0egpu-memory-miby\x04\0\x09resources\x03\0\x0f\x01r\x05\x0amemory\
 -miby\x0csessions-maxy\x0dsessions-usedy\x13memory-reserved-miby\x0dload-permill\
-ey\x04\0\x03gpu\x03\0\x11\x01p\x12\x01r\x0c\x02id\x01\x04names\x09accepting\x7f\x05\
-slotsy\x0aslots-usedy\x08capacity\x10\x08reserved\x10\x11cpu-load-permilley\x0fm\
-emory-used-miby\x08encoders\x09\x04tags\x0b\x04gpus\x13\x04\0\x06worker\x03\0\x14\
-\x01r\x02\x06worker\x01\x09accepting\x7f\x04\0\x10worker-accepting\x03\0\x16\x01\
-r\x03\x06worker\x01\x11cpu-load-permilley\x0fmemory-used-miby\x04\0\x0bworker-lo\
-ad\x03\0\x18\x01r\x02\x06worker\x01\x04tags\x0b\x04\0\x0bworker-tags\x03\0\x1a\x01\
-r\x03\x06worker\x01\x03gpuy\x0dload-permilley\x04\0\x08gpu-load\x03\0\x1c\x01ky\x01\
-r\x05\x03job\x03\x06worker\x01\x03gpu\x1e\x05group\x05\x04cost\x10\x04\0\x06job-\
-on\x03\0\x1f\x01q\x08\x09worker-up\x01\x15\0\x0bworker-gone\x01\x01\0\x10worker-\
-accepting\x01\x17\0\x0bworker-load\x01\x19\0\x0bworker-tags\x01\x1b\0\x08gpu-loa\
-d\x01\x1d\0\x0bjob-started\x01\x20\0\x09job-ended\x01\x20\0\x04\0\x06change\x03\0\
-!\x01kx\x01o\x02ss\x01p$\x01r\x07\x02id\x03\x05queue}\x08priority}\x0csubmitted-\
-msx\x0bdeadline-ms#\x04cost\x10\x06labels%\x04\0\x08job-info\x03\0&\x01r\x02\x04\
-rankx\x05group\x05\x04\0\x08job-rank\x03\0(\x01r\x04\x02id\x07\x08encoders\x09\x04\
-tags\x0b\x03gpu\x7f\x04\0\x05class\x03\0*\x01r\x08\x03job\x03\x05classy\x05group\
-\x05\x04rankx\x04cost\x10\x05queue}\x08priority}\x09waited-msw\x04\0\x09candidat\
-e\x03\0,\x01r\x02\x09candidatey\x06worker\x01\x04\0\x09exclusion\x03\0.\x01p+\x01\
-p-\x01p/\x01r\x06\x05roundw\x06now-msx\x04seedw\x07classes0\x0acandidates1\x0aex\
-clusions2\x04\0\x03ask\x03\03\x01r\x06\x03job\x03\x06worker\x01\x03gpu\x1e\x05sc\
-orex\x06reasony\x03argx\x04\0\x09placement\x03\05\x01r\x03\x03job\x03\x08until-m\
-sx\x06reasony\x04\0\x04hold\x03\07\x01p6\x01p\x03\x01p8\x01r\x03\x0aplacements9\x05\
-skips:\x05holds;\x04\0\x06answer\x03\0<\x01m\x04\x05debug\x04info\x04warn\x05err\
-or\x04\0\x05level\x03\0>\x03\0\x1cffrtmp:scheduler/types@0.1.0\x05\0\x02\x03\0\0\
-\x05level\x01B\x04\x02\x03\x02\x01\x01\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\
-\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x1bffrtmp:scheduler/host@0.1.0\x05\
-\x02\x02\x03\0\0\x04info\x02\x03\0\0\x06change\x02\x03\0\0\x08job-info\x02\x03\0\
-\0\x08job-rank\x02\x03\0\0\x03ask\x02\x03\0\0\x06answer\x01B\x18\x02\x03\x02\x01\
-\x03\x04\0\x04info\x03\0\0\x02\x03\x02\x01\x04\x04\0\x06change\x03\0\x02\x02\x03\
-\x02\x01\x05\x04\0\x08job-info\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x08job-rank\x03\
-\0\x06\x02\x03\x02\x01\x07\x04\0\x03ask\x03\0\x08\x02\x03\x02\x01\x08\x04\0\x06a\
-nswer\x03\0\x0a\x01j\x01\x01\x01s\x01@\x01\x06configs\0\x0c\x04\0\x04init\x01\x0d\
-\x01p\x03\x01@\x03\x05reset\x7f\x03seqw\x07changes\x0e\x01\0\x04\0\x04sync\x01\x0f\
-\x01p\x05\x01p\x07\x01@\x01\x04jobs\x10\0\x11\x04\0\x04rank\x01\x12\x01@\x01\x03\
-ask\x09\0\x0b\x04\0\x04plan\x01\x13\x04\0\x1dffrtmp:scheduler/policy@0.1.0\x05\x09\
-\x04\0(ffrtmp:scheduler/scheduling-policy@0.1.0\x04\0\x0b\x17\x01\0\x11schedulin\
-g-policy\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
-62.0\x10wit-bindgen-rust\x060.63.0";
+ey\x04\0\x03gpu\x03\0\x11\x01o\x02ss\x01p\x13\x01p\x12\x01r\x0d\x02id\x01\x04nam\
+es\x09accepting\x7f\x05slotsy\x0aslots-usedy\x08capacity\x10\x08reserved\x10\x11\
+cpu-load-permilley\x0fmemory-used-miby\x08encoders\x09\x04tags\x0b\x06labels\x14\
+\x04gpus\x15\x04\0\x06worker\x03\0\x16\x01r\x02\x06worker\x01\x09accepting\x7f\x04\
+\0\x10worker-accepting\x03\0\x18\x01r\x03\x06worker\x01\x11cpu-load-permilley\x0f\
+memory-used-miby\x04\0\x0bworker-load\x03\0\x1a\x01r\x02\x06worker\x01\x04tags\x0b\
+\x04\0\x0bworker-tags\x03\0\x1c\x01r\x03\x06worker\x01\x03gpuy\x0dload-permilley\
+\x04\0\x08gpu-load\x03\0\x1e\x01ky\x01r\x05\x03job\x03\x06worker\x01\x03gpu\x20\x05\
+group\x05\x04cost\x10\x04\0\x06job-on\x03\0!\x01q\x09\x09worker-up\x01\x17\0\x0b\
+worker-gone\x01\x01\0\x10worker-accepting\x01\x19\0\x0bworker-load\x01\x1b\0\x0b\
+worker-tags\x01\x1d\0\x08gpu-load\x01\x1f\0\x0bjob-started\x01\"\0\x09job-ended\x01\
+\"\0\x0djob-regrouped\x01\"\0\x04\0\x06change\x03\0#\x01kx\x01r\x07\x02id\x03\x05\
+queue}\x08priority}\x0csubmitted-msx\x0bdeadline-ms%\x04cost\x10\x06labels\x14\x04\
+\0\x08job-info\x03\0&\x01r\x02\x04rankx\x05group\x05\x04\0\x08job-rank\x03\0(\x01\
+r\x04\x02id\x07\x08encoders\x09\x04tags\x0b\x03gpu\x7f\x04\0\x05class\x03\0*\x01\
+r\x08\x03job\x03\x05classy\x05group\x05\x04rankx\x04cost\x10\x05queue}\x08priori\
+ty}\x09waited-msw\x04\0\x09candidate\x03\0,\x01r\x02\x09candidatey\x06worker\x01\
+\x04\0\x09exclusion\x03\0.\x01p+\x01p-\x01p/\x01r\x06\x05roundw\x06now-msx\x04se\
+edw\x07classes0\x0acandidates1\x0aexclusions2\x04\0\x03ask\x03\03\x01r\x06\x03jo\
+b\x03\x06worker\x01\x03gpu\x20\x05scorex\x06reasony\x03argx\x04\0\x09placement\x03\
+\05\x01r\x04\x03job\x03\x08until-msx\x06reasony\x03argx\x04\0\x04hold\x03\07\x01\
+p6\x01p\x03\x01p8\x01r\x03\x0aplacements9\x05skips:\x05holds;\x04\0\x06answer\x03\
+\0<\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0>\x03\0\x1cff\
+rtmp:scheduler/types@0.1.0\x05\0\x02\x03\0\0\x05level\x01B\x04\x02\x03\x02\x01\x01\
+\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\
+\x02\x03\0\x1bffrtmp:scheduler/host@0.1.0\x05\x02\x02\x03\0\0\x04info\x02\x03\0\0\
+\x06change\x02\x03\0\0\x08job-info\x02\x03\0\0\x08job-rank\x02\x03\0\0\x03ask\x02\
+\x03\0\0\x06answer\x01B\x18\x02\x03\x02\x01\x03\x04\0\x04info\x03\0\0\x02\x03\x02\
+\x01\x04\x04\0\x06change\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x08job-info\x03\0\x04\
+\x02\x03\x02\x01\x06\x04\0\x08job-rank\x03\0\x06\x02\x03\x02\x01\x07\x04\0\x03as\
+k\x03\0\x08\x02\x03\x02\x01\x08\x04\0\x06answer\x03\0\x0a\x01j\x01\x01\x01s\x01@\
+\x01\x06configs\0\x0c\x04\0\x04init\x01\x0d\x01p\x03\x01@\x03\x05reset\x7f\x03se\
+qw\x07changes\x0e\x01\0\x04\0\x04sync\x01\x0f\x01p\x05\x01p\x07\x01@\x01\x04jobs\
+\x10\0\x11\x04\0\x04rank\x01\x12\x01@\x01\x03ask\x09\0\x0b\x04\0\x04plan\x01\x13\
+\x04\0\x1dffrtmp:scheduler/policy@0.1.0\x05\x09\x04\0(ffrtmp:scheduler/schedulin\
+g-policy@0.1.0\x04\0\x0b\x17\x01\0\x11scheduling-policy\x03\0\0\0G\x09producers\x01\
+\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -1622,43 +1716,43 @@ pub use __export_scheduling_policy_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1704] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x80\x0c\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1734] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9e\x0c\x01A\x02\x01\
 A\x05\x01B@\x01y\x04\0\x09worker-id\x03\0\0\x01y\x04\0\x06job-id\x03\0\x02\x01y\x04\
 \0\x08group-id\x03\0\x04\x01y\x04\0\x08class-id\x03\0\x06\x01y\x04\0\x08encoders\
 \x03\0\x08\x01w\x04\0\x04tags\x03\0\x0a\x01ps\x01r\x03\x04names\x07versions\x07r\
 easons\x0c\x04\0\x04info\x03\0\x0d\x01r\x04\x0ecpu-millicoresy\x0amemory-miby\x0c\
 gpu-sessionsy\x0egpu-memory-miby\x04\0\x09resources\x03\0\x0f\x01r\x05\x0amemory\
 -miby\x0csessions-maxy\x0dsessions-usedy\x13memory-reserved-miby\x0dload-permill\
-ey\x04\0\x03gpu\x03\0\x11\x01p\x12\x01r\x0c\x02id\x01\x04names\x09accepting\x7f\x05\
-slotsy\x0aslots-usedy\x08capacity\x10\x08reserved\x10\x11cpu-load-permilley\x0fm\
-emory-used-miby\x08encoders\x09\x04tags\x0b\x04gpus\x13\x04\0\x06worker\x03\0\x14\
-\x01r\x02\x06worker\x01\x09accepting\x7f\x04\0\x10worker-accepting\x03\0\x16\x01\
-r\x03\x06worker\x01\x11cpu-load-permilley\x0fmemory-used-miby\x04\0\x0bworker-lo\
-ad\x03\0\x18\x01r\x02\x06worker\x01\x04tags\x0b\x04\0\x0bworker-tags\x03\0\x1a\x01\
-r\x03\x06worker\x01\x03gpuy\x0dload-permilley\x04\0\x08gpu-load\x03\0\x1c\x01ky\x01\
-r\x05\x03job\x03\x06worker\x01\x03gpu\x1e\x05group\x05\x04cost\x10\x04\0\x06job-\
-on\x03\0\x1f\x01q\x08\x09worker-up\x01\x15\0\x0bworker-gone\x01\x01\0\x10worker-\
-accepting\x01\x17\0\x0bworker-load\x01\x19\0\x0bworker-tags\x01\x1b\0\x08gpu-loa\
-d\x01\x1d\0\x0bjob-started\x01\x20\0\x09job-ended\x01\x20\0\x04\0\x06change\x03\0\
-!\x01kx\x01o\x02ss\x01p$\x01r\x07\x02id\x03\x05queue}\x08priority}\x0csubmitted-\
-msx\x0bdeadline-ms#\x04cost\x10\x06labels%\x04\0\x08job-info\x03\0&\x01r\x02\x04\
-rankx\x05group\x05\x04\0\x08job-rank\x03\0(\x01r\x04\x02id\x07\x08encoders\x09\x04\
-tags\x0b\x03gpu\x7f\x04\0\x05class\x03\0*\x01r\x08\x03job\x03\x05classy\x05group\
-\x05\x04rankx\x04cost\x10\x05queue}\x08priority}\x09waited-msw\x04\0\x09candidat\
-e\x03\0,\x01r\x02\x09candidatey\x06worker\x01\x04\0\x09exclusion\x03\0.\x01p+\x01\
-p-\x01p/\x01r\x06\x05roundw\x06now-msx\x04seedw\x07classes0\x0acandidates1\x0aex\
-clusions2\x04\0\x03ask\x03\03\x01r\x06\x03job\x03\x06worker\x01\x03gpu\x1e\x05sc\
-orex\x06reasony\x03argx\x04\0\x09placement\x03\05\x01r\x03\x03job\x03\x08until-m\
-sx\x06reasony\x04\0\x04hold\x03\07\x01p6\x01p\x03\x01p8\x01r\x03\x0aplacements9\x05\
-skips:\x05holds;\x04\0\x06answer\x03\0<\x01m\x04\x05debug\x04info\x04warn\x05err\
-or\x04\0\x05level\x03\0>\x03\0\x1cffrtmp:scheduler/types@0.1.0\x05\0\x02\x03\0\0\
-\x05level\x01B\x04\x02\x03\x02\x01\x01\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\
-\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x1bffrtmp:scheduler/host@0.1.0\x05\
-\x02\x04\0Hffrtmp:scheduler/scheduling-policy-with-all-of-its-exports-removed@0.\
-1.0\x04\0\x0b7\x01\01scheduling-policy-with-all-of-its-exports-removed\x03\0\0\0\
-G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindge\
-n-rust\x060.63.0";
+ey\x04\0\x03gpu\x03\0\x11\x01o\x02ss\x01p\x13\x01p\x12\x01r\x0d\x02id\x01\x04nam\
+es\x09accepting\x7f\x05slotsy\x0aslots-usedy\x08capacity\x10\x08reserved\x10\x11\
+cpu-load-permilley\x0fmemory-used-miby\x08encoders\x09\x04tags\x0b\x06labels\x14\
+\x04gpus\x15\x04\0\x06worker\x03\0\x16\x01r\x02\x06worker\x01\x09accepting\x7f\x04\
+\0\x10worker-accepting\x03\0\x18\x01r\x03\x06worker\x01\x11cpu-load-permilley\x0f\
+memory-used-miby\x04\0\x0bworker-load\x03\0\x1a\x01r\x02\x06worker\x01\x04tags\x0b\
+\x04\0\x0bworker-tags\x03\0\x1c\x01r\x03\x06worker\x01\x03gpuy\x0dload-permilley\
+\x04\0\x08gpu-load\x03\0\x1e\x01ky\x01r\x05\x03job\x03\x06worker\x01\x03gpu\x20\x05\
+group\x05\x04cost\x10\x04\0\x06job-on\x03\0!\x01q\x09\x09worker-up\x01\x17\0\x0b\
+worker-gone\x01\x01\0\x10worker-accepting\x01\x19\0\x0bworker-load\x01\x1b\0\x0b\
+worker-tags\x01\x1d\0\x08gpu-load\x01\x1f\0\x0bjob-started\x01\"\0\x09job-ended\x01\
+\"\0\x0djob-regrouped\x01\"\0\x04\0\x06change\x03\0#\x01kx\x01r\x07\x02id\x03\x05\
+queue}\x08priority}\x0csubmitted-msx\x0bdeadline-ms%\x04cost\x10\x06labels\x14\x04\
+\0\x08job-info\x03\0&\x01r\x02\x04rankx\x05group\x05\x04\0\x08job-rank\x03\0(\x01\
+r\x04\x02id\x07\x08encoders\x09\x04tags\x0b\x03gpu\x7f\x04\0\x05class\x03\0*\x01\
+r\x08\x03job\x03\x05classy\x05group\x05\x04rankx\x04cost\x10\x05queue}\x08priori\
+ty}\x09waited-msw\x04\0\x09candidate\x03\0,\x01r\x02\x09candidatey\x06worker\x01\
+\x04\0\x09exclusion\x03\0.\x01p+\x01p-\x01p/\x01r\x06\x05roundw\x06now-msx\x04se\
+edw\x07classes0\x0acandidates1\x0aexclusions2\x04\0\x03ask\x03\03\x01r\x06\x03jo\
+b\x03\x06worker\x01\x03gpu\x20\x05scorex\x06reasony\x03argx\x04\0\x09placement\x03\
+\05\x01r\x04\x03job\x03\x08until-msx\x06reasony\x03argx\x04\0\x04hold\x03\07\x01\
+p6\x01p\x03\x01p8\x01r\x03\x0aplacements9\x05skips:\x05holds;\x04\0\x06answer\x03\
+\0<\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0>\x03\0\x1cff\
+rtmp:scheduler/types@0.1.0\x05\0\x02\x03\0\0\x05level\x01B\x04\x02\x03\x02\x01\x01\
+\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\
+\x02\x03\0\x1bffrtmp:scheduler/host@0.1.0\x05\x02\x04\0Hffrtmp:scheduler/schedul\
+ing-policy-with-all-of-its-exports-removed@0.1.0\x04\0\x0b7\x01\01scheduling-pol\
+icy-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
+\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -52,6 +52,7 @@ impl From<wit::Worker> for Worker {
             memory_used_mib: w.memory_used_mib,
             encoders: w.encoders,
             tags: w.tags,
+            labels: w.labels,
             gpus: w.gpus.into_iter().map(Into::into).collect(),
         }
     }
@@ -94,6 +95,7 @@ impl From<wit::Change> for Change {
             },
             wit::Change::JobStarted(j) => Change::JobStarted(j.into()),
             wit::Change::JobEnded(j) => Change::JobEnded(j.into()),
+            wit::Change::JobRegrouped(j) => Change::JobRegrouped(j.into()),
         }
     }
 }
@@ -185,6 +187,7 @@ impl From<Hold> for wit::Hold {
             job: h.job,
             until_ms: h.until_ms,
             reason: h.reason,
+            arg: h.arg,
         }
     }
 }
