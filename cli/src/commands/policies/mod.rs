@@ -1,5 +1,8 @@
 //! `ffrtmp policies …`: the scheduling policies.
 
+mod new;
+mod template;
+
 use clap::{Args, Subcommand};
 
 use crate::{
@@ -48,6 +51,11 @@ Also takes back what was remembered against it: a policy that failed too often g
     #[command(after_help = "Examples:
   ffrtmp policies rollback")]
     Rollback(OutputArg),
+    /// Make a project with a first policy in it, that builds as it is
+    #[command(after_help = "Examples:
+  ffrtmp policies new night-shift --lang rust
+  ffrtmp policies new night-shift --lang python --dir ~/src")]
+    New(new::NewArgs),
 }
 
 /// A policy by its name.
@@ -74,6 +82,9 @@ pub struct PolicyArgs {
 
 /// Does it.
 pub fn run(command: PoliciesCommand, global: &GlobalArgs) -> Result {
+    if let PoliciesCommand::New(args) = command {
+        return new::run(&args);
+    }
     let client = connect(global)?;
     let (list, output) = match command {
         PoliciesCommand::List(output) => (client.policies()?, output),
@@ -86,6 +97,7 @@ pub fn run(command: PoliciesCommand, global: &GlobalArgs) -> Result {
         PoliciesCommand::Disable(args) => (client.disable_policy(&args.name)?, args.output),
         PoliciesCommand::Enable(args) => (client.enable_policy(&args.name)?, args.output),
         PoliciesCommand::Rollback(output) => (client.roll_back_policy()?, output),
+        PoliciesCommand::New(_) => return Ok(()), // done above, without a master
     };
     Ok(face(output.output, global).policies(&list)?)
 }
