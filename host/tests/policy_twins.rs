@@ -9,7 +9,7 @@ use ffrtmp_host::policy::component::load;
 use ffrtmp_host::policy::engine::PolicyEngine;
 use ffrtmp_policy_balanced::Balanced;
 use ffrtmp_policy_sdk::sample::Sample;
-use ffrtmp_policy_sdk::{Instance, Policy};
+use ffrtmp_policy_sdk::{Cluster, Instance, Policy, verdict};
 
 #[path = "../../policies/build/src/sources.rs"]
 mod sources;
@@ -50,6 +50,36 @@ fn balanced_answers_the_same_in_wasm_and_natively() {
                 native.plan(&ask),
                 "seed {seed}, sync {seq}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_bundled_policy_is_taken_and_answers_what_holds() {
+    let engine = PolicyEngine::new().unwrap();
+    for (name, path) in sources::BUNDLED {
+        let bytes = std::fs::read(root().join(path)).unwrap();
+        let (loaded, mut policy) = load(&engine, name, &bytes, &Limits::default()).unwrap();
+        assert_eq!(loaded.info.name, name);
+        assert_eq!(loaded.language.as_deref(), Some("Rust"));
+        for seed in 0..5 {
+            let mut sample = Sample::new(seed);
+            let snapshot = sample.snapshot(60);
+            let mut cluster = Cluster::default();
+            snapshot.iter().for_each(|change| cluster.apply(change));
+            policy.sync(true, snapshot).unwrap();
+            let jobs: Vec<_> = (0..50).map(|_| sample.job()).collect();
+            assert_eq!(policy.rank(jobs).unwrap().len(), 50);
+            let ask = sample.ask(60, &cluster);
+            let answer = policy
+                .plan(&ask)
+                .unwrap_or_else(|e| panic!("{name}, seed {seed}: {e}"));
+            assert_eq!(
+                verdict(&cluster, &ask, &answer),
+                Ok(()),
+                "{name}, seed {seed}"
+            );
+            assert!(!answer.placements.is_empty(), "{name}, seed {seed}");
         }
     }
 }

@@ -12,10 +12,11 @@ from componentize_py_types import Err
 from wit_world.imports.types import Answer, Info, JobRank, Placement
 
 
-class Policy(exports.Policy):
-    def __init__(self):
-        self.cluster = Cluster()
+# Here, not in the class: a fresh object of it is made for each call.
+cluster = Cluster()
 
+
+class Policy(exports.Policy):
     def init(self, config):
         """Once. `config` is the [config] table beside the policy's file, as JSON, or "". Raise Err to refuse it."""
         unknown = json.loads(config) if config else {}
@@ -27,9 +28,9 @@ class Policy(exports.Policy):
     def sync(self, reset, seq, changes):
         """What happened since the last call. With `reset`: forget everything, this is all there is."""
         if reset:
-            self.cluster.clear()
+            cluster.clear()
         for change in changes:
-            self.cluster.apply(change)
+            cluster.apply(change)
 
     def rank(self, jobs):
         """Where each job stands in the queue; smaller is first. Asked once of each job: it must not depend on the time."""
@@ -42,8 +43,8 @@ class Policy(exports.Policy):
         for i, candidate in enumerate(ask.candidates):
             needs = ask.classes[candidate.class_]
             best = None
-            for worker in self.cluster.workers.values():
-                fits, gpu = self.cluster.fits(worker, needs, candidate.cost)
+            for worker in cluster.workers.values():
+                fits, gpu = cluster.fits(worker, needs, candidate.cost)
                 free = worker.slots - worker.slots_used
                 if fits and (i, worker.id) not in avoid and (best is None or free > best[2]):
                     best = worker, gpu, free
@@ -52,9 +53,9 @@ class Policy(exports.Policy):
                 answer.skips.append(candidate.job)
                 continue
             worker, gpu, free = best
-            self.cluster.take(worker, gpu, candidate.cost)
+            cluster.take(worker, gpu, candidate.cost)
             answer.placements.append(
                 Placement(job=candidate.job, worker=worker.id, gpu=gpu, score=free, reason=0, arg=free)
             )
-        self.cluster.undo()
+        cluster.undo()
         return answer
