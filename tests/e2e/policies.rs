@@ -52,6 +52,58 @@ fn a_policy_dropped_into_the_folder_places_the_next_job() {
 }
 
 #[test]
+fn a_policy_that_comes_later_knows_who_runs_what() {
+    let cluster = Cluster::with_worker(4);
+    let of = |tenant: &str| JobSpec {
+        labels: [("tenant".to_owned(), tenant.to_owned())].into(),
+        ..endless()
+    };
+    let running: Vec<_> = (0..4).map(|_| cluster.submit(of("a"))).collect();
+    for id in &running {
+        cluster.until_state(*id, &[JobState::Running]);
+    }
+    std::fs::copy(
+        root().join("policies/bundled/fair-share.wasm"),
+        cluster.path("fair-share.tmp"),
+    )
+    .unwrap();
+    std::fs::rename(
+        cluster.path("fair-share.tmp"),
+        cluster.path("policies/fair-share.wasm"),
+    )
+    .unwrap();
+    until("fair-share rules", || {
+        let list = cluster.client().policies().ok()?.policies;
+        list.into_iter()
+            .find(|p| p.name == "fair-share" && p.state == "active")
+    });
+    let more: Vec<_> = (0..3).map(|_| cluster.submit(of("a"))).collect();
+    let others: Vec<_> = (0..3).map(|_| cluster.submit(of("b"))).collect();
+    // Two slots come free. Those of `a` were first in line, but `a` runs two jobs already and `b` none.
+    for id in &running[..2] {
+        cluster
+            .client()
+            .cancel(ffrtmp_api::ids::JobRef::Seq(*id))
+            .unwrap();
+    }
+    for id in &others[..2] {
+        let job = cluster.until_state(*id, &[JobState::Running]);
+        assert_eq!(job.placement.unwrap().policy, "fair-share");
+    }
+    for id in more.iter().chain(&others[2..]) {
+        assert_eq!(cluster.job(*id).state, JobState::Pending);
+    }
+    for id in running[2..].iter().chain(&more).chain(&others) {
+        cluster
+            .client()
+            .cancel(ffrtmp_api::ids::JobRef::Seq(*id))
+            .unwrap();
+    }
+    cluster.until_all_ended();
+    cluster.finish();
+}
+
+#[test]
 fn a_junk_file_in_the_folder_is_refused_by_name_and_jobs_keep_flowing() {
     let cluster = Cluster::with_worker(2);
     std::fs::write(cluster.path("policies/junk.wasm"), b"this is no wasm").unwrap();
