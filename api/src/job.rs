@@ -219,6 +219,23 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// What scheduling looks at, and nothing else: no files, no keys, nothing of how it is encoded but the codec, which may
+    /// have come from a scenario's or an output's name.
+    pub fn for_scheduling(self, codec: Option<String>) -> JobSpec {
+        JobSpec {
+            codec,
+            queue: self.queue,
+            priority: self.priority,
+            gpu: self.gpu,
+            require: self.require,
+            labels: self.labels,
+            cpu_millicores: self.cpu_millicores,
+            memory_mib: self.memory_mib,
+            deadline_ms: self.deadline_ms,
+            ..JobSpec::default()
+        }
+    }
+
     /// The names of all fields, as JSON has them.
     pub const FIELDS: &'static [&'static str] = &[
         "scenario",

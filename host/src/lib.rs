@@ -1,8 +1,9 @@
 //! The master as a library: it keeps the queue, asks the policy, and never loses a job.
 //!
 //! Start reading at [`core`], the pure state machine; `shell` drives it, [`store`] makes it durable, [`policy`] asks wasm,
-//! `http` talks to users and workers, `master` puts them together. See `docs/ARCHITECTURE.md` for the map.
+//! `http` talks to users and workers, `master` puts them together; [`simulate`] runs the core under virtual time. See `docs/ARCHITECTURE.md` for the map.
 
+pub mod check;
 mod clock;
 pub mod core;
 mod events;
@@ -13,6 +14,7 @@ mod metrics;
 mod outbox;
 pub mod policy;
 mod shell;
+pub mod simulate;
 mod spool;
 pub mod store;
 mod tokens;

@@ -32,6 +32,7 @@ mod secrets;
 mod seed_loop;
 mod sessions;
 mod shells;
+mod simulate;
 mod spool;
 mod tls;
 mod tokens;

@@ -28,15 +28,15 @@ pub fn styled(text: impl AsRef<str>, style: Style) -> Cell {
 
 /// Rows under headings.
 pub struct Columns {
-    headings: Vec<&'static str>,
+    headings: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Columns {
     /// No rows yet. A heading that begins with `>` makes a column of numbers, aligned right.
-    pub fn new(headings: &[&'static str]) -> Columns {
+    pub fn new(headings: &[impl AsRef<str>]) -> Columns {
         Columns {
-            headings: headings.to_vec(),
+            headings: headings.iter().map(|h| h.as_ref().to_owned()).collect(),
             rows: Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ use ffrtmp_api::rest::{
     CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
     SubmitItem, Submitted, TokenList,
 };
+use ffrtmp_host::{check::Examination, simulate::Comparison};
 use serde::Serialize;
 
 use super::{FindingList, Output, Plan, SettingList, Tally, Versions};
@@ -139,6 +140,14 @@ impl<W: Write> Output for Json<W> {
     }
     fn findings(&mut self, list: &FindingList) -> io::Result<()> {
         self.list(list, &list.findings)
+    }
+    fn comparison(&mut self, comparison: &Comparison) -> io::Result<()> {
+        // What this machine took is for people: the same question gives programs the same bytes.
+        let comparison = comparison.clone().without_measured();
+        self.list(&comparison, &comparison.policies)
+    }
+    fn examination(&mut self, examination: &Examination) -> io::Result<()> {
+        self.list(examination, &examination.verdicts)
     }
     fn remark(&mut self, _text: &str) -> io::Result<()> {
         Ok(())

@@ -26,6 +26,7 @@ use ffrtmp_api::{
     },
     settings::Settings,
 };
+use ffrtmp_host::{check::Examination, simulate::Comparison};
 use serde::Serialize;
 
 pub use describe::{settings_line, source_line};
@@ -153,6 +154,10 @@ pub trait Output {
     fn settings(&mut self, list: &SettingList) -> io::Result<()>;
     /// What a check found.
     fn findings(&mut self, list: &FindingList) -> io::Result<()>;
+    /// Policies side by side, as they did in a simulation.
+    fn comparison(&mut self, comparison: &Comparison) -> io::Result<()>;
+    /// What was found of a policy that was tried.
+    fn examination(&mut self, examination: &Examination) -> io::Result<()>;
     /// A sentence for people that no program needs.
     fn remark(&mut self, text: &str) -> io::Result<()>;
     /// From now on names and notes in lists are not shortened.

@@ -9,6 +9,8 @@ use ffrtmp_api::rest::{
     SubmitItem, Submitted, TokenList,
 };
 
+use ffrtmp_host::{check::Examination, simulate::Comparison};
+
 use super::{FindingList, Level, Output, Plan, SettingList, Tally, Versions, clean};
 
 /// Prints ids.
@@ -103,6 +105,16 @@ impl<W: Write> Output for Quiet<W> {
             .iter()
             .filter(|finding| finding.level == Level::Error)
             .try_for_each(|finding| self.id(clean(&finding.message)))
+    }
+    /// Nothing of it is an id.
+    fn comparison(&mut self, _comparison: &Comparison) -> io::Result<()> {
+        Ok(())
+    }
+    /// What failed, as with other checks.
+    fn examination(&mut self, examination: &Examination) -> io::Result<()> {
+        examination
+            .failed()
+            .try_for_each(|verdict| self.id(verdict.item.as_str()))
     }
     fn remark(&mut self, _text: &str) -> io::Result<()> {
         Ok(())

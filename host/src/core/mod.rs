@@ -44,7 +44,7 @@ pub use event::{
     SessionId,
 };
 pub use explain::Explained;
-pub use job::RETRIES_DEFAULT;
+pub use job::{RETRIES_DEFAULT, cost_of};
 
 use classes::Classes;
 use job::Job;
@@ -153,9 +153,16 @@ impl Core {
 
     /// When to call again with [`Event::Timer`], if nothing happens before; monotonic milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
+        [self.next_work_ms(), self.lease_deadline_ms()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The same without the regular look at leases, for whoever knows that no worker falls silent.
+    pub fn next_work_ms(&self) -> Option<u64> {
         [
             self.room.next_due_ms(),
-            self.lease_deadline_ms(),
             self.rounds.deadline_ms(&self.config),
         ]
         .into_iter()

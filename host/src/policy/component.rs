@@ -85,6 +85,22 @@ impl std::fmt::Debug for Loaded {
     }
 }
 
+impl Loaded {
+    /// A fresh instance, `init` called with that configuration.
+    ///
+    /// # Errors
+    /// When it cannot be made, fails, or refuses its configuration.
+    pub fn instantiate(
+        &self,
+        engine: &PolicyEngine,
+        config: &str,
+        limits: &Limits,
+    ) -> Result<Instance, Fault> {
+        Instance::new(engine, &self.prepared, &self.name, config, limits)
+            .map(|(instance, _)| instance)
+    }
+}
+
 /// SHA-256 as 64 hex digits.
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)

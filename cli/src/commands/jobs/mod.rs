@@ -8,6 +8,7 @@ mod logs;
 mod select;
 mod status;
 mod submit;
+mod trace;
 mod upload;
 pub mod wait;
 mod watch;
@@ -58,6 +59,8 @@ pub enum JobsCommand {
     Retry(control::ControlArgs),
     /// Move waiting jobs to another queue or priority
     Set(control::SetArgs),
+    /// Record what was submitted and how long it ran, as a workload for `ffrtmp policies simulate`
+    Trace(trace::TraceArgs),
 }
 
 /// Does it.
@@ -76,5 +79,6 @@ pub fn run(command: JobsCommand, global: &GlobalArgs) -> Result {
         JobsCommand::Resume(args) => control::run(Verb::Resume, &args, global),
         JobsCommand::Retry(args) => control::run(Verb::Retry, &args, global),
         JobsCommand::Set(args) => control::set(&args, global),
+        JobsCommand::Trace(args) => trace::run(&args, global),
     }
 }

@@ -1,6 +1,9 @@
 //! `ffrtmp policies …`: the scheduling policies.
 
+mod check;
+mod local;
 mod new;
+mod simulate;
 mod template;
 
 use clap::{Args, Subcommand};
@@ -56,6 +59,10 @@ Also takes back what was remembered against it: a policy that failed too often g
   ffrtmp policies new night-shift --lang rust
   ffrtmp policies new night-shift --lang python --dir ~/src")]
     New(new::NewArgs),
+    /// Try a policy's file: what it imports, whether its answers hold, whether it repeats itself, how fast it is
+    Check(check::CheckArgs),
+    /// Try policies side by side on the same jobs and workers, in virtual time
+    Simulate(simulate::SimulateArgs),
 }
 
 /// A policy by its name.
@@ -82,9 +89,13 @@ pub struct PolicyArgs {
 
 /// Does it.
 pub fn run(command: PoliciesCommand, global: &GlobalArgs) -> Result {
-    if let PoliciesCommand::New(args) = command {
-        return new::run(&args);
-    }
+    // What needs no master comes first.
+    let command = match command {
+        PoliciesCommand::New(args) => return new::run(&args),
+        PoliciesCommand::Check(args) => return check::run(&args, global),
+        PoliciesCommand::Simulate(args) => return simulate::run_command(&args, global),
+        command => command,
+    };
     let client = connect(global)?;
     let (list, output) = match command {
         PoliciesCommand::List(output) => (client.policies()?, output),
@@ -97,7 +108,9 @@ pub fn run(command: PoliciesCommand, global: &GlobalArgs) -> Result {
         PoliciesCommand::Disable(args) => (client.disable_policy(&args.name)?, args.output),
         PoliciesCommand::Enable(args) => (client.enable_policy(&args.name)?, args.output),
         PoliciesCommand::Rollback(output) => (client.roll_back_policy()?, output),
-        PoliciesCommand::New(_) => return Ok(()), // done above, without a master
+        PoliciesCommand::New(_) | PoliciesCommand::Check(_) | PoliciesCommand::Simulate(_) => {
+            return Ok(()); // done above, without a master
+        }
     };
     Ok(face(output.output, global).policies(&list)?)
 }

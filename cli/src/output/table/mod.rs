@@ -8,6 +8,7 @@ mod jobs;
 mod nodes;
 mod plan;
 mod policies;
+mod simulate;
 mod stats;
 
 use std::io::{self, Write};
@@ -16,6 +17,8 @@ use ffrtmp_api::rest::{
     CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
     SubmitItem, Submitted, TokenList,
 };
+
+use ffrtmp_host::{check::Examination, simulate::Comparison};
 
 use super::{
     FindingList, Output, Plan, SettingList, Tally, Versions,
@@ -140,6 +143,12 @@ impl<W: Write> Output for Table<W> {
     }
     fn findings(&mut self, list: &FindingList) -> io::Result<()> {
         super::settings::findings(&mut self.out, self.colour, list)
+    }
+    fn comparison(&mut self, comparison: &Comparison) -> io::Result<()> {
+        simulate::comparison(&mut self.out, self.colour, comparison)
+    }
+    fn examination(&mut self, examination: &Examination) -> io::Result<()> {
+        simulate::examination(&mut self.out, self.colour, examination)
     }
     fn remark(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{}", clean(text))
