@@ -27,6 +27,8 @@ pub struct Sample {
     pub gpu_permille: u32,
     /// CPU reserved on the worker that has most of it reserved, thousandths of its own.
     pub busiest_permille: u32,
+    /// Jobs on the worker that has most.
+    pub jobs_on_fullest: u32,
 }
 
 /// One job's fate.
@@ -99,7 +101,8 @@ pub struct Measure {
     last_end_ms: u64,
     sample_ms: u64,
     next_sample_ms: u64,
-    /// Jain's index of those moments at which two groups or more had jobs waiting, summed, and how many moments.
+    /// Jain's index of those moments at which two groups or more had jobs waiting, summed over the time each stands for, and
+    /// that time.
     fairness: (f64, u64),
 }
 
@@ -235,13 +238,19 @@ impl Measure {
         )
     }
 
-    /// CPU reserved on the worker that has most of it reserved, of its own, on average over the samples at which any ran.
-    pub fn busiest(&self) -> f64 {
+    /// On average over the samples at which any job ran: CPU reserved on the worker that has most of it reserved, of its own;
+    /// and jobs on the worker that has most.
+    pub fn worst_worker(&self) -> (f64, f64) {
         let busy = self.samples.iter().filter(|s| s.running > 0);
-        let (sum, n) = busy.fold((0u64, 0u64), |(sum, n), s| {
-            (sum + u64::from(s.busiest_permille), n + 1)
+        let (cpu, jobs, n) = busy.fold((0u64, 0u64, 0u64), |(cpu, jobs, n), s| {
+            (
+                cpu + u64::from(s.busiest_permille),
+                jobs + u64::from(s.jobs_on_fullest),
+                n + 1,
+            )
         });
-        sum as f64 / 1_000.0 / n.max(1) as f64
+        let n = n.max(1) as f64;
+        (cpu as f64 / 1_000.0 / n, jobs as f64 / n)
     }
 
     /// Jain's index of the CPU that groups with waiting jobs had, averaged over the moments at which there were two such
@@ -266,6 +275,7 @@ impl Measure {
             cpu_permille: of(self.cpu.now, self.cpu_all),
             gpu_permille: of(self.gpu.now, self.gpu_all),
             busiest_permille: busiest.max().unwrap_or(0),
+            jobs_on_fullest: self.workers.iter().map(|w| w.2).max().unwrap_or(0),
         });
         let shares = self
             .by_group
@@ -273,8 +283,8 @@ impl Measure {
             .filter(|g| g.waiting > 0)
             .map(|g| g.cpu as f64);
         if let Some(index) = jain(shares) {
-            self.fairness.0 += index;
-            self.fairness.1 += 1;
+            self.fairness.0 += index * self.sample_ms as f64;
+            self.fairness.1 += self.sample_ms;
         }
         if self.samples.len() == SAMPLES_MAX {
             let mut keep = false;
@@ -284,7 +294,9 @@ impl Measure {
             });
             self.sample_ms *= 2;
         }
-        self.next_sample_ms += self.sample_ms;
+        // The first of all is kept always, so there is a last one.
+        let last_ms = self.samples.last().map_or(0, |sample| sample.at_ms);
+        self.next_sample_ms = last_ms + self.sample_ms;
     }
 }
 

@@ -79,6 +79,9 @@ pub fn lines(comparison: &Comparison) -> Vec<Line> {
         Some(format!("{:.1}", p.workers_busy_mean))
     });
     line("busiest worker, mean", &|p| Some(share(p.busiest_worker)));
+    line("jobs on the fullest worker, mean", &|p| {
+        Some(format!("{:.1}", p.jobs_on_fullest_mean))
+    });
     line("fairness (1 is equal)", &|p| {
         p.fairness.map(|f| format!("{f:.3}"))
     });

@@ -135,6 +135,8 @@ pub struct PolicyReport {
     pub workers_busy_most: u64,
     /// CPU reserved on the busiest worker, of its own, on average.
     pub busiest_worker: f64,
+    /// Jobs on the worker that has most, on average.
+    pub jobs_on_fullest_mean: f64,
     /// Jain's index of what groups with waiting jobs had; none if there were never two such groups.
     pub fairness: Option<f64>,
     /// Jobs with a deadline.
@@ -241,6 +243,7 @@ pub(super) fn make(made: Made<'_>) -> PolicyReport {
             deadline_misses += u64::from(fate.late || !fate.ended);
         }
     }
+    let (busiest_worker, jobs_on_fullest) = measure.worst_worker();
     let (workers_busy_mean, workers_busy_most) = measure.workers_busy();
     let count = |result| core.rounds.get(&result).copied().unwrap_or(0);
     let (name, version, digest) = made.names;
@@ -262,7 +265,8 @@ pub(super) fn make(made: Made<'_>) -> PolicyReport {
             .then(|| four_places(measure.gpu_utilisation())),
         workers_busy_mean: four_places(workers_busy_mean),
         workers_busy_most,
-        busiest_worker: four_places(measure.busiest()),
+        busiest_worker: four_places(busiest_worker),
+        jobs_on_fullest_mean: four_places(jobs_on_fullest),
         fairness: measure.fairness().map(four_places),
         deadlines,
         deadline_misses,
