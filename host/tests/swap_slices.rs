@@ -111,6 +111,7 @@ fn hello() -> Event {
             attempts: vec![],
             labels: Default::default(),
             metrics_address: None,
+            wall_ms: None,
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! Trying policies from the command line: side by side, one by one, and on what a live master recorded.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
@@ -8,7 +8,9 @@ use crate::cluster::{Cluster, root, tiny};
 
 /// `ffrtmp` with these words, in the cluster's folder.
 fn ffrtmp(cluster: &Cluster, words: &[&str]) -> Output {
-    cluster.command("client").args(words).output().unwrap()
+    let mut command = cluster.command("client");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(words).output().unwrap()
 }
 
 fn said(bytes: &[u8]) -> String {

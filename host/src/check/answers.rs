@@ -156,7 +156,7 @@ fn fault_of(
     }
     if candidate.excluded.contains(&placement.worker) {
         let what = "where the job failed and is not to go now";
-        return Some((Item::Requirements, false, what.into()));
+        return Some((Item::Requirements, true, what.into()));
     }
     let without_gpu = Class {
         gpu: false,
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(of(&[place(2, 1, None)]), [(Item::Requirements, true)]);
         assert_eq!(of(&[place(2, 1, Some(3))]), [(Item::Requirements, true)]);
         assert_eq!(of(&[place(3, 1, None)]), [(Item::Requirements, true)]);
-        assert_eq!(of(&[place(4, 1, None)]), [(Item::Requirements, false)]);
+        assert_eq!(of(&[place(4, 1, None)]), [(Item::Requirements, true)]);
         let unstated = Placement {
             reason: 1,
             ..place(1, 1, None)
@@ -321,6 +321,7 @@ mod tests {
             job,
             until_ms,
             reason,
+            ..Hold::default()
         };
         let of = |holds: &[Hold], skips: &[u32]| {
             wrong_with(Answer {

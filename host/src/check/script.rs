@@ -4,7 +4,7 @@
 //! whether it does.
 
 use ffrtmp_policy_sdk::{
-    Answer, Ask, Change, Class, Cluster, JobInfo, JobOn, Rank, Resources, sample::Sample,
+    Answer, Ask, Change, Class, Cluster, JobInfo, JobOn, Rank, sample::Sample,
 };
 
 use super::{
@@ -167,9 +167,8 @@ impl Life {
             let mut ask = self.sample.ask(case.1, &self.cluster);
             ask.now_ms += i64::from(round) * ROUND_MS;
             if round == 0 {
-                transcript
-                    .ranks
-                    .push(ranks(instance, &jobs, &ask, wrong, &place).map_err(fault)?);
+                let ranked = ranks(subject, instance, &jobs, &ask, wrong, &place);
+                transcript.ranks.push(ranked.map_err(fault)?);
             }
             let answer = instance.plan(&ask).map_err(fault)?;
             could |= ask.candidates.iter().any(|c| {
@@ -222,6 +221,7 @@ impl Life {
 
 /// Ranks the same jobs in several ways, and notes if it matters which.
 fn ranks(
+    subject: &Subject<'_>,
     instance: &mut Instance,
     jobs: &[JobInfo],
     ask: &Ask,
@@ -257,6 +257,11 @@ fn ranks(
     instance.sync(false, Vec::new())?;
     let later = instance.rank(jobs.to_vec())?;
     differ("asked two days later", &later);
-    debug_assert!(jobs.iter().all(|job| job.cost != Resources::default()));
+    // Ranks outlive an instance, so they must not follow from what it has seen.
+    let mut stranger = subject.fresh()?;
+    stranger.sync(true, Vec::new())?;
+    let mut strange = stranger.rank(jobs.iter().rev().cloned().collect())?;
+    strange.reverse();
+    differ("asked of a fresh instance in the other order", &strange);
     Ok(batch)
 }

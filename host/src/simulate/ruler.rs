@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use ffrtmp_policy_balanced::Balanced;
 use ffrtmp_policy_sdk::{
-    self as sdk, Answer, Ask, Candidate, Change, Cluster, Info, JobInfo, Placement, Policy, Rank,
+    self as sdk, Answer, Ask, Change, Cluster, Info, JobInfo, Placement, Policy, Rank,
 };
 
 use crate::{
@@ -334,7 +334,8 @@ impl Policy for Fifo {
 
     fn plan(&mut self, cluster: &mut Cluster, ask: &Ask, answer: &mut Answer) {
         for candidate in &ask.candidates {
-            let Some((worker, gpu)) = first_with_room(cluster, ask, candidate) else {
+            let anywhere = |_: &sdk::Worker, _: Option<&sdk::Gpu>| Some(());
+            let Some((worker, gpu, ())) = cluster.best_place(ask, candidate, anywhere) else {
                 continue;
             };
             cluster.place(candidate, worker, gpu);
@@ -346,28 +347,4 @@ impl Policy for Fifo {
             });
         }
     }
-}
-
-fn first_with_room(
-    cluster: &Cluster,
-    ask: &Ask,
-    candidate: &Candidate,
-) -> Option<(sdk::WorkerId, Option<u32>)> {
-    let class = ask.classes.get(candidate.class as usize)?;
-    cluster
-        .workers()
-        .iter()
-        .filter(|w| w.accepting && w.slots_used < w.slots)
-        .filter(|w| !candidate.excluded.contains(&w.id))
-        .filter(|w| Cluster::fits(w, class, &candidate.cost))
-        .find_map(|w| {
-            if !class.gpu {
-                return Some((w.id, None));
-            }
-            let gpu = w
-                .gpus
-                .iter()
-                .position(|gpu| Cluster::gpu_fits(gpu, &candidate.cost))?;
-            Some((w.id, Some(gpu as u32)))
-        })
 }

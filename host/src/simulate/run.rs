@@ -144,6 +144,7 @@ impl Run<'_> {
                 attempts: Vec::new(),
                 labels: worker.labels.clone(),
                 metrics_address: None,
+                wall_ms: Some(self.base_ms),
             };
             Event::Frame {
                 session: session(i),

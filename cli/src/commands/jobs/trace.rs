@@ -11,6 +11,7 @@ use std::{
 use clap::Args;
 use ffrtmp_api::{
     client::{Client, JobQuery},
+    clock::wall_ms,
     job::JobSpec,
     limits,
     rest::{Job, JobSort},
@@ -20,9 +21,9 @@ use serde::Serialize;
 
 use crate::{
     args::GlobalArgs,
-    connection::connect,
+    connection::{connect, warn_of_clock},
     exit::{Failure, Result},
-    values::{self, now_ms},
+    values,
 };
 
 /// What to record.
@@ -79,6 +80,7 @@ pub fn run(args: &TraceArgs, global: &GlobalArgs) -> Result {
             counts
         }
     };
+    warn_of_clock(&client, "--since");
     if !global.quiet {
         eprintln!("ffrtmp: recorded {written} jobs; {left_out} never started and were left out");
     }
@@ -103,7 +105,7 @@ fn record(client: &Client, args: &TraceArgs, out: &mut dyn Write) -> Result<(u64
     loop {
         let page = client.jobs(&query)?;
         for job in page.jobs {
-            match line(job, now_ms()) {
+            match line(job, wall_ms()) {
                 Some(line) => {
                     let text = serde_json::to_string(&line)
                         .map_err(|error| Failure::failed(error.to_string()))?;

@@ -60,6 +60,7 @@ pub fn examination(out: &mut impl Write, colour: bool, found: &Examination) -> i
         match (failed, warned) {
             (0, 0) => Style::Good.paint(&format!("{name} passes"), colour),
             (0, n) => Style::Warn.paint(&format!("{name} passes with {n} to look at"), colour),
+            (1, _) => Style::Bad.paint(&format!("{name} fails: 1 item"), colour),
             (n, _) => Style::Bad.paint(&format!("{name} fails: {n} items"), colour),
         }
     )
