@@ -106,7 +106,7 @@ fn fair_share_gives_tenants_alike_while_one_floods_the_queue() {
     for other in ["native", "fifo"] {
         let other = simulate(&workload, &cluster, other);
         let (fairness, its) = (fair.fairness.unwrap(), other.fairness.unwrap());
-        assert!(fairness > its + 0.2, "{fairness} {its}");
+        assert!(fairness > its + 0.1, "{fairness} {its}");
         // Those who do not flood wait a small part of what they would.
         for tenant in ["ant", "bee", "cat", "dog"] {
             let wait = |report: &PolicyReport| report.wait_by_group[tenant].mean_ms;
