@@ -179,10 +179,8 @@ fn a_policy_that_traps_costs_its_say_and_no_job() {
     let ruler = wasm("tests/hostile/traps_in_plan.wasm", "");
     let report = run(&workload, &cluster, ruler, &Options::default());
     assert_eq!(report.completed, 200);
-    assert_eq!(
-        report.faults["plan"], 3,
-        "three faults in a row are the end of it"
-    );
+    // Ranking succeeds in between, so it is the fifth within a minute that ends it.
+    assert_eq!(report.faults["plan"], 5);
     let lost = report.lost_its_place.expect("it kept its place");
     assert!(lost.why.contains("unreachable"), "{lost:?}");
     assert_eq!(report.name, "traps_in_plan");
