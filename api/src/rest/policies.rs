@@ -57,6 +57,10 @@ pub struct PolicyDetail {
     pub policies: Vec<PolicyStatus>,
     /// What a policy may use.
     pub limits: Vec<PolicyLimit>,
+    /// Its own configuration, from `[config]` in `NAME.toml`; none without one.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub config: Option<serde_json::Value>,
 }
 
 /// A limit on a policy.
@@ -71,4 +75,7 @@ pub struct PolicyLimit {
     pub default: u64,
     /// Why it is that much.
     pub reason: String,
+    /// The file that sets it; none where it is the default.
+    #[serde(default)]
+    pub set_by: Option<String>,
 }

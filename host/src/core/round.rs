@@ -95,6 +95,8 @@ pub struct PolicyTag {
     pub name: String,
     /// First 12 hex digits of the SHA-256 of its wasm; `native` for the built-in one.
     pub digest: String,
+    /// First 12 hex digits of the SHA-256 of its configuration; empty without one. Another configuration may rank otherwise.
+    pub config: String,
     /// Its reasons, by index. `{}` stands for the placement's argument.
     pub reasons: Vec<String>,
 }

@@ -651,6 +651,7 @@ impl Sim {
         let tag = PolicyTag {
             name: "sim".into(),
             digest: self.policy.version.to_string(),
+            config: String::new(),
             reasons: vec![],
         };
         self.handle(vec![Event::RoundEnded(RoundEnded {
@@ -780,6 +781,7 @@ impl Sim {
                 let tag = PolicyTag {
                     name: "sim".into(),
                     digest: "late".into(),
+                    config: String::new(),
                     reasons: vec![],
                 };
                 self.policy.fresh = true;
@@ -939,6 +941,7 @@ impl Sim {
             let tag = PolicyTag {
                 name: "sim".into(),
                 digest: "late".into(),
+                config: String::new(),
                 reasons: vec![],
             };
             self.handle(vec![Event::RoundEnded(RoundEnded {

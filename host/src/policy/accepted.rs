@@ -1,4 +1,4 @@
-//! Copies of every policy that was chosen, by digest, and the memory of what was chosen and failed.
+//! Copies of every policy that was chosen and of the settings it ruled with, by digest, and the memory of what was chosen and failed.
 //!
 //! In the data directory, so that "the last good one" survives its file being overwritten. Losing it costs the way back,
 //! never the present choice: problems here are logged, not fatal.
@@ -25,17 +25,28 @@ impl Accepted {
 
     /// Keeps a copy. Nothing happens if there is one.
     pub(super) fn keep(&self, digest: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path(digest);
-        if path.exists() {
-            Ok(())
-        } else {
-            write_whole(&path, bytes)
-        }
+        keep(&self.path(digest, "wasm"), bytes)
+    }
+
+    /// Keeps a copy of settings. Gives their digest.
+    pub(super) fn keep_settings(&self, text: &str) -> io::Result<String> {
+        let digest = component::digest(text.as_bytes());
+        keep(&self.path(&digest, "toml"), text.as_bytes())?;
+        Ok(digest)
     }
 
     /// A copy, if it is there and still what it was.
     pub(super) fn read(&self, digest: &str) -> io::Result<Vec<u8>> {
-        let bytes = fs::read(self.path(digest))?;
+        self.read_copy(digest, "wasm")
+    }
+
+    /// The same of settings.
+    pub(super) fn read_settings(&self, digest: &str) -> io::Result<Vec<u8>> {
+        self.read_copy(digest, "toml")
+    }
+
+    fn read_copy(&self, digest: &str, ending: &str) -> io::Result<Vec<u8>> {
+        let bytes = fs::read(self.path(digest, ending))?;
         if component::digest(&bytes) == digest {
             return Ok(bytes);
         }
@@ -52,11 +63,16 @@ impl Accepted {
         };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let digest = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
-            if let Some(digest) = digest
-                && !memory.kept().any(|kept| kept == digest)
-                && let Err(error) = fs::remove_file(entry.path())
-            {
+            let Some((digest, ending)) = name.to_str().and_then(|name| name.rsplit_once('.'))
+            else {
+                continue;
+            };
+            let wanted = match ending {
+                "wasm" => memory.kept().any(|kept| kept == digest),
+                "toml" => memory.kept_settings().any(|kept| kept == digest),
+                _ => true,
+            };
+            if !wanted && let Err(error) = fs::remove_file(entry.path()) {
                 tracing::warn!(%error, digest, "an old policy's copy could not be removed; it stays");
             }
         }
@@ -91,8 +107,15 @@ impl Accepted {
         }
     }
 
-    fn path(&self, digest: &str) -> PathBuf {
-        self.dir.join(digest).with_extension("wasm")
+    fn path(&self, digest: &str, ending: &str) -> PathBuf {
+        self.dir.join(digest).with_extension(ending)
+    }
+}
+
+fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match path.exists() {
+        true => Ok(()),
+        false => write_whole(path, bytes),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Written by the policy thread and the librarian, read by HTTP and metrics; nobody waits for long on it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use ffrtmp_api::rest::{PolicyList, PolicyStatus};
 
 use super::choice::Mode;
 use super::metrics::PolicyMetrics;
+use super::settings::Settings;
 use super::{NATIVE, RULE};
 
 /// Guest times kept of each policy, for its percentiles.
@@ -128,6 +130,8 @@ struct Entry {
 pub(super) struct Board {
     entries: Mutex<Vec<Entry>>,
     chooses: Mutex<(Mode, Option<String>)>,
+    /// What is in force for each policy, by name.
+    settings: Mutex<BTreeMap<String, Arc<Settings>>>,
     pub(super) metrics: PolicyMetrics,
     changed: Changed,
 }
@@ -172,6 +176,7 @@ impl Board {
         Ok(Board {
             entries: Mutex::default(),
             chooses: Mutex::default(),
+            settings: Mutex::default(),
             metrics: PolicyMetrics::new()?,
             changed: Changed(Box::new(changed)),
         })
@@ -254,6 +259,26 @@ impl Board {
         }
     }
 
+    /// Notes that nothing is wrong with a policy any more.
+    pub(super) fn no_error(&self, name: &str, digest: &str) {
+        if let Some(entry) = lock(&self.entries)
+            .iter_mut()
+            .find(|e| e.name == name && e.digest == digest)
+        {
+            entry.last_error = None;
+        }
+    }
+
+    /// Notes the settings under which a policy rules, or could.
+    pub(super) fn set_up(&self, name: &str, settings: &Arc<Settings>) {
+        lock(&self.settings).insert(name.to_owned(), settings.clone());
+    }
+
+    /// The settings in force for a policy, if it has been tried.
+    pub(super) fn settings(&self, name: &str) -> Option<Arc<Settings>> {
+        lock(&self.settings).get(name).cloned()
+    }
+
     /// Forgets what is shown of a file: it is gone, or about to be told of anew. The active one stays until another is.
     pub(super) fn forget(&self, name: &str, states: &[State]) {
         lock(&self.entries)
@@ -268,6 +293,10 @@ impl Board {
             .iter_mut()
             .filter(|e| e.name == name && e.digest != NATIVE)
             .for_each(|e| e.leaving = true);
+        // What still rules without its file has its settings with it; they are told again when that changes.
+        if !entries.iter().any(|e| e.name == name && e.digest != NATIVE) {
+            lock(&self.settings).remove(name);
+        }
     }
 
     /// Whether there is a line of that name, the built-in policy's apart.

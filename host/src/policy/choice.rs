@@ -1,6 +1,6 @@
 //! Which policy rules: the rule itself, over names and digests alone. It opens no file and starts nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,9 @@ pub(super) struct Memory {
     /// Names that must not rule.
     #[serde(default)]
     disabled: BTreeSet<String>,
+    /// The settings under which a name last ruled, by their digest.
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
 }
 
 impl Memory {
@@ -116,6 +119,35 @@ impl Memory {
     /// Somebody wants it all the same.
     pub(super) fn forgive(&mut self, choice: &Choice) {
         self.faulted.retain(|f| f.digest != choice.digest);
+    }
+
+    /// Notes the settings under which a name rules: their digest, none without a file.
+    pub(super) fn ruled_with(&mut self, name: &str, settings: Option<String>) {
+        match settings {
+            Some(digest) => self.settings.insert(name.to_owned(), digest),
+            None => self.settings.remove(name),
+        };
+        if self.settings.len() > REMEMBERED_MAX {
+            // Of names that are no choice any more, so that what rules keeps its own.
+            let history = &self.history;
+            self.settings
+                .retain(|n, _| n == name || history.iter().any(|c| c.name == *n));
+        }
+    }
+
+    /// The digest of the settings under which a name last ruled.
+    pub(super) fn settings_of(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    /// Digests of all settings worth keeping.
+    pub(super) fn kept_settings(&self) -> impl Iterator<Item = &str> {
+        self.settings.values().map(String::as_str)
+    }
+
+    /// Forgets that these bytes were met: what was wrong was beside them.
+    pub(super) fn unsee(&mut self, choice: &Choice) {
+        self.seen.retain(|c| c != choice);
     }
 
     /// What is pinned.

@@ -14,6 +14,7 @@ use super::engine::PolicyEngine;
 use super::instance::{self, Fault, Instance, Prepared};
 use super::language;
 use super::limits::Limits;
+use super::settings::Settings;
 
 /// The package and version of the contract this host speaks.
 const PACKAGE: &str = "ffrtmp:scheduler/";
@@ -43,12 +44,15 @@ pub enum Refusal {
     /// It failed when it was tried.
     #[error("failed its trial in {0}")]
     Trial(Fault),
+    /// What `NAME.toml` beside it says cannot be.
+    #[error("has settings beside it that cannot be used: {0}")]
+    Settings(String),
 }
 
 impl Refusal {
     /// Every word [`Refusal::stage`] gives.
-    pub const STAGES: [&'static str; 9] = [
-        "read", "validate", "compile", "link", "init", "sync", "rank", "plan", "answer",
+    pub const STAGES: [&'static str; 10] = [
+        "read", "settings", "validate", "compile", "link", "init", "sync", "rank", "plan", "answer",
     ];
 
     /// The stage, as a word for metrics.
@@ -59,7 +63,26 @@ impl Refusal {
             Refusal::Compile(_) => "compile",
             Refusal::Link(_) => "link",
             Refusal::Trial(fault) => fault.stage.as_str(),
+            Refusal::Settings(_) => "settings",
         }
+    }
+}
+
+/// A component that fits the contract: what does not depend on how its policy is set up.
+#[derive(Clone)]
+pub struct Compiled {
+    /// SHA-256 of its bytes, 64 hex digits.
+    pub digest: String,
+    /// The language it was written in, where its toolchain says.
+    pub language: Option<String>,
+    prepared: Prepared,
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiled")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,6 +96,8 @@ pub struct Loaded {
     pub info: Info,
     /// The language it was written in, where its toolchain says.
     pub language: Option<String>,
+    /// The settings under which it passed.
+    pub settings: Arc<Settings>,
     pub(super) prepared: Prepared,
 }
 
@@ -114,8 +139,8 @@ pub fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-/// Checks a policy's bytes from first to last, and tries it: an instance, `init`, and one empty call of each kind. The
-/// instance comes back too, ready to rule.
+/// Checks a policy's bytes from first to last without a configuration, and tries it: an instance, `init`, and one empty call
+/// of each kind. The instance comes back too, ready to rule. Compiles in this process.
 ///
 /// # Errors
 /// At the first check it fails.
@@ -125,23 +150,58 @@ pub fn load(
     bytes: &[u8],
     limits: &Limits,
 ) -> Result<(Arc<Loaded>, Instance), Refusal> {
+    let compiled = compile(engine, bytes)?;
+    let settings = Arc::new(Settings::without_a_file(limits));
+    try_out(engine, name, &compiled, settings)
+}
+
+/// From bytes to a component that fits the contract, compiled in this process.
+///
+/// # Errors
+/// At the first check it fails.
+pub fn compile(engine: &PolicyEngine, bytes: &[u8]) -> Result<Compiled, Refusal> {
     check_header(bytes)?;
     let component = Component::new(engine.wasmtime(), bytes).map_err(|e| compile_error(&e))?;
-    check_world(engine, &component)?;
+    fit(engine, &component, bytes)
+}
+
+/// Whether a component fits the contract.
+fn fit(engine: &PolicyEngine, component: &Component, bytes: &[u8]) -> Result<Compiled, Refusal> {
+    check_world(engine, component)?;
     let prepared = engine
         .linker()
-        .instantiate_pre(&component)
+        .instantiate_pre(component)
         .and_then(instance::prepare)
         .map_err(|e| Refusal::Link(format!("{e:#}")))?;
+    Ok(Compiled {
+        digest: digest(bytes),
+        language: language::of(bytes),
+        prepared,
+    })
+}
+
+/// Tries a compiled policy with its settings: an instance, `init`, and one empty call of each kind. The instance comes back
+/// too, ready to rule.
+///
+/// # Errors
+/// When it fails in any of them, or refuses its configuration.
+pub fn try_out(
+    engine: &PolicyEngine,
+    name: &str,
+    compiled: &Compiled,
+    settings: Arc<Settings>,
+) -> Result<(Arc<Loaded>, Instance), Refusal> {
+    let (config, limits) = (&settings.config, &settings.limits);
     let (mut instance, info) =
-        Instance::new(engine, &prepared, name, "", limits).map_err(Refusal::Trial)?;
+        Instance::new(engine, &compiled.prepared, name, config, limits).map_err(Refusal::Trial)?;
     trial(&mut instance).map_err(Refusal::Trial)?;
     let loaded = Loaded {
         name: name.to_owned(),
-        digest: digest(bytes),
+        digest: compiled.digest.clone(),
         info,
-        language: language::of(bytes),
-        prepared,
+        language: compiled.language.clone(),
+        settings,
+        prepared: compiled.prepared.clone(),
     };
     Ok((Arc::new(loaded), instance))
 }

@@ -1,4 +1,4 @@
-//! The live folder: which files are there, and when one is complete enough to be read.
+//! The live folder: which policies and settings files are there, and when one is complete enough to be read.
 //!
 //! Looking is the truth; hints from the kernel only say when to look. It follows links, so that a Kubernetes volume's
 //! `..data` swap is a change like any other. It opens nothing but regular files, and never waits for one.
@@ -12,11 +12,15 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
+use super::limits::{FILES_MAX, SETTINGS_BYTES_MAX};
+
 /// How long a file must not change after the kernel said that its writer closed it, or that it was moved here. Not zero,
 /// so that files which arrive together are met together.
 const SETTLE_TOLD: Duration = Duration::from_millis(30);
 /// How long it must not change when nothing was said: its writer may be a slow network.
 const SETTLE_UNTOLD: Duration = Duration::from_millis(500);
+/// How long a policy waits at most for settings beside it that are still being written.
+const SETTINGS_WAIT: Duration = Duration::from_secs(2);
 /// How long a file must be away to be gone: writers that remove and write anew do it faster.
 const GONE_AFTER: Duration = Duration::from_millis(250);
 
@@ -32,20 +36,47 @@ pub(super) enum Found {
         /// When the change was first noticed.
         noticed: Instant,
     },
-    /// A file is gone.
+    /// A policy's file is gone.
     Gone {
         /// Its name without `.wasm`.
         name: String,
     },
+    /// The settings beside a policy are complete, and are not what they were.
+    Settings {
+        /// The file's name without `.toml`.
+        name: String,
+        /// Its content, or why there is none; `None` where the file is gone.
+        bytes: Option<Result<Vec<u8>, String>>,
+    },
 }
+
+/// What a file is, by its ending. Settings come first: a policy is taken with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Settings,
+    Policy,
+}
+
+impl Kind {
+    fn file(self, name: &str) -> String {
+        match self {
+            Kind::Settings => format!("{name}.toml"),
+            Kind::Policy => format!("{name}.wasm"),
+        }
+    }
+}
+
+/// A file of the folder.
+type Key = (Kind, String);
 
 /// What is known of the folder.
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
     file_bytes_max: u64,
-    files_max: usize,
-    files: BTreeMap<String, Known>,
+    /// The same for policies that have a limit of their own.
+    own_file_bytes_max: BTreeMap<String, u64>,
+    files: BTreeMap<Key, Known>,
     /// Whether the last look failed, so that it is said once.
     unreadable: bool,
     too_many: bool,
@@ -58,6 +89,8 @@ struct Known {
     changed: Instant,
     told: bool,
     taken: bool,
+    /// Of settings: by which look.
+    taken_at: Option<Instant>,
     away_since: Option<Instant>,
 }
 
@@ -87,11 +120,11 @@ impl Stamp {
 
 impl Folder {
     /// Nothing known yet.
-    pub(super) fn new(dir: PathBuf, file_bytes_max: u64, files_max: usize) -> Folder {
+    pub(super) fn new(dir: PathBuf, file_bytes_max: u64) -> Folder {
         Folder {
             dir,
             file_bytes_max,
-            files_max,
+            own_file_bytes_max: BTreeMap::new(),
             files: BTreeMap::new(),
             unreadable: false,
             too_many: false,
@@ -105,7 +138,20 @@ impl Folder {
 
     /// Whether a policy's file is there.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.files.contains_key(name)
+        self.files.contains_key(&(Kind::Policy, name.to_owned()))
+    }
+
+    /// Sets how large a policy's file may be; `None` for the usual limit.
+    pub(super) fn allow(&mut self, name: &str, bytes: Option<u64>) {
+        let before = match bytes {
+            Some(bytes) => self.own_file_bytes_max.insert(name.to_owned(), bytes),
+            None => self.own_file_bytes_max.remove(name),
+        };
+        if before != bytes
+            && let Some(known) = self.files.get_mut(&(Kind::Policy, name.to_owned()))
+        {
+            known.taken = false; // it may be readable now, or no longer
+        }
     }
 
     /// A policy's file as it is now.
@@ -113,32 +159,46 @@ impl Folder {
     /// # Errors
     /// Why there is no content to be had.
     pub(super) fn content(&self, name: &str) -> Result<Vec<u8>, String> {
+        let key = (Kind::Policy, name.to_owned());
         let known = self
             .files
-            .get(name)
+            .get(&key)
             .ok_or("its file is not in the folder")?;
-        let path = self.dir.join(format!("{name}.wasm"));
-        read(&path, known.stamp, self.file_bytes_max)?
+        self.read(&key, known.stamp)?
             .ok_or_else(|| "its file is being written; try again".to_owned())
     }
 
+    fn read(&self, key: &Key, stamp: Stamp) -> Result<Option<Vec<u8>>, String> {
+        let (kind, name) = key;
+        let most = match kind {
+            Kind::Settings => SETTINGS_BYTES_MAX,
+            Kind::Policy => *self
+                .own_file_bytes_max
+                .get(name)
+                .unwrap_or(&self.file_bytes_max),
+        };
+        read(&self.dir.join(kind.file(name)), stamp, most)
+    }
+
     /// Notes that the kernel called a file complete.
-    pub(super) fn told(&mut self, name: &str) {
-        if let Some(known) = self.files.get_mut(name) {
-            known.told = true;
+    fn told(&mut self, name: &str) {
+        for kind in [Kind::Settings, Kind::Policy] {
+            if let Some(known) = self.files.get_mut(&(kind, name.to_owned())) {
+                known.told = true;
+            }
         }
     }
 
-    /// Looks. `at_once` takes files without waiting for them to settle: at start.
+    /// Looks. `at_once` takes files without waiting for them to settle: at start. Settings that are found come without their
+    /// policy, which is found by the next look: how it is read may depend on them.
     pub(super) fn look(&mut self, told: &[String], at_once: bool) -> Vec<Found> {
         let now = Instant::now();
         // A folder that cannot be read (a network mount away, no file descriptor left) is not an empty one.
         let Some(there) = self.list() else {
             return Vec::new();
         };
-        let mut found = Vec::new();
-        for (name, stamp) in &there {
-            match self.files.get_mut(name) {
+        for (key, stamp) in &there {
+            match self.files.get_mut(key) {
                 Some(known) => {
                     known.away_since = None;
                     if known.stamp != *stamp {
@@ -161,59 +221,88 @@ impl Folder {
                         changed: now,
                         told: false,
                         taken: false,
+                        taken_at: None,
                         away_since: None,
                     };
-                    self.files.insert(name.clone(), known);
+                    self.files.insert(key.clone(), known);
                 }
             }
         }
         told.iter().for_each(|name| self.told(name));
-        for (name, known) in &mut self.files {
-            let settle = if known.told {
-                SETTLE_TOLD
-            } else {
-                SETTLE_UNTOLD
-            };
-            let settled = at_once || now.duration_since(known.changed) >= settle;
-            if known.taken || known.away_since.is_some() || !settled || !there.contains_key(name) {
+        let ready: Vec<Key> = self
+            .files
+            .iter()
+            .filter(|(key, known)| {
+                let settle = if known.told {
+                    SETTLE_TOLD
+                } else {
+                    SETTLE_UNTOLD
+                };
+                let settled = at_once || now.duration_since(known.changed) >= settle;
+                !known.taken && known.away_since.is_none() && settled && there.contains_key(*key)
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut found = Vec::new();
+        for key in ready {
+            if key.0 == Kind::Policy && self.waits_for_settings(&key.1, now) {
                 continue;
             }
-            match read(
-                &self.dir.join(format!("{name}.wasm")),
-                known.stamp,
-                self.file_bytes_max,
-            ) {
-                Ok(None) => known.changed = now,
-                Ok(Some(bytes)) => {
-                    known.taken = true;
-                    found.push(Found::File {
-                        name: name.clone(),
-                        bytes: Ok(bytes),
-                        noticed: known.noticed,
-                    });
+            let Some(stamp) = self.files.get(&key).map(|known| known.stamp) else {
+                continue;
+            };
+            let bytes = self.read(&key, stamp).transpose();
+            let Some(known) = self.files.get_mut(&key) else {
+                continue;
+            };
+            let Some(bytes) = bytes else {
+                known.changed = now;
+                continue;
+            };
+            known.taken = true;
+            let noticed = known.noticed;
+            let (kind, name) = key;
+            found.push(match kind {
+                Kind::Policy => Found::File {
+                    name,
+                    bytes,
+                    noticed,
+                },
+                Kind::Settings => {
+                    known.taken_at = Some(now);
+                    Found::Settings {
+                        name,
+                        bytes: Some(bytes),
+                    }
                 }
-                Err(error) => {
-                    known.taken = true;
-                    found.push(Found::File {
-                        name: name.clone(),
-                        bytes: Err(error),
-                        noticed: known.noticed,
-                    });
-                }
-            }
+            });
         }
-        self.files.retain(|name, known| {
-            if there.contains_key(name) {
+        self.files.retain(|key, known| {
+            if there.contains_key(key) {
                 return true;
             }
             let since = *known.away_since.get_or_insert(now);
             let gone = now.duration_since(since) >= GONE_AFTER;
             if gone {
-                found.push(Found::Gone { name: name.clone() });
+                let name = key.1.clone();
+                found.push(match key.0 {
+                    Kind::Policy => Found::Gone { name },
+                    Kind::Settings => Found::Settings { name, bytes: None },
+                });
             }
             !gone
         });
         found
+    }
+
+    /// Whether the settings beside a policy are about to be read, or were read in this very look.
+    fn waits_for_settings(&self, name: &str, now: Instant) -> bool {
+        let beside = self.files.get(&(Kind::Settings, name.to_owned()));
+        beside.is_some_and(|settings| match settings.taken {
+            true => settings.taken_at == Some(now),
+            // Settings that never settle must not keep their policy out.
+            false => now.duration_since(settings.noticed) < SETTINGS_WAIT,
+        })
     }
 
     /// Whether something is under way, so that the next look should be soon.
@@ -223,8 +312,9 @@ impl Folder {
             .any(|known| !known.taken || known.away_since.is_some())
     }
 
-    fn list(&mut self) -> Option<BTreeMap<String, Stamp>> {
+    fn list(&mut self) -> Option<BTreeMap<Key, Stamp>> {
         let mut there = BTreeMap::new();
+        let mut counts = [0usize; 2];
         let entries = match std::fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) => {
@@ -241,38 +331,51 @@ impl Folder {
                 return None;
             };
             let file_name = entry.file_name();
-            let Some(name) = file_name.to_str().and_then(policy_name) else {
+            let Some(key) = file_name.to_str().and_then(key) else {
                 continue;
             };
             // Follows links. A dangling one is no file; one that cannot be looked at is as it was.
             let stamp = match std::fs::metadata(entry.path()) {
                 Ok(metadata) => Stamp::of(&metadata),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(_) => match self.files.get(name) {
+                Err(_) => match self.files.get(&key) {
                     Some(known) => known.stamp,
                     None => continue,
                 },
             };
-            if there.len() >= self.files_max && !self.files.contains_key(name) {
+            let count = &mut counts[key.0 as usize];
+            if *count >= FILES_MAX && !self.files.contains_key(&key) {
                 skipped = true;
                 continue;
             }
-            there.insert(name.to_owned(), stamp);
+            *count += 1;
+            there.insert(key, stamp);
         }
         if skipped && !std::mem::replace(&mut self.too_many, true) {
-            tracing::warn!(dir = %self.dir.display(), most = self.files_max, "too many files in the policies folder; the rest is ignored");
+            tracing::warn!(dir = %self.dir.display(), most = FILES_MAX, "too many files in the policies folder; the rest is ignored");
         }
         self.too_many = skipped;
         Some(there)
     }
 }
 
-/// The policy's name that a file's name gives, if it is one: `balanced.wasm`.
+/// The policy's name that a file's name gives, if it is one of a policy or of its settings: `balanced.wasm`,
+/// `balanced.toml`.
 pub(super) fn policy_name(file: &str) -> Option<&str> {
-    let name = file.strip_suffix(".wasm")?;
+    let name = file
+        .strip_suffix(".wasm")
+        .or_else(|| file.strip_suffix(".toml"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (!name.is_empty() && !name.starts_with('.') && name.len() <= 64 && name.chars().all(plain))
         .then_some(name)
+}
+
+fn key(file: &str) -> Option<Key> {
+    let kind = match file.ends_with(".wasm") {
+        true => Kind::Policy,
+        false => Kind::Settings,
+    };
+    policy_name(file).map(|name| (kind, name.to_owned()))
 }
 
 /// Reads a file whole. `None` if it changed meanwhile.

@@ -20,6 +20,7 @@ use super::librarian::{Librarian, Note};
 use super::limits::Limits;
 use super::metrics::Exposed;
 use super::seat::Seat;
+use super::settings::Settings;
 use super::thread::{Order, PolicyThread};
 use crate::core::round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded};
 use crate::policy::NATIVE;
@@ -106,7 +107,7 @@ impl PolicyHost {
         let mut librarian = Librarian {
             engine: engine.clone(),
             limits: config.limits.clone(),
-            folder: Folder::new(config.dir, config.limits.file_bytes, config.limits.files),
+            folder: Folder::new(config.dir, config.limits.file_bytes),
             memory: accepted.memory(),
             accepted,
             board: board.clone(),
@@ -119,6 +120,8 @@ impl PolicyHost {
             present: BTreeMap::new(),
             later: Vec::new(),
             arrivals: Arrivals::default(),
+            beside: BTreeMap::new(),
+            in_force: None,
             compiled: HashMap::new(),
             watcher: None,
         };
@@ -126,7 +129,6 @@ impl PolicyHost {
         let policy_thread = PolicyThread {
             seat,
             engine,
-            limits: config.limits.clone(),
             board: board.clone(),
             orders: thread_orders,
             librarian: notes.clone(),
@@ -160,6 +162,7 @@ impl PolicyHost {
             let policy = Arc::new(PolicyTag {
                 name: "none".into(),
                 digest: NATIVE.into(),
+                config: String::new(),
                 reasons: Vec::new(),
             });
             let outcome = Outcome::Fault {
@@ -193,13 +196,22 @@ impl PolicyHost {
         Ok(self.status())
     }
 
-    /// What there is to tell of one policy: its lines of the list, and its limits.
+    /// What there is to tell of one policy: its lines of the list, its configuration and its limits.
     pub fn describe(&self, name: &str) -> Option<PolicyDetail> {
         let mut list = self.status();
         list.policies.retain(|policy| policy.name == name);
-        (!list.policies.is_empty()).then(|| PolicyDetail {
+        if list.policies.is_empty() {
+            return None;
+        }
+        let settings = self.board.settings(name);
+        let settings = settings.unwrap_or_else(|| Arc::new(Settings::without_a_file(&self.limits)));
+        let file = format!("{name}.toml");
+        let set_by = |limit: &str| settings.sets(limit).then(|| file.clone());
+        Some(PolicyDetail {
             policies: list.policies,
-            limits: self.limits.lines(),
+            limits: settings.limits.lines(set_by),
+            // It was made by us, from TOML, so it is JSON.
+            config: serde_json::from_str(&settings.config).ok(),
         })
     }
 

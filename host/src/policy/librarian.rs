@@ -14,13 +14,14 @@ use super::accepted::Accepted;
 use super::board::{Board, State};
 use super::choice::{Arrival, Arrivals, Choice, Memory, Mode};
 use super::command::{CommandError, PolicyCommand};
-use super::component::{self, Loaded, Refusal, short};
+use super::component::{self, Compiled, Loaded, Refusal, short};
 use super::engine::PolicyEngine;
 use super::folder::{Folder, Found, policy_name};
 use super::host::PolicyEvent;
 use super::instance::Instance;
 use super::limits::Limits;
 use super::seat::Seat;
+use super::settings::Settings;
 use super::thread::{Order, Reply};
 use crate::policy::{NATIVE, RULE};
 
@@ -54,6 +55,9 @@ pub(super) enum Note {
     Stop,
 }
 
+/// A policy that passed every check, and an instance of it that is ready to rule.
+pub(super) type Arrived = (Arc<Loaded>, Instance);
+
 /// All that the librarian works with.
 pub(super) struct Librarian {
     pub(super) engine: PolicyEngine,
@@ -73,7 +77,12 @@ pub(super) struct Librarian {
     /// Names of files still to be checked, to be listed; none of them is to be chosen.
     pub(super) later: Vec<String>,
     pub(super) arrivals: Arrivals,
-    pub(super) compiled: HashMap<String, Arc<Loaded>>,
+    /// What the settings files in the folder say, by name.
+    pub(super) beside: BTreeMap<String, Result<Arc<Settings>, String>>,
+    /// The settings under which the current choice rules; none for the built-in policy.
+    pub(super) in_force: Option<Arc<Settings>>,
+    /// By digest.
+    pub(super) compiled: HashMap<String, Compiled>,
     pub(super) watcher: Option<RecommendedWatcher>,
 }
 
@@ -86,7 +95,7 @@ impl Librarian {
         let fresh = saved.is_none();
         let mut wanted = saved;
         let mut files = HashMap::new();
-        for found in self.folder.look(&[], true) {
+        for found in self.look_at_all() {
             let Found::File { name, bytes, .. } = found else {
                 continue;
             };
@@ -130,6 +139,21 @@ impl Librarian {
         seat
     }
 
+    /// All files as they are, the settings among them noted.
+    fn look_at_all(&mut self) -> Vec<Found> {
+        let mut files = Vec::new();
+        // The second look gives the policies whose settings the first one gave.
+        for _ in 0..2 {
+            for found in self.folder.look(&[], true) {
+                match found {
+                    Found::Settings { name, bytes } => self.note_settings(&name, bytes),
+                    other => files.push(other),
+                }
+            }
+        }
+        files
+    }
+
     /// Whether a file that arrives may become the choice.
     fn files_choose(&self) -> bool {
         self.mode == Mode::Automatic && self.memory.pinned().is_none()
@@ -167,6 +191,10 @@ impl Librarian {
             .set(&loaded.name, version, digest, State::Ready, None);
         self.board
             .written_in(&loaded.name, digest, loaded.language.as_deref());
+        self.board.no_error(&loaded.name, digest);
+        if loaded.name != self.current.name {
+            self.board.set_up(&loaded.name, &loaded.settings);
+        }
     }
 
     /// Shows that a name must not rule.
@@ -214,10 +242,13 @@ impl Librarian {
             }
             if let Some(seat) = self.seat_of(&wanted, on_disk) {
                 self.chose(&wanted, fresh);
+                self.ruled_by(&seat);
                 return seat;
             }
         }
-        self.earlier_seat()
+        let seat = self.earlier_seat();
+        self.ruled_by(&seat);
+        seat
     }
 
     /// Works until told to stop.
@@ -275,8 +306,13 @@ impl Librarian {
             return;
         }
         let mut arrived = Vec::new();
+        let mut settings = Vec::new();
         for found in found {
             match found {
+                Found::Settings { name, bytes } => {
+                    self.note_settings(&name, bytes);
+                    settings.push(name);
+                }
                 Found::Gone { name } => self.gone(&name),
                 Found::File {
                     name,
@@ -295,6 +331,11 @@ impl Librarian {
                         arrived.push((loaded, noticed, bytes));
                     }
                 }
+            }
+        }
+        for name in settings {
+            if let Some((loaded, bytes)) = self.apply_settings(&name) {
+                arrived.push((loaded, Instant::now(), bytes));
             }
         }
         // All that was met in one look is told first, so that files which came together are known to before one is chosen.
@@ -345,7 +386,7 @@ impl Librarian {
     }
 
     /// A file is complete. If it is new and passes every check, it may become the choice.
-    fn consider(&mut self, name: &str, bytes: &[u8]) -> Option<(Arc<Loaded>, Instance)> {
+    pub(super) fn consider(&mut self, name: &str, bytes: &[u8]) -> Option<Arrived> {
         let choice = Choice {
             name: name.to_owned(),
             digest: component::digest(bytes),
@@ -410,9 +451,10 @@ impl Librarian {
         Some((loaded, instance))
     }
 
-    fn check(&mut self, name: &str, bytes: &[u8]) -> Result<(Arc<Loaded>, Instance), Refusal> {
+    fn check(&mut self, name: &str, bytes: &[u8]) -> Result<Arrived, Refusal> {
         let from = Instant::now();
-        let (loaded, instance) = component::load(&self.engine, name, bytes, &self.limits)?;
+        let compiled = self.compile(name, bytes)?;
+        let (loaded, instance) = self.try_out(name, &compiled)?;
         tracing::info!(
             event = "policy_checked",
             policy = name,
@@ -422,12 +464,22 @@ impl Librarian {
             ms = from.elapsed().as_millis() as u64,
             "the policy passed every check"
         );
+        Ok((loaded, instance))
+    }
+
+    /// Compiles, unless that was done of late.
+    pub(super) fn compile(&mut self, _name: &str, bytes: &[u8]) -> Result<Compiled, Refusal> {
+        let digest = component::digest(bytes);
+        if let Some(compiled) = self.compiled.get(&digest) {
+            return Ok(compiled.clone());
+        }
+        let compiled = component::compile(&self.engine, bytes)?;
         if self.compiled.len() >= COMPILED_MAX {
             self.compiled
                 .retain(|digest, _| *digest == self.current.digest);
         }
-        self.compiled.insert(loaded.digest.clone(), loaded.clone());
-        Ok((loaded, instance))
+        self.compiled.insert(digest, compiled.clone());
+        Ok(compiled)
     }
 
     fn refuse(&mut self, name: &str, digest: &str, refusal: &Refusal) {
@@ -547,6 +599,10 @@ impl Librarian {
             Ok(seat) => Some(seat),
             Err(refusal) => {
                 self.refuse(&choice.name, &choice.digest, &refusal);
+                if self.beside.contains_key(&choice.name) {
+                    // Its settings may be all that is wrong with it: with others, it is new.
+                    self.memory.unsee(choice);
+                }
                 None
             }
         }
@@ -558,20 +614,8 @@ impl Librarian {
         choice: &Choice,
         bytes: Option<Vec<u8>>,
     ) -> Result<Seat, Refusal> {
-        if let Some(loaded) = self
-            .compiled
-            .get(&choice.digest)
-            .filter(|l| l.name == choice.name)
-        {
-            let loaded = loaded.clone();
-            let made = Instance::new(
-                &self.engine,
-                &loaded.prepared,
-                &loaded.name,
-                "",
-                &self.limits,
-            );
-            let (instance, _) = made.map_err(Refusal::Trial)?;
+        if let Some(compiled) = self.compiled.get(&choice.digest).cloned() {
+            let (loaded, instance) = self.try_out(&choice.name, &compiled)?;
             if let Some(bytes) = bytes {
                 self.keep(&choice.name, &choice.digest, &bytes);
             }
@@ -603,9 +647,23 @@ impl Librarian {
     }
 
     /// Hands a seat to the policy thread.
-    pub(super) fn send(&self, seat: Seat) {
+    pub(super) fn send(&mut self, seat: Seat) {
+        let (name, settings) = (seat.choice().name.clone(), seat.settings().cloned());
         // A policy thread that is gone means that the master is stopping.
         let _ = self.thread.send(Order::Install(Box::new(seat)));
+        self.rules_with(&name, settings);
+    }
+
+    /// Notes the settings of the first seat, which nobody sends.
+    fn ruled_by(&mut self, seat: &Seat) {
+        self.rules_with(&seat.choice().name.clone(), seat.settings().cloned());
+    }
+
+    fn rules_with(&mut self, name: &str, settings: Option<Arc<Settings>>) {
+        if let Some(settings) = &settings {
+            self.keep_settings(name, settings);
+        }
+        self.in_force = settings;
     }
 
     fn watch(&mut self) {

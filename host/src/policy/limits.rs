@@ -1,188 +1,184 @@
-//! What a policy may use. One place, so that the reason stands beside each number.
+//! What a policy may use: one table, in which each limit has its name, its default, how far an operator may move it, and why
+//! it is what it is. The fields of [`Limits`], `policies describe` and what `NAME.toml` may say all come from it.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ffrtmp_api::rest::PolicyLimit;
 
-/// The bounds on one policy. `wit/scheduler.wit` states the defaults to authors.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// CPU time of the calling thread for `plan`, `rank` and a `sync` without reset. 10 ms: a bundled policy's largest
-    /// round takes a tenth of it, and a job that waits 10 ms longer notices nothing. Thread time, because a machine that
-    /// is busy with something else is no fault of the guest's.
-    pub call_cpu: Duration,
-    /// The same by the wall clock. 50 ms: scheduling must not wait for ever on a starved thread either, and five times the
-    /// CPU budget leaves a fair share of a loaded machine.
-    pub call_wall: Duration,
-    /// CPU time for `init` and a full `sync`. 1 s: interpreters start up in there, and it happens once a swap.
-    pub init_cpu: Duration,
-    /// The same by the wall clock.
-    pub init_wall: Duration,
-    /// Linear memory, bytes, all memories together. 64 MiB: a view of 10,000 workers and a JavaScript engine fit.
-    pub memory_bytes: usize,
-    /// Elements of each table. A large interpreter has some 20,000 functions.
-    pub table_elements: usize,
-    /// Core instances in a component: the module, its adapters and shims are four or five; interpreters need a dozen.
-    pub instances: usize,
-    /// Bytes that a call may hand the host: answers, log lines. 4 MiB: 10,000 placements are 480 KB.
-    pub hostcall_bytes: usize,
-    /// Bytes of one log line kept.
-    pub log_line_bytes: usize,
-    /// Log lines of one call kept. More than that is noise, and the guest's time does not pay for our disk.
-    pub log_lines_per_call: u32,
-    /// Log lines kept in a minute, over all calls: a line each round must not fill a disk.
-    pub log_lines_per_minute: u32,
-    /// A policy's file, bytes. 64 MiB: the Python interpreter is 18 MB.
-    pub file_bytes: u64,
-    /// Files looked at in the folder. Compiling costs CPU; a folder of downloads is a mistake, not a library.
-    pub files: usize,
-    /// Faults in a row at which a policy loses its place. Three: one can be bad luck, three are a rule.
-    pub faults_in_a_row: u32,
-    /// Faults within a minute at which it does.
-    pub faults_in_a_minute: usize,
+/// A limit as operators know it.
+#[derive(Debug)]
+pub struct Limit {
+    /// Its name, with its unit, as `NAME.toml` and `policies describe` have it.
+    pub name: &'static str,
+    /// What it is where nobody says otherwise.
+    pub default: u64,
+    /// What it may be set to. Beyond these it would not be a limit, or nothing would pass it.
+    pub range: RangeInclusive<u64>,
+    /// Why it is that much.
+    pub reason: &'static str,
+    get: fn(&Limits) -> u64,
+    set: fn(&mut Limits, u64),
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            call_cpu: Duration::from_millis(10),
-            call_wall: Duration::from_millis(50),
-            init_cpu: Duration::from_secs(1),
-            init_wall: Duration::from_secs(2),
-            memory_bytes: 64 << 20,
-            table_elements: 100_000,
-            instances: 64,
-            hostcall_bytes: 4 << 20,
-            log_line_bytes: 1_024,
-            log_lines_per_call: 50,
-            log_lines_per_minute: 300,
-            file_bytes: 64 << 20,
-            files: 64,
-            faults_in_a_row: 3,
-            faults_in_a_minute: 5,
-        }
+impl Limit {
+    /// Its value in `limits`.
+    pub fn get(&self, limits: &Limits) -> u64 {
+        (self.get)(limits)
     }
+
+    /// Sets it. The caller has looked at `range`.
+    pub fn set(&self, limits: &mut Limits, value: u64) {
+        (self.set)(limits, value);
+    }
+}
+
+/// What a limit is counted in: times in milliseconds, everything else in what its name says.
+trait Quantity {
+    fn of(number: u64) -> Self;
+    fn number(&self) -> u64;
+}
+
+impl Quantity for Duration {
+    fn of(number: u64) -> Self {
+        Duration::from_millis(number)
+    }
+    fn number(&self) -> u64 {
+        self.as_millis() as u64
+    }
+}
+
+impl Quantity for usize {
+    fn of(number: u64) -> Self {
+        number as usize
+    }
+    fn number(&self) -> u64 {
+        *self as u64
+    }
+}
+
+impl Quantity for u32 {
+    fn of(number: u64) -> Self {
+        // The ranges below are within it.
+        number as u32
+    }
+    fn number(&self) -> u64 {
+        u64::from(*self)
+    }
+}
+
+impl Quantity for u64 {
+    fn of(number: u64) -> Self {
+        number
+    }
+    fn number(&self) -> u64 {
+        *self
+    }
+}
+
+macro_rules! limits {
+    ($($field:ident: $type:ty, $name:literal = $default:expr, $range:expr, $reason:literal;)*) => {
+        /// The bounds on one policy. `wit/scheduler.wit` states the defaults to authors.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Limits {
+            $(#[doc = concat!("`", $name, "`: ", $reason, ".")] pub $field: $type,)*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Limits { $($field: Quantity::of($default),)* }
+            }
+        }
+
+        /// Every limit that can be set, in the order in which they are shown.
+        pub static LIMITS: &[Limit] = &[$(Limit {
+            name: $name,
+            default: $default,
+            range: $range,
+            reason: $reason,
+            get: |limits| limits.$field.number(),
+            set: |limits, number| limits.$field = Quantity::of(number),
+        },)*];
+    };
+}
+
+// The walls of a fresh instance's first round, `init`, full sync and call, stay together below the 5 s after which the core
+// gives the policy thread up as stuck.
+limits! {
+    call_cpu: Duration, "call_cpu_ms" = 10, 1..=200,
+        "thread CPU time of plan, rank and sync; the largest round of a bundled policy takes a tenth of it";
+    call_wall: Duration, "call_wall_ms" = 50, 1..=200,
+        "the same by the clock; five times the CPU time, so that a busy machine is not blamed on the policy";
+    init_cpu: Duration, "init_cpu_ms" = 1_000, 10..=2_300,
+        "thread CPU time of init and of a full sync; interpreters start in there, once a swap";
+    init_wall: Duration, "init_wall_ms" = 2_000, 10..=2_300,
+        "the same by the clock";
+    memory_bytes: usize, "memory_bytes" = 64 << 20, (1 << 16)..=(1 << 30),
+        "all memories together; a view of 10,000 workers and a JavaScript engine fit";
+    table_elements: usize, "table_elements" = 100_000, 10..=1_000_000,
+        "all tables together; a large interpreter has some 20,000 functions";
+    instances: usize, "core_instances" = 64, 1..=1_000,
+        "a module with its adapters is four or five, an interpreter a dozen";
+    hostcall_bytes: usize, "answer_bytes" = 4 << 20, (1 << 10)..=(64 << 20),
+        "what one call may hand over; 10,000 placements are 480 KB";
+    log_line_bytes: usize, "log_line_bytes" = 1_024, 16..=16_384,
+        "a log line is for people; what is longer is cut";
+    log_lines_per_call: u32, "log_lines_per_call" = 50, 0..=1_000,
+        "more in one call is noise; the rest is dropped and counted";
+    log_lines_per_minute: u32, "log_lines_per_minute" = 300, 0..=60_000,
+        "a line each round must not fill a disk";
+    file_bytes: u64, "file_bytes" = 64 << 20, (1 << 10)..=(256 << 20),
+        "the Python interpreter is 18 MB";
+    compile_cpu: Duration, "compile_cpu_ms" = 60_000, 1_000..=600_000,
+        "CPU time of compiling, in whole seconds; the Python interpreter takes 5 s on two cores";
+    compile_wall: Duration, "compile_wall_ms" = 120_000, 1_000..=1_200_000,
+        "the same by the clock";
+    compile_memory_bytes: u64, "compile_memory_bytes" = 2 << 30, (256 << 20)..=(16 << 30),
+        "address space of the process that compiles; what it really touches is a fraction";
+    faults_in_a_row: u32, "faults_in_a_row" = 3, 1..=100,
+        "faults at which it rules no longer: one can be bad luck, three are a rule";
+    faults_in_a_minute: usize, "faults_in_a_minute" = 5, 1..=1_000,
+        "the same for one that fails now and then";
 }
 
 impl Limits {
-    /// Every limit with its value, its default and the reason for it, as `policies describe` shows them.
-    pub fn lines(&self) -> Vec<PolicyLimit> {
-        let (mine, usual) = (self, Limits::default());
-        LINES
-            .iter()
-            .map(|line| PolicyLimit {
-                name: line.name.into(),
-                value: (line.value)(mine),
-                default: (line.value)(&usual),
-                reason: line.reason.into(),
-            })
-            .chain(FIXED.iter().map(|(name, value, reason)| PolicyLimit {
-                name: (*name).into(),
-                value: *value,
-                default: *value,
-                reason: (*reason).into(),
-            }))
-            .collect()
+    /// Every limit with its value, its default and the reason for it, as `policies describe` shows them. `set_by` says which
+    /// of them a file sets.
+    pub fn lines(&self, set_by: impl Fn(&str) -> Option<String>) -> Vec<PolicyLimit> {
+        let settable = LIMITS.iter().map(|limit| PolicyLimit {
+            name: limit.name.into(),
+            value: limit.get(self),
+            default: limit.default,
+            reason: limit.reason.into(),
+            set_by: set_by(limit.name),
+        });
+        let fixed = FIXED.iter().map(|(name, value, reason)| PolicyLimit {
+            name: (*name).into(),
+            value: *value,
+            default: *value,
+            reason: (*reason).into(),
+            set_by: None,
+        });
+        settable.chain(fixed).collect()
     }
 }
 
-/// How a limit is shown.
-struct Line {
-    /// With its unit.
-    name: &'static str,
-    value: fn(&Limits) -> u64,
-    reason: &'static str,
-}
-
-const fn ms(time: Duration) -> u64 {
-    time.as_millis() as u64
-}
-
-/// The limits that [`Limits`] holds. The comments on its fields say more.
-const LINES: [Line; 15] = [
-    Line {
-        name: "call_cpu_ms",
-        value: |l| ms(l.call_cpu),
-        reason: "thread CPU time of plan, rank and sync; the largest round of a bundled policy takes a tenth of it",
-    },
-    Line {
-        name: "call_wall_ms",
-        value: |l| ms(l.call_wall),
-        reason: "the same by the clock; five times the CPU time, so that a busy machine is not blamed on the policy",
-    },
-    Line {
-        name: "init_cpu_ms",
-        value: |l| ms(l.init_cpu),
-        reason: "thread CPU time of init and a full sync; interpreters start in there, once a swap",
-    },
-    Line {
-        name: "init_wall_ms",
-        value: |l| ms(l.init_wall),
-        reason: "the same by the clock",
-    },
-    Line {
-        name: "memory_bytes",
-        value: |l| l.memory_bytes as u64,
-        reason: "all memories together; a view of 10,000 workers and a JavaScript engine fit",
-    },
-    Line {
-        name: "table_elements",
-        value: |l| l.table_elements as u64,
-        reason: "all tables together; a large interpreter has some 20,000 functions",
-    },
-    Line {
-        name: "core_instances",
-        value: |l| l.instances as u64,
-        reason: "a module with its adapters is four or five, an interpreter a dozen",
-    },
-    Line {
-        name: "answer_bytes",
-        value: |l| l.hostcall_bytes as u64,
-        reason: "what one call may hand over; 10,000 placements are 480 KB",
-    },
-    Line {
-        name: "log_line_bytes",
-        value: |l| l.log_line_bytes as u64,
-        reason: "a log line is for people; what is longer is cut",
-    },
-    Line {
-        name: "log_lines_per_call",
-        value: |l| u64::from(l.log_lines_per_call),
-        reason: "more in one call is noise; the rest is dropped and counted",
-    },
-    Line {
-        name: "log_lines_per_minute",
-        value: |l| u64::from(l.log_lines_per_minute),
-        reason: "a line each round must not fill a disk",
-    },
-    Line {
-        name: "file_bytes",
-        value: |l| l.file_bytes,
-        reason: "the Python interpreter is 18 MB",
-    },
-    Line {
-        name: "files",
-        value: |l| l.files as u64,
-        reason: "files looked at in the folder; compiling costs CPU",
-    },
-    Line {
-        name: "faults_in_a_row",
-        value: |l| u64::from(l.faults_in_a_row),
-        reason: "faults at which it rules no longer: one can be bad luck, three are a rule",
-    },
-    Line {
-        name: "faults_in_a_minute",
-        value: |l| l.faults_in_a_minute as u64,
-        reason: "the same for one that fails now and then",
-    },
-];
-
 /// The limits that are the same for every policy.
-const FIXED: [(&str, u64, &str); 3] = [
+const FIXED: [(&str, u64, &str); 5] = [
     (
         "stack_bytes",
         STACK_BYTES as u64,
         "recursion beyond it is a fault; wasmtime's own default, and one for the engine",
+    ),
+    (
+        "files",
+        FILES_MAX as u64,
+        "policies looked at in the folder; compiling costs CPU, and a folder of downloads is a mistake",
+    ),
+    (
+        "settings_bytes",
+        SETTINGS_BYTES_MAX,
+        "a settings file is written by hand",
     ),
     (
         "reasons",
@@ -198,9 +194,36 @@ const FIXED: [(&str, u64, &str); 3] = [
 
 /// A guest's stack, bytes. wasmtime's own default; recursion beyond it is a fault like any other.
 pub const STACK_BYTES: usize = 512 * 1024;
+/// Policies looked at in the folder.
+pub const FILES_MAX: usize = 64;
+/// Bytes of a `NAME.toml`.
+pub const SETTINGS_BYTES_MAX: u64 = 64 << 10;
 /// Reasons a policy may state.
 pub const REASONS_MAX: usize = 256;
 /// Bytes of a reason.
 pub const REASON_BYTES_MAX: usize = 200;
 /// Bytes of the name and the version it states.
 pub const INFO_BYTES_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_can_be_set_and_every_name_stands_once() {
+        let mut names: Vec<_> = LIMITS.iter().map(|limit| limit.name).collect();
+        names.extend(FIXED.iter().map(|(name, ..)| *name));
+        names.sort_unstable();
+        assert!(names.windows(2).all(|two| two[0] != two[1]), "{names:?}");
+        for limit in LIMITS {
+            assert!(limit.range.contains(&limit.default), "{limit:?}");
+            let mut limits = Limits::default();
+            for value in [*limit.range.start(), *limit.range.end()] {
+                limit.set(&mut limits, value);
+                assert_eq!(limit.get(&limits), value, "{limit:?}");
+            }
+            limit.set(&mut limits, limit.default);
+            assert_eq!(limits, Limits::default());
+        }
+    }
+}

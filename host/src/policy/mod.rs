@@ -23,7 +23,9 @@ mod language;
 mod librarian;
 pub mod limits;
 mod metrics;
+mod reload;
 mod seat;
+pub mod settings;
 mod thread;
 
 pub use board::Counters;
@@ -31,6 +33,7 @@ pub use choice::{Choice, Mode};
 pub use command::{CommandError, PolicyCommand};
 pub use host::{PolicyEvent, PolicyHost, PolicyHostConfig};
 pub use limits::Limits;
+pub use settings::Settings;
 
 /// What stands for a digest where the built-in policy is meant.
 pub const NATIVE: &str = "native";

@@ -15,8 +15,8 @@ use super::choice::Choice;
 use super::component::{Loaded, short};
 use super::engine::{PolicyEngine, thread_cpu};
 use super::instance::{Fault, Instance};
-use super::limits::Limits;
 use super::metrics::CallTimes;
+use super::settings::Settings;
 use crate::core::round::{FaultStage, Outcome, PolicyTag, Round, Work};
 
 /// A policy in its place.
@@ -58,6 +58,7 @@ impl Seat {
             tag: Arc::new(PolicyTag {
                 name: choice.name.clone(),
                 digest: NATIVE.into(),
+                config: String::new(),
                 reasons: info.reasons,
             }),
             choice,
@@ -79,6 +80,7 @@ impl Seat {
         let tag = PolicyTag {
             name: name.clone(),
             digest: short(&digest).to_owned(),
+            config: loaded.settings.config_digest(),
             reasons: loaded.info.reasons.clone(),
         };
         Seat {
@@ -187,7 +189,11 @@ impl Seat {
     }
 
     /// Whether it has failed so often that it should rule no longer.
-    pub(super) fn should_go(&mut self, limits: &Limits) -> bool {
+    pub(super) fn should_go(&mut self) -> bool {
+        let Ruler::Wasm { loaded, .. } = &self.ruler else {
+            return false;
+        };
+        let limits = &loaded.settings.limits;
         while self
             .recent_faults
             .front()
@@ -200,12 +206,21 @@ impl Seat {
     }
 
     /// Makes a fresh instance where the last one failed, before the next round needs it.
-    pub(super) fn renew(&mut self, engine: &PolicyEngine, limits: &Limits) {
+    pub(super) fn renew(&mut self, engine: &PolicyEngine) {
         if let Ruler::Wasm { loaded, instance } = &mut self.ruler
             && instance.is_err()
         {
-            *instance = Instance::new(engine, &loaded.prepared, &loaded.name, "", limits)
+            let Settings { config, limits, .. } = &*loaded.settings;
+            *instance = Instance::new(engine, &loaded.prepared, &loaded.name, config, limits)
                 .map(|(i, _)| Box::new(i));
+        }
+    }
+
+    /// What is in force for the policy that sits here; none for the built-in one.
+    pub(super) fn settings(&self) -> Option<&Arc<Settings>> {
+        match &self.ruler {
+            Ruler::Native { .. } => None,
+            Ruler::Wasm { loaded, .. } => Some(&loaded.settings),
         }
     }
 }

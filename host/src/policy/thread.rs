@@ -13,7 +13,6 @@ use super::command::CommandError;
 use super::engine::PolicyEngine;
 use super::host::PolicyEvent;
 use super::librarian::Note;
-use super::limits::Limits;
 use super::seat::Seat;
 use crate::core::round::{Outcome, Round, RoundEnded, Work};
 
@@ -41,7 +40,6 @@ pub(super) struct Reply {
 pub(super) struct PolicyThread {
     pub(super) seat: Seat,
     pub(super) engine: PolicyEngine,
-    pub(super) limits: Limits,
     pub(super) board: Arc<Board>,
     pub(super) orders: Receiver<Order>,
     pub(super) librarian: Sender<Note>,
@@ -56,8 +54,11 @@ impl PolicyThread {
             match order {
                 Order::Round(round) => self.round(round),
                 Order::Install(seat) => {
+                    // The same policy under other settings is no other policy.
+                    if self.seat.choice() != seat.choice() {
+                        self.board.metrics.swapped();
+                    }
                     self.seat = *seat;
-                    self.board.metrics.swapped();
                     self.announce();
                 }
                 Order::Reply(Reply { to, result }) => {
@@ -76,6 +77,9 @@ impl PolicyThread {
             .set(&tag.name, version, &tag.digest, State::Active, None);
         self.board
             .written_in(&tag.name, &tag.digest, self.seat.language());
+        if let Some(settings) = self.seat.settings() {
+            self.board.set_up(&tag.name, settings);
+        }
         self.board.metrics.memory(self.seat.memory_bytes());
         tracing::info!(event = "policy_rules", policy = %tag.name, digest = %tag.digest, version, "this policy rules from the next round on");
         self.seat.stats = stats;
@@ -122,10 +126,10 @@ impl PolicyThread {
         }));
         // The core has its outcome; what is left is done in its shadow.
         if let Some(message) = failed {
-            if self.seat.should_go(&self.limits) {
+            if self.seat.should_go() {
                 self.dethrone(message);
             } else {
-                self.seat.renew(&self.engine, &self.limits);
+                self.seat.renew(&self.engine);
             }
         }
     }

@@ -60,10 +60,11 @@ const FRAME: &str = r#"
 "#;
 
 /// Guests of another world.
-const WORLDS: [(&str, &str); 3] = [
+const WORLDS: [(&str, &str); 4] = [
     ("imports_wasi", "package ffrtmp:scheduler@0.1.0; world w { import wasi:cli/environment@0.2.0; export policy; } interface policy { init: func(); }
         package wasi:cli@0.2.0 { interface environment { get-environment: func() -> list<tuple<string, string>>; } }"),
     ("exports_another_world", "package test:other; world w { export run: func(); }"),
+    ("an_earlier_contract", "package ffrtmp:scheduler@0.0.9; world w { export policy; } interface policy { init: func(); }"),
     ("a_later_contract", "package ffrtmp:scheduler@0.2.0; world w { export policy; } interface policy { init: func(); }"),
 ];
 

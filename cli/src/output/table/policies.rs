@@ -77,12 +77,16 @@ pub fn describe<W: Write>(table: &mut Table<W>, policy: &PolicyDetail) -> io::Re
         }
         writeln!(table.out)?;
     }
-    let mut columns = Columns::new(&["LIMIT", ">VALUE", ">DEFAULT", "WHY"]);
+    if let Some(config) = &policy.config {
+        writeln!(table.out, "configuration: {}\n", clean(&config.to_string()))?;
+    }
+    let mut columns = Columns::new(&["LIMIT", ">VALUE", ">DEFAULT", "FROM", "WHY"]);
     for limit in &policy.limits {
         columns.row(vec![
             cell(&limit.name),
             cell(limit.value.to_string()),
             cell(limit.default.to_string()),
+            cell(limit.set_by.as_deref().unwrap_or("default")),
             cell(&limit.reason),
         ]);
     }

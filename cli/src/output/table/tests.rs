@@ -397,7 +397,9 @@ fn a_policy_is_described_with_every_limit_and_its_reason() {
                 value: 20,
                 default: 10,
                 reason: "a round must be short".into(),
+                set_by: Some("balanced.toml".into()),
             }],
+            config: Some(serde_json::json!({"weight": 3})),
         })
     });
     for part in [
@@ -408,6 +410,8 @@ fn a_policy_is_described_with_every_limit_and_its_reason() {
         "20",
         "10",
         "a round must be short",
+        "balanced.toml",
+        "{\"weight\":3}",
     ] {
         assert!(text.contains(part), "{part} is missing from\n{text}");
     }

@@ -84,6 +84,7 @@ impl Small {
                             policy: PolicyTag {
                                 name: "t".into(),
                                 digest: "t".into(),
+                                config: String::new(),
                                 reasons: vec![],
                             }
                             .into(),

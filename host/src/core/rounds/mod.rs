@@ -173,6 +173,7 @@ fn native_tag() -> PolicyTag {
     PolicyTag {
         name: info.name,
         digest: "native".into(),
+        config: String::new(),
         reasons: info.reasons,
     }
 }
@@ -349,9 +350,11 @@ impl Core {
     /// Says whether it is another.
     fn note_policy(&mut self, policy: &Arc<PolicyTag>) -> bool {
         let before = self.rounds.policy.replace(policy.clone());
-        if before
-            .is_none_or(|before| (&before.name, &before.digest) == (&policy.name, &policy.digest))
-        {
+        let same = |before: Arc<PolicyTag>| {
+            (&before.name, &before.digest, &before.config)
+                == (&policy.name, &policy.digest, &policy.config)
+        };
+        if before.is_none_or(same) {
             return false;
         }
         self.rounds.epoch += 1;

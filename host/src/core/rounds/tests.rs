@@ -81,6 +81,7 @@ impl Bench {
                             policy: PolicyTag {
                                 name: "t".into(),
                                 digest: "t".into(),
+                                config: String::new(),
                                 reasons: vec![],
                             }
                             .into(),

@@ -1,0 +1,17 @@
+;; Holds every job until the end of time.
+(memory $memory (export "memory") 4)
+(func $plan (param i64 i64 i64 i32 i32) (param $at i32) (param $n i32) (param i32 i32) (result i32)
+  (local $to i32) (local $left i32)
+  (local.set $to (i32.const 131072)) (local.set $left (local.get $n))
+  (block $done (loop $next
+    (br_if $done (i32.eqz (local.get $left)))
+    (i32.store (local.get $to) (i32.load (local.get $at)))
+    (i64.store offset=8 (local.get $to) (i64.const 0x7fffffffffffffff))
+    (i32.store offset=16 (local.get $to) (i32.const 0))
+    (local.set $to (i32.add (local.get $to) (i32.const 24)))
+    (local.set $at (i32.add (local.get $at) (i32.const 56)))
+    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+    (br $next)))
+  (i32.store (i32.const 112) (i32.const 131072))
+  (i32.store (i32.const 116) (local.get $n))
+  (i32.const 96))

@@ -1,0 +1,15 @@
+;; Skips every job, for ever.
+(memory $memory (export "memory") 4)
+(func $plan (param i64 i64 i64 i32 i32) (param $at i32) (param $n i32) (param i32 i32) (result i32)
+  (local $to i32) (local $left i32)
+  (local.set $to (i32.const 131072)) (local.set $left (local.get $n))
+  (block $done (loop $next
+    (br_if $done (i32.eqz (local.get $left)))
+    (i32.store (local.get $to) (i32.load (local.get $at)))
+    (local.set $to (i32.add (local.get $to) (i32.const 4)))
+    (local.set $at (i32.add (local.get $at) (i32.const 56)))
+    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+    (br $next)))
+  (i32.store (i32.const 104) (i32.const 131072))
+  (i32.store (i32.const 108) (local.get $n))
+  (i32.const 96))
