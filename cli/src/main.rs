@@ -23,6 +23,10 @@ mod values;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // A child made to compile a policy is no command, and needs nothing of what follows.
+    if let Some(code) = ffrtmp_host::policy::compile_child::run_if_asked() {
+        return code;
+    }
     abort_on_panic();
     exit::code_of(settings::load().and_then(commands::run))
 }

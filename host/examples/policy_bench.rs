@@ -1,4 +1,5 @@
-//! What policies cost: a call, a round in wasm against the same round natively, a new instance, a compilation, a hung call.
+//! What policies cost: a call, a round in wasm against the same round natively, a new instance, a compilation, a start from
+//! kept machine code, a hung call.
 //!
 //! `cargo run --release -p ffrtmp-host --example policy_bench`, from the repository's root. Medians and 99th percentiles.
 
@@ -31,6 +32,16 @@ fn main() -> anyhow::Result<()> {
         "check a file of {} KiB, from bytes to ready        {compile}",
         balanced.len() / 1024
     );
+    kept(&engine, "balanced (Rust)", &balanced)?;
+    for (language, path) in [
+        ("JavaScript", "policies/examples/javascript.wasm"),
+        ("Python", "policies/examples/python.wasm"),
+    ] {
+        match std::fs::read(path) {
+            Ok(bytes) => kept(&engine, language, &bytes)?,
+            Err(error) => println!("{path}: {error}; not measured"),
+        }
+    }
     let (_, mut empty) = load(&engine, "empty", &good, &limits)?;
     println!(
         "an empty plan                                      {}",
@@ -101,6 +112,28 @@ fn main() -> anyhow::Result<()> {
         "a hung call, from call to fault: p50 {:?}, worst {:?} (with loading {stopped})",
         hung[hung.len() / 2],
         hung[hung.len() - 1]
+    );
+    Ok(())
+}
+
+/// How long it takes from kept machine code to a component that can be instantiated: the digest and the loading.
+fn kept(engine: &PolicyEngine, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let from = Instant::now();
+    let artefact = engine
+        .wasmtime()
+        .precompile_component(bytes)
+        .map_err(|e| anyhow::anyhow!("{e:#}"))?;
+    let compiled = from.elapsed();
+    let times = measure(50, || {
+        ffrtmp_host::policy::component::digest(&artefact);
+        // SAFETY: it was made two statements ago by the same engine.
+        unsafe { wasmtime::component::Component::deserialize(engine.wasmtime(), &artefact) }
+            .map(|_| ())
+    });
+    println!(
+        "{name}, {} KiB: compiled in {compiled:.2?}; from {} KiB of kept machine code {times}",
+        bytes.len() / 1024,
+        artefact.len() / 1024
     );
     Ok(())
 }

@@ -61,6 +61,7 @@ pub struct Metrics {
     faults: IntCounterVec,
     fallback_rounds: IntCounter,
     holds: IntCounter,
+    candidates: IntGauge,
     leases_lost: IntCounter,
     uptime: Gauge,
     nodes: IntGauge,
@@ -126,6 +127,7 @@ impl Metrics {
             faults: make.counters_of("ffrtmp_policy_faults_total", "Failures of the active policy, by stage; the built-in policy decided instead.", "stage", &stages)?,
             fallback_rounds: make.counter("ffrtmp_policy_fallback_rounds_total", "Rounds decided by the built-in policy because the active one failed.")?,
             holds: make.counter("ffrtmp_policy_holds_total", "Times a policy kept a job waiting on purpose.")?,
+            candidates: make.gauge("ffrtmp_policy_candidates_max", "Jobs the policy is asked about in one round at most, cut so that it stays below half its time budget; 0 before its first round.")?,
             leases_lost: make.counter("ffrtmp_leases_lost_total", "Attempts given up because their worker was gone.")?,
             uptime: make.float("ffrtmp_master_uptime_seconds", "Seconds since the master started.")?,
             nodes: make.gauge("ffrtmp_nodes_total", "Workers known.")?,
@@ -170,6 +172,7 @@ impl Metrics {
                 .with_label_values(&[status.as_str()])
                 .set(*count as i64);
         }
+        self.candidates.set(stats.candidates_max as i64);
         self.nodes.set(stats.nodes.values().sum::<u64>() as i64);
         self.nodes_clock_off.set(stats.nodes_clock_off as i64);
         self.duration.set(mean(stats.run_seconds.iter()));

@@ -322,3 +322,92 @@ fn the_list_says_which_language_a_policy_was_written_in() {
     bench.until("quiet");
     assert_eq!(bench.status("quiet").unwrap().language, None);
 }
+
+#[test]
+fn a_policy_that_hangs_after_a_thousand_rounds_loses_its_place() {
+    let mut bench = Bench::new(&[BALANCED]);
+    bench.drop_in(
+        "tests/hostile/hangs_after_a_thousand_rounds.wasm",
+        "late.wasm",
+    );
+    bench.until("late");
+    let from = Instant::now();
+    let mut good = 0;
+    loop {
+        match bench.round().outcome {
+            Outcome::Fault { message, .. } => {
+                assert!(message.contains("more than"), "{message}");
+                break;
+            }
+            Outcome::Answer(_) => good += 1,
+            _ => {}
+        }
+        assert!(from.elapsed() < SOON * 4, "it answered {good} rounds");
+    }
+    assert!(good >= 990, "it answered {good} rounds");
+    // A fresh instance behaves again, for a while: one fault is no rule.
+    assert_eq!(bench.answered_by().split('@').next(), Some("late"));
+}
+
+#[test]
+fn what_is_no_file_or_cannot_be_read_is_refused_by_name_and_rounds_go_on() {
+    use std::os::unix::fs::symlink;
+    let mut bench = Bench::new(&[BALANCED]);
+    std::fs::create_dir(bench.file("folder.wasm")).unwrap();
+    symlink("nowhere", bench.file("dangling.wasm")).unwrap();
+    symlink("loop.wasm", bench.file("loop.wasm")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(bench.file("fifo.wasm"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let huge = std::fs::File::create(bench.file("huge.wasm")).unwrap();
+    huge.set_len(200 << 20).unwrap();
+    symlink("/dev/zero", bench.file("endless.wasm")).unwrap();
+    std::fs::write(bench.file("random.wasm"), [7; 4_096]).unwrap();
+    for (name, says) in [
+        ("folder", "it is not a regular file"),
+        ("fifo", "it is not a regular file"),
+        ("endless", "it is not a regular file"),
+        (
+            "huge",
+            "it is 209715200 bytes; at most 67108864 are accepted",
+        ),
+        ("random", "it does not begin as WebAssembly does"),
+    ] {
+        let status = bench.until_state(name, "refused");
+        let error = status.last_error.unwrap();
+        assert!(error.contains(says), "{name}: {error}");
+    }
+    for name in ["dangling", "loop"] {
+        assert!(bench.status(name).is_none(), "{name} is no file");
+    }
+    assert!(bench.answered_by().starts_with("balanced@"));
+    // A link that leads somewhere at last is a file like any other.
+    std::fs::copy(repository(BINPACK), bench.file("nowhere")).unwrap();
+    bench.until("dangling");
+}
+
+#[test]
+fn a_file_that_is_never_finished_is_never_taken_and_costs_no_round() {
+    let mut bench = Bench::new(&[BALANCED]);
+    let bytes = std::fs::read(repository(BINPACK)).unwrap();
+    let path = bench.file("restless.wasm");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::io::Write;
+            // One writer that keeps the file open: half of it, anew every 10 ms.
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut file = std::fs::File::create(&path).unwrap();
+                file.write_all(&bytes[..bytes.len() / 2]).unwrap();
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let name = bench.rounds_for(Duration::from_secs(2));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(name.starts_with("balanced@"), "{name}");
+    });
+    bench.drop_in(BINPACK, "restless.wasm");
+    bench.until("restless");
+}

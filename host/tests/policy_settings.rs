@@ -55,6 +55,11 @@ fn configured() -> Bench {
     write(&bench, "wants.toml", "[config]\na = 1\n");
     bench.drop_in(WANTS, "wants.wasm");
     until_configured(&mut bench, "wants", r#"{"a":1}"#);
+    let from = Instant::now();
+    while bench.chosen.last().is_none_or(|c| c.name != "wants") {
+        assert!(from.elapsed() < SOON, "the choice was not told");
+        bench.round();
+    }
     bench
 }
 

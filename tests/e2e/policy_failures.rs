@@ -1,7 +1,5 @@
 //! The failure table: at whatever stage a policy fails, the operator sees which file, at which stage and why, in the list and in
 //! the metrics, and jobs keep flowing.
-//!
-//! One row is missing: a component that validates and does not compile. None is known that fails quickly.
 
 use ffrtmp_api::{job::JobState, rest::PolicyStatus};
 
@@ -103,6 +101,123 @@ fn validate_a_file_cut_short_is_refused() {
         &whole[..whole.len() / 2],
         "is not a WebAssembly component",
     );
+}
+
+#[test]
+fn settings_that_cannot_be_keep_their_policy_out() {
+    let cluster = Cluster::with_worker(1);
+    std::fs::write(
+        cluster.path("policies/bad.toml"),
+        "[limits]\ncall_cpu = 3\n",
+    )
+    .unwrap();
+    drop_in(&cluster, &guest("well_behaved.wasm"));
+    let status = until("the file is refused", || listed(&cluster, "refused"));
+    let error = status.last_error.unwrap();
+    assert!(error.contains("did you mean `call_cpu_ms`?"), "{error}");
+    assert!(cluster.metrics()["ffrtmp_policy_files_refused_total{stage=\"settings\"}"] >= 1.0);
+    let id = cluster.submit(tiny(0.2));
+    assert_eq!(
+        cluster.until_completed(id).placement.unwrap().policy,
+        "balanced"
+    );
+    std::fs::write(
+        cluster.path("policies/bad.toml"),
+        "[limits]\ncall_cpu_ms = 3\n",
+    )
+    .unwrap();
+    until("made good, it rules", || listed(&cluster, "active"));
+    std::fs::remove_file(cluster.path("policies/bad.wasm")).unwrap();
+    cluster.finish();
+}
+
+/// A component around a core module that is valid, small, and takes a compiler minutes: one function in which every value
+/// depends on all before it.
+fn compile_bomb(instructions: usize) -> Vec<u8> {
+    fn size(mut n: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let low = (n & 0x7f) as u8;
+            n >>= 7;
+            bytes.push(if n == 0 { low } else { low | 0x80 });
+            if n == 0 {
+                return bytes;
+            }
+        }
+    }
+    fn section(id: u8, content: Vec<u8>) -> Vec<u8> {
+        [vec![id], size(content.len()), content].concat()
+    }
+    // (func (param i32) (result i32) (local i32 ...) ...): locals mixed into each other under branches.
+    let locals = 1_000;
+    let mut body = [vec![1], size(locals), vec![0x7f]].concat();
+    for n in 0..instructions {
+        let (to, from) = (1 + n % locals, 1 + (n * 7 + 3) % locals);
+        body.extend([0x20, 0x00, 0x04, 0x40]); // local.get 0, if
+        body.push(0x20);
+        body.extend(size(from));
+        body.push(0x20);
+        body.extend(size(to));
+        body.extend([0x6a, 0x21]); // i32.add, local.set
+        body.extend(size(to));
+        body.push(0x0b);
+    }
+    body.extend([0x20, 0x01, 0x0b]);
+    let code = [vec![1], size(body.len()), body].concat();
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, vec![1, 0x60, 1, 0x7f, 1, 0x7f]),
+        section(3, vec![1, 0]),
+        section(10, code),
+    ]
+    .concat();
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, module)].concat()
+}
+
+#[test]
+fn compile_a_policy_that_takes_a_compiler_too_long_is_refused() {
+    let cluster = Cluster::with_worker(1);
+    std::fs::write(
+        cluster.path("policies/bad.toml"),
+        "[limits]\ncompile_cpu_ms = 1000\n",
+    )
+    .unwrap();
+    drop_in(&cluster, &compile_bomb(300_000));
+    // Meanwhile jobs flow.
+    let id = cluster.submit(tiny(0.2));
+    cluster.until_completed(id);
+    let status = until("the file is refused", || listed(&cluster, "refused"));
+    let error = status.last_error.unwrap();
+    assert!(
+        error.contains("does not compile: it took more than 1 s of CPU time (`compile_cpu_ms`)"),
+        "{error}"
+    );
+    let series = "ffrtmp_policy_files_refused_total{stage=\"compile\"}";
+    assert_eq!(cluster.metrics()[series], 1.0);
+    let id = cluster.submit(tiny(0.2));
+    let placement = cluster.until_completed(id).placement.unwrap();
+    assert_eq!(placement.policy, "balanced");
+    cluster.finish();
+}
+
+#[test]
+fn compile_a_policy_that_takes_a_compiler_too_much_memory_is_refused() {
+    let cluster = Cluster::with_worker(1);
+    std::fs::write(
+        cluster.path("policies/bad.toml"),
+        "[limits]\ncompile_memory_bytes = 268435456\n",
+    )
+    .unwrap();
+    drop_in(&cluster, &compile_bomb(450_000));
+    let status = until("the file is refused", || listed(&cluster, "refused"));
+    let error = status.last_error.unwrap();
+    assert!(
+        error.contains("more than 268435456 bytes of memory (`compile_memory_bytes`)"),
+        "{error}"
+    );
+    let id = cluster.submit(tiny(0.2));
+    cluster.until_completed(id);
+    cluster.finish();
 }
 
 #[test]

@@ -30,6 +30,7 @@ impl Core {
             self.forget_retries(now);
         }
         self.check_stuck(now, out);
+        self.check_stalled(now, out);
     }
 
     pub(super) fn lease_deadline_ms(&self) -> Option<u64> {

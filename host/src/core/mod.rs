@@ -74,6 +74,9 @@ pub struct Config {
     /// How long the policy thread may take before the core decides without it. Far beyond every budget inside the policy
     /// thread: this is the guard for that thread itself.
     pub stuck_ms: u64,
+    /// How long a policy may leave a job waiting that a worker has room for, without holding it. A round takes milliseconds
+    /// and every change starts one, so 10 s are a thousand chances.
+    pub stall_ms: u64,
 }
 
 impl Default for Config {
@@ -87,6 +90,7 @@ impl Default for Config {
             candidates_max: 1_000,
             rank_batch_max: 1_000,
             stuck_ms: 5_000,
+            stall_ms: 10_000,
         }
     }
 }
@@ -164,6 +168,7 @@ impl Core {
         [
             self.room.next_due_ms(),
             self.rounds.deadline_ms(&self.config),
+            self.stall_deadline_ms(),
         ]
         .into_iter()
         .flatten()

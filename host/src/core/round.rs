@@ -27,6 +27,9 @@ pub enum Work {
     Rank(Vec<JobInfo>),
     /// Decide a round; answered by [`Outcome::Answer`].
     Plan(Ask),
+    /// No question: the policy has stalled, and this says how. It counts as a fault of its; the core takes no notice of what
+    /// comes back.
+    Stalled(String),
 }
 
 /// What came of a [`Round`].
@@ -62,17 +65,20 @@ pub enum FaultStage {
     Answer,
     /// No outcome came back in time: the policy thread itself is stuck.
     Stuck,
+    /// It answered in time, and left jobs waiting that workers had room for.
+    Stall,
 }
 
 impl FaultStage {
     /// Every stage.
-    pub const ALL: [FaultStage; 6] = [
+    pub const ALL: [FaultStage; 7] = [
         FaultStage::Init,
         FaultStage::Sync,
         FaultStage::Rank,
         FaultStage::Plan,
         FaultStage::Answer,
         FaultStage::Stuck,
+        FaultStage::Stall,
     ];
 
     /// The word in metrics and logs.
@@ -84,6 +90,7 @@ impl FaultStage {
             FaultStage::Plan => "plan",
             FaultStage::Answer => "answer",
             FaultStage::Stuck => "stuck",
+            FaultStage::Stall => "stall",
         }
     }
 }
@@ -97,6 +104,8 @@ pub struct PolicyTag {
     pub digest: String,
     /// First 12 hex digits of the SHA-256 of its configuration; empty without one. Another configuration may rank otherwise.
     pub config: String,
+    /// CPU time it may take for a call, microseconds; 0 where nothing bounds it, as for the built-in one.
+    pub budget_us: u64,
     /// Its reasons, by index. `{}` stands for the placement's argument.
     pub reasons: Vec<String>,
 }

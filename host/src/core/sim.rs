@@ -150,6 +150,20 @@ struct SimPolicy {
     books: BTreeMap<u32, GroupId>,
     fresh: bool,
     version: u32,
+    manner: Manner,
+    /// Times it was told that it stalled.
+    stalls: u32,
+}
+
+/// How the policy answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// As `balanced` does, with nonsense now and then.
+    Sane,
+    /// In time, and nothing.
+    PlacesNothing,
+    /// Whatever can be said at all; sanely once everything works again.
+    Arbitrary,
 }
 
 impl SimPolicy {
@@ -243,6 +257,8 @@ impl Sim {
                 fresh: true,
                 books: BTreeMap::new(),
                 version: 1,
+                manner: Manner::Sane,
+                stalls: 0,
             },
             question: None,
             late: Vec::new(),
@@ -264,6 +280,13 @@ impl Sim {
         for effect in effects {
             match effect {
                 Effect::Persist(record) => records.push(record),
+                Effect::Ask(Round {
+                    work: Work::Stalled(_),
+                    ..
+                }) => {
+                    self.policy.stalls += 1;
+                    self.policy.fresh = true;
+                }
                 Effect::Ask(round) => {
                     assert!(self.question.is_none(), "one question at a time");
                     self.question = Some(round);
@@ -652,6 +675,7 @@ impl Sim {
             name: "sim".into(),
             digest: self.policy.version.to_string(),
             config: String::new(),
+            budget_us: 0,
             reasons: vec![],
         };
         self.handle(vec![Event::RoundEnded(RoundEnded {
@@ -692,6 +716,15 @@ impl Sim {
             }
         }
         match &round.work {
+            Work::Stalled(_) => unreachable!("it is no question"),
+            _ if policy.manner == Manner::Arbitrary => arbitrary(&mut self.rng, &round.work),
+            Work::Plan(ask) if policy.manner == Manner::PlacesNothing => {
+                let skips = ask.candidates.iter().map(|c| c.job).collect();
+                Outcome::Answer(Answer {
+                    skips,
+                    ..Answer::default()
+                })
+            }
             Work::Rank(jobs) => {
                 let rank = |job: &JobInfo| Rank {
                     group: policy.group_of(job.id),
@@ -782,6 +815,7 @@ impl Sim {
                     name: "sim".into(),
                     digest: "late".into(),
                     config: String::new(),
+                    budget_us: 0,
                     reasons: vec![],
                 };
                 self.policy.fresh = true;
@@ -933,6 +967,9 @@ impl Sim {
 
     /// Everything works again: does every job come to an end?
     fn heal(&mut self) {
+        if self.policy.manner == Manner::Arbitrary {
+            self.policy.manner = Manner::Sane;
+        }
         for worker in &mut self.workers {
             worker.frozen = false;
         }
@@ -942,6 +979,7 @@ impl Sim {
                 name: "sim".into(),
                 digest: "late".into(),
                 config: String::new(),
+                budget_us: 0,
                 reasons: vec![],
             };
             self.handle(vec![Event::RoundEnded(RoundEnded {
@@ -1149,14 +1187,80 @@ impl Core {
     }
 }
 
+/// Anything a policy could say: to the question, or past it.
+fn arbitrary(rng: &mut fastrand::Rng, work: &Work) -> Outcome {
+    let ids: Vec<u32> = match work {
+        Work::Rank(jobs) => jobs.iter().map(|job| job.id).collect(),
+        Work::Plan(ask) => ask.candidates.iter().map(|c| c.job).collect(),
+        Work::Stalled(_) => Vec::new(),
+    };
+    let small = |rng: &mut fastrand::Rng| match rng.u32(..8) {
+        0 => u32::MAX,
+        1 => rng.u32(..),
+        _ => rng.u32(..8),
+    };
+    let job = |rng: &mut fastrand::Rng| match ids.is_empty() || rng.u32(..6) == 0 {
+        true => small(rng),
+        false => ids[rng.usize(..ids.len())],
+    };
+    let time = |rng: &mut fastrand::Rng| match rng.u32(..4) {
+        0 => i64::MIN,
+        1 => i64::MAX,
+        _ => rng.i64(..),
+    };
+    let asked_to_rank = matches!(work, Work::Rank(_));
+    // One answer in twenty is to another question.
+    if asked_to_rank == (rng.u32(..20) != 0) {
+        let count = match rng.u32(..20) {
+            0 => rng.usize(..30),
+            _ => ids.len(),
+        };
+        let ranks = (0..count).map(|_| Rank {
+            rank: time(rng),
+            group: small(rng),
+        });
+        return Outcome::Ranks(ranks.collect());
+    }
+    let mut answer = Answer::default();
+    for _ in 0..rng.usize(..2 * ids.len() + 3) {
+        match rng.u32(..4) {
+            0 => answer.skips.push(job(rng)),
+            1 if rng.bool() => answer.holds.push(Hold {
+                job: job(rng),
+                until_ms: time(rng),
+                reason: small(rng),
+            }),
+            _ => answer.placements.push(Placement {
+                job: job(rng),
+                worker: small(rng),
+                gpu: rng.bool().then(|| small(rng)),
+                score: time(rng),
+                reason: small(rng),
+                arg: time(rng),
+            }),
+        }
+    }
+    Outcome::Answer(answer)
+}
+
 fn run(seed: u64, steps: u32) {
+    run_with(seed, steps, Manner::Sane);
+}
+
+fn run_with(seed: u64, steps: u32, manner: Manner) {
     let result = std::panic::catch_unwind(|| {
         let mut sim = Sim::new(seed);
+        sim.policy.manner = manner;
         for _ in 0..steps {
             sim.step();
             sim.check();
         }
         sim.heal();
+        let stalls = sim.policy.stalls;
+        assert!(
+            manner != Manner::PlacesNothing || stalls > 0,
+            "nobody noticed"
+        );
         sim.store.jobs.len()
     });
     match result {
@@ -1178,6 +1282,30 @@ fn no_job_is_lost_or_published_twice_whatever_breaks() {
         .and_then(|n| n.parse().ok())
         .unwrap_or(200);
     (0..seeds).for_each(|seed| run(seed, 3_000));
+}
+
+/// For so many seconds, from a seed that is printed when it fails; CI gives it a minute.
+fn for_a_while(manner: Manner) {
+    if let Ok(seed) = std::env::var("FFRTMP_SIM_SEED") {
+        return run_with(seed.parse().expect("a number"), 1_000, manner);
+    }
+    let seconds = std::env::var("FFRTMP_FUZZ_SECONDS").map_or(5, |n| n.parse().expect("seconds"));
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    let mut seed = fastrand::u64(..1 << 32);
+    while std::time::Instant::now() < until {
+        run_with(seed, 1_000, manner);
+        seed += 1;
+    }
+}
+
+#[test]
+fn no_answer_whatever_it_says_breaks_a_promise() {
+    for_a_while(Manner::Arbitrary);
+}
+
+#[test]
+fn a_policy_that_skips_everything_for_ever_keeps_no_job_from_its_end() {
+    for_a_while(Manner::PlacesNothing);
 }
 
 #[test]

@@ -121,6 +121,8 @@ pub struct Stats {
     pub refusals: BTreeMap<Refusal, u64>,
     /// Total: policy faults by stage.
     pub faults: BTreeMap<FaultStage, u64>,
+    /// Gauge: jobs the policy is asked about in one round at most; 0 before its first.
+    pub candidates_max: u64,
     /// Total: jobs held by a policy.
     pub holds: u64,
     /// Total: attempts lost with their worker.

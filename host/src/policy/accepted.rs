@@ -120,7 +120,7 @@ fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Writes a file so that it is there whole or not at all, even after a power cut.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_extension("part");
     let mut file = File::create(&part)?;
     file.write_all(bytes)?;

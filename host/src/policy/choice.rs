@@ -88,6 +88,9 @@ pub(super) struct Memory {
     /// The settings under which a name last ruled, by their digest.
     #[serde(default)]
     settings: BTreeMap<String, String>,
+    /// Kept machine code: its file and the digest of its content, what was used last at the end.
+    #[serde(default)]
+    artefacts: Vec<(String, String)>,
 }
 
 impl Memory {
@@ -148,6 +151,33 @@ impl Memory {
     /// Forgets that these bytes were met: what was wrong was beside them.
     pub(super) fn unsee(&mut self, choice: &Choice) {
         self.seen.retain(|c| c != choice);
+    }
+
+    /// The digest that kept machine code must have.
+    pub(super) fn artefact(&self, file: &str) -> Option<&str> {
+        let found = self.artefacts.iter().find(|(name, _)| name == file);
+        found.map(|(_, digest)| digest.as_str())
+    }
+
+    /// Notes that machine code was kept, or used.
+    pub(super) fn compiled(&mut self, file: &str, digest: String) {
+        self.forget_artefact(file);
+        self.artefacts.push((file.to_owned(), digest));
+    }
+
+    /// Believes a file no longer.
+    pub(super) fn forget_artefact(&mut self, file: &str) {
+        self.artefacts.retain(|(name, _)| name != file);
+    }
+
+    /// All files of machine code, what was used last at the end.
+    pub(super) fn artefacts(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.artefacts.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Forgets the others.
+    pub(super) fn keep_artefacts(&mut self, files: &[String]) {
+        self.artefacts.retain(|(name, _)| files.contains(name));
     }
 
     /// What is pinned.

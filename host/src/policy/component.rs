@@ -1,7 +1,7 @@
 //! From bytes to a component that was checked: every step that can refuse a policy, each saying what is wrong with it.
 //!
-//! Runs on the librarian's thread, never on the policy thread: compiling takes milliseconds to seconds. It is the seam at
-//! which compiling will move into a process of its own.
+//! Runs on the librarian's thread, never on the policy thread: compiling takes milliseconds to seconds. [`load`] and
+//! [`compile`] do it in this process; the master has `compiler` do it in another.
 
 use std::sync::Arc;
 
@@ -165,6 +165,33 @@ pub fn compile(engine: &PolicyEngine, bytes: &[u8]) -> Result<Compiled, Refusal>
     fit(engine, &component, bytes)
 }
 
+/// Machine code for a component, made in this process.
+///
+/// # Errors
+/// When it is none, or does not compile.
+pub(super) fn precompile(engine: &PolicyEngine, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+    engine
+        .wasmtime()
+        .precompile_component(bytes)
+        .map_err(|e| compile_error(&e))
+}
+
+/// A component from machine code that an engine like this one made of `bytes`; then whether it fits the contract.
+///
+/// # Errors
+/// When it was made by another version of the engine, or for another machine.
+pub(super) fn from_artefact(
+    engine: &PolicyEngine,
+    bytes: &[u8],
+    artefact: &[u8],
+) -> wasmtime::Result<Result<Compiled, Refusal>> {
+    // SAFETY: machine code is run as it is, so it must come from wasmtime's own compiler. Both callers in `compiler` see to
+    // that for these very bytes: either they were just made by this program (in a child of it, whose pipe nobody else
+    // holds), or their digest is the one that was noted when they were made so.
+    let component = unsafe { Component::deserialize(engine.wasmtime(), artefact) }?;
+    Ok(fit(engine, &component, bytes))
+}
+
 /// Whether a component fits the contract.
 fn fit(engine: &PolicyEngine, component: &Component, bytes: &[u8]) -> Result<Compiled, Refusal> {
     check_world(engine, component)?;
@@ -217,7 +244,8 @@ fn trial(instance: &mut Instance) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_header(bytes: &[u8]) -> Result<(), Refusal> {
+/// Whether it begins as a component does.
+pub(super) fn check_header(bytes: &[u8]) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal::Validate(why.to_owned()));
     match bytes {
         [] => refuse("the file is empty"),
@@ -232,7 +260,8 @@ fn check_header(bytes: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-fn compile_error(error: &wasmtime::Error) -> Refusal {
+/// At which stage it failed.
+pub(super) fn compile_error(error: &wasmtime::Error) -> Refusal {
     let text = format!("{error:#}");
     // What the parser and validator say names an offset; what the compiler says does not.
     if text.contains("at offset") {

@@ -41,20 +41,7 @@ impl PolicyEngine {
     /// # Errors
     /// When the machine cannot run wasmtime, or no thread can be made.
     pub fn new() -> wasmtime::Result<PolicyEngine> {
-        let mut config = Config::new();
-        config.wasm_component_model(true);
-        config.epoch_interruption(true);
-        // No call of the contract is asynchronous; without the support a call takes a quarter of the time.
-        config.concurrency_support(false);
-        config.cranelift_opt_level(OptLevel::Speed);
-        config.wasm_simd(true);
-        // Answers must be the same on every machine.
-        config
-            .wasm_relaxed_simd(true)
-            .relaxed_simd_deterministic(true);
-        config.cranelift_nan_canonicalization(true);
-        config.max_wasm_stack(STACK_BYTES);
-        let engine = Engine::new(&config)?;
+        let engine = Engine::new(&config())?;
         let mut linker = Linker::new(&engine);
         SchedulingPolicy::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
         let ticker = Ticker::start(engine.weak())?;
@@ -79,6 +66,24 @@ impl PolicyEngine {
     pub(super) fn tick_for_a_call(&self) {
         self.ticker.wake();
     }
+}
+
+/// How every policy is compiled, wherever that happens.
+pub(super) fn config() -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model(true);
+    config.epoch_interruption(true);
+    // No call of the contract is asynchronous; without the support a call takes a quarter of the time.
+    config.concurrency_support(false);
+    config.cranelift_opt_level(OptLevel::Speed);
+    config.wasm_simd(true);
+    // Answers must be the same on every machine.
+    config
+        .wasm_relaxed_simd(true)
+        .relaxed_simd_deterministic(true);
+    config.cranelift_nan_canonicalization(true);
+    config.max_wasm_stack(STACK_BYTES);
+    config
 }
 
 /// Advances the engine's epoch each millisecond while there are calls, and ends with the engine.

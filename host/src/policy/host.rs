@@ -14,6 +14,7 @@ use super::accepted::Accepted;
 use super::board::{Board, Counters, State};
 use super::choice::{Arrivals, Choice, Mode};
 use super::command::{CommandError, PolicyCommand};
+use super::compiler::Compiler;
 use super::engine::PolicyEngine;
 use super::folder::Folder;
 use super::librarian::{Librarian, Note};
@@ -106,6 +107,7 @@ impl PolicyHost {
 
         let mut librarian = Librarian {
             engine: engine.clone(),
+            compiler: Compiler::new(engine.clone(), accepted_dir.join("compiled")),
             limits: config.limits.clone(),
             folder: Folder::new(config.dir, config.limits.file_bytes),
             memory: accepted.memory(),
@@ -122,6 +124,7 @@ impl PolicyHost {
             arrivals: Arrivals::default(),
             beside: BTreeMap::new(),
             in_force: None,
+            unkept: None,
             compiled: HashMap::new(),
             watcher: None,
         };
@@ -163,6 +166,7 @@ impl PolicyHost {
                 name: "none".into(),
                 digest: NATIVE.into(),
                 config: String::new(),
+                budget_us: 0,
                 reasons: Vec::new(),
             });
             let outcome = Outcome::Fault {

@@ -14,6 +14,7 @@ use super::accepted::Accepted;
 use super::board::{Board, State};
 use super::choice::{Arrival, Arrivals, Choice, Memory, Mode};
 use super::command::{CommandError, PolicyCommand};
+use super::compiler::Compiler;
 use super::component::{self, Compiled, Loaded, Refusal, short};
 use super::engine::PolicyEngine;
 use super::folder::{Folder, Found, policy_name};
@@ -61,6 +62,7 @@ pub(super) type Arrived = (Arc<Loaded>, Instance);
 /// All that the librarian works with.
 pub(super) struct Librarian {
     pub(super) engine: PolicyEngine,
+    pub(super) compiler: Compiler,
     pub(super) limits: Limits,
     pub(super) folder: Folder,
     pub(super) accepted: Accepted,
@@ -81,6 +83,8 @@ pub(super) struct Librarian {
     pub(super) beside: BTreeMap<String, Result<Arc<Settings>, String>>,
     /// The settings under which the current choice rules; none for the built-in policy.
     pub(super) in_force: Option<Arc<Settings>>,
+    /// Settings of which a copy is still to be kept, and whose they are.
+    pub(super) unkept: Option<(String, Arc<Settings>)>,
     /// By digest.
     pub(super) compiled: HashMap<String, Compiled>,
     pub(super) watcher: Option<RecommendedWatcher>,
@@ -182,6 +186,7 @@ impl Librarian {
                 Ok((loaded, _)) => self.show_ready(&loaded),
                 Err(refusal) => self.refuse(&choice.name, &choice.digest, &refusal),
             }
+            self.remember(); // its machine code was kept
         }
     }
 
@@ -380,7 +385,10 @@ impl Librarian {
     }
 
     /// Writes the memory, and removes copies that nothing leads to.
-    pub(super) fn remember(&self) {
+    pub(super) fn remember(&mut self) {
+        if let Some((name, settings)) = self.unkept.take() {
+            self.keep_settings(&name, &settings);
+        }
         self.accepted.remember(&self.memory);
         self.accepted.keep_only(&self.memory);
     }
@@ -468,12 +476,18 @@ impl Librarian {
     }
 
     /// Compiles, unless that was done of late.
-    pub(super) fn compile(&mut self, _name: &str, bytes: &[u8]) -> Result<Compiled, Refusal> {
+    pub(super) fn compile(&mut self, name: &str, bytes: &[u8]) -> Result<Compiled, Refusal> {
         let digest = component::digest(bytes);
         if let Some(compiled) = self.compiled.get(&digest) {
             return Ok(compiled.clone());
         }
-        let compiled = component::compile(&self.engine, bytes)?;
+        let limits = match self.beside.get(name) {
+            Some(Ok(settings)) => &settings.limits,
+            _ => &self.limits,
+        };
+        let compiled = self
+            .compiler
+            .compile(name, bytes, limits, &mut self.memory)?;
         if self.compiled.len() >= COMPILED_MAX {
             self.compiled
                 .retain(|digest, _| *digest == self.current.digest);
@@ -660,9 +674,8 @@ impl Librarian {
     }
 
     fn rules_with(&mut self, name: &str, settings: Option<Arc<Settings>>) {
-        if let Some(settings) = &settings {
-            self.keep_settings(name, settings);
-        }
+        // Kept by the next `remember`, behind the swap: a disk can take long.
+        self.unkept = settings.clone().map(|settings| (name.to_owned(), settings));
         self.in_force = settings;
     }
 

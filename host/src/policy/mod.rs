@@ -13,6 +13,8 @@ mod board;
 mod bounds;
 mod choice;
 mod command;
+pub mod compile_child;
+mod compiler;
 pub mod component;
 mod convert;
 pub mod engine;

@@ -40,7 +40,7 @@ impl Librarian {
     pub(super) fn apply_settings(&mut self, name: &str) -> Option<(Arrived, Vec<u8>)> {
         if self.current.name == name && !self.current.is_native() {
             match self.reload() {
-                Ok(()) => self.board.no_error(name, short(&self.current.digest)),
+                Ok(()) => {}
                 Err(refusal) => self.refuse_settings(name, &refusal),
             }
             return None;
@@ -69,6 +69,7 @@ impl Librarian {
             .as_ref()
             .is_some_and(|now| now.same_in_effect(&settings));
         if unchanged {
+            self.board.no_error(&choice.name, short(&choice.digest));
             self.keep_settings(&choice.name, &settings);
             self.remember();
             return Ok(());
@@ -92,6 +93,8 @@ impl Librarian {
             config = loaded.settings.config_digest(),
             "changed settings are in force from the next round on"
         );
+        // First, so that whoever sees it rule sees no error of before.
+        self.board.no_error(&choice.name, short(&choice.digest));
         self.send(Seat::wasm(loaded, instance));
         self.remember();
         Ok(())

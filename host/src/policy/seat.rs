@@ -59,6 +59,7 @@ impl Seat {
                 name: choice.name.clone(),
                 digest: NATIVE.into(),
                 config: String::new(),
+                budget_us: 0,
                 reasons: info.reasons,
             }),
             choice,
@@ -81,6 +82,7 @@ impl Seat {
             name: name.clone(),
             digest: short(&digest).to_owned(),
             config: loaded.settings.config_digest(),
+            budget_us: loaded.settings.limits.call_cpu.as_micros() as u64,
             reasons: loaded.info.reasons.clone(),
         };
         Seat {
@@ -139,6 +141,9 @@ impl Seat {
 
     /// Runs a round. Also gives the CPU time it took in the policy, and for a guest by call.
     pub(super) fn run(&mut self, round: Round) -> (Outcome, Duration, CallTimes) {
+        if let Work::Stalled(message) = round.work {
+            return self.stalled(message);
+        }
         if !self.synced && !round.reset {
             return (Outcome::NeedsReset, Duration::ZERO, CallTimes::default());
         }
@@ -155,6 +160,7 @@ impl Seat {
                 let outcome = match round.work {
                     Work::Rank(jobs) => Outcome::Ranks(instance.rank(&jobs)),
                     Work::Plan(ask) => Outcome::Answer(instance.plan(&ask)),
+                    Work::Stalled(_) => Outcome::NeedsReset, // it was dealt with above
                 };
                 let time = thread_cpu().saturating_sub(from);
                 (outcome, time, CallTimes::default())
@@ -173,19 +179,37 @@ impl Seat {
                         self.faults_in_a_row = 0;
                         (outcome, times.total(), times)
                     }
-                    Err(Fault { stage, message }) => {
-                        self.synced = false;
-                        *instance = Err(Fault {
-                            stage: FaultStage::Init,
-                            message: "no instance".into(),
-                        });
-                        self.faults_in_a_row += 1;
-                        self.recent_faults.push_back(Instant::now());
-                        (Outcome::Fault { stage, message }, times.total(), times)
-                    }
+                    Err(fault) => (self.failed(fault), times.total(), times),
                 }
             }
         }
+    }
+
+    /// The policy that sits here let jobs wait. One whose answers are worth nothing may be the victim of its own view, so it
+    /// gets a fresh instance, as after any fault. The built-in one is never blamed: it is what the others are measured by.
+    fn stalled(&mut self, message: String) -> (Outcome, Duration, CallTimes) {
+        let outcome = match self.is_native() {
+            true => Outcome::NeedsReset,
+            false => self.failed(Fault {
+                stage: FaultStage::Stall,
+                message,
+            }),
+        };
+        (outcome, Duration::ZERO, CallTimes::default())
+    }
+
+    /// Notes a fault, and drops the instance it happened in.
+    fn failed(&mut self, Fault { stage, message }: Fault) -> Outcome {
+        self.synced = false;
+        if let Ruler::Wasm { instance, .. } = &mut self.ruler {
+            *instance = Err(Fault {
+                stage: FaultStage::Init,
+                message: "no instance".into(),
+            });
+        }
+        self.faults_in_a_row += 1;
+        self.recent_faults.push_back(Instant::now());
+        Outcome::Fault { stage, message }
     }
 
     /// Whether it has failed so often that it should rule no longer.
@@ -232,5 +256,6 @@ fn ask(guest: &mut Instance, sync: bool, round: Round) -> Result<Outcome, Fault>
     match round.work {
         Work::Rank(jobs) => guest.rank(jobs).map(Outcome::Ranks),
         Work::Plan(ask) => guest.plan(&ask).map(Outcome::Answer),
+        Work::Stalled(_) => Ok(Outcome::NeedsReset), // it was dealt with before
     }
 }

@@ -85,6 +85,7 @@ impl Small {
                                 name: "t".into(),
                                 digest: "t".into(),
                                 config: String::new(),
+                                budget_us: 0,
                                 reasons: vec![],
                             }
                             .into(),

@@ -102,6 +102,7 @@ impl Core {
                 return self.ask(Asked::Plan(next), now, out);
             }
         }
+        self.note_stall(&plan, now);
         if plan.placed > 0 {
             self.rounds.woken = true; // there may be more where these came from
         }

@@ -7,6 +7,7 @@
 
 mod answer;
 mod plan;
+mod stall;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use super::{
     stats::RoundResult,
 };
 use plan::Plan;
+use stall::Window;
 
 /// Changes kept for the policy; beyond it a full snapshot is cheaper.
 const FEED_MAX: usize = 100_000;
@@ -68,6 +70,10 @@ pub struct Rounds {
     reset: bool,
     /// Who answered last.
     policy: Option<Arc<PolicyTag>>,
+    /// Since when a job waits for nothing but the policy.
+    idle_since_ms: Option<u64>,
+    /// How many candidates the policy is asked about.
+    window: Window,
     /// The question the policy thread is stuck in; until it comes back, rounds are decided without it.
     stuck_in: Option<u64>,
 }
@@ -75,6 +81,8 @@ pub struct Rounds {
 #[derive(Debug)]
 struct InFlight {
     id: u64,
+    /// Whether it brings everything there is: then its time says nothing about other rounds.
+    reset: bool,
     asked_ms: u64,
     asked: Asked,
 }
@@ -174,6 +182,7 @@ fn native_tag() -> PolicyTag {
         name: info.name,
         digest: "native".into(),
         config: String::new(),
+        budget_us: 0,
         reasons: info.reasons,
     }
 }
@@ -276,6 +285,7 @@ impl Core {
         }));
         self.rounds.in_flight = Some(InFlight {
             id,
+            reset,
             asked_ms: now.mono_ms,
             asked,
         });
@@ -334,6 +344,12 @@ impl Core {
                 self.apply_ranks(jobs, ranks, self.rounds.epoch);
             }
             (Asked::Plan(plan), Outcome::Answer(answer)) => {
+                if !flight.reset {
+                    let (asked, most) = (plan.ask.candidates.len(), self.config.candidates_max);
+                    let window = &mut self.rounds.window;
+                    window.took(asked, ended.guest_us, &ended.policy, most);
+                    self.stats.candidates_max = window.most(most) as u64;
+                }
                 self.apply_answer(plan, answer, &ended.policy, now, out);
             }
             (asked, _) => self.fault(
@@ -358,6 +374,8 @@ impl Core {
             return false;
         }
         self.rounds.epoch += 1;
+        self.rounds.idle_since_ms = None;
+        self.rounds.window.forget();
         self.rounds.rank_again();
         for seq in std::mem::take(&mut self.rounds.held) {
             self.leave_room(seq);
@@ -419,12 +437,11 @@ impl Core {
 
     /// The built-in policy answers the same question, on the core's own view.
     fn decide_natively(&mut self, asked: Asked, now: Now, out: &mut Vec<Effect>) {
-        // It has no state, so a fresh one is as good as a kept one; and no configuration, so it cannot refuse one.
-        let Ok(mut balanced) = Balanced::init("") else {
-            return;
-        };
         match asked {
             Asked::Rank(jobs) => {
+                let Ok(mut balanced) = Balanced::init("") else {
+                    return;
+                };
                 let (jobs, ranks) = jobs
                     .into_iter()
                     .filter_map(|seq| Some((seq, balanced.rank(&self.jobs.get(&seq)?.info()))))
@@ -433,12 +450,21 @@ impl Core {
                 self.apply_ranks(jobs, ranks, NATIVE_EPOCH);
             }
             Asked::Plan(plan) => {
-                let mut answer = Answer::default();
-                balanced.plan(&mut self.cluster, &plan.ask, &mut answer);
-                self.cluster.undo();
+                let answer = self.native_answer(&plan);
                 self.apply_answer(plan, answer, &native_tag(), now, out);
             }
         }
+    }
+
+    /// What the built-in policy answers.
+    fn native_answer(&mut self, plan: &Plan) -> Answer {
+        let mut answer = Answer::default();
+        // It has no state, so a fresh one is as good as a kept one; and no configuration, so it cannot refuse one.
+        if let Ok(mut balanced) = Balanced::init("") {
+            balanced.plan(&mut self.cluster, &plan.ask, &mut answer);
+            self.cluster.undo();
+        }
+        answer
     }
 
     /// Queues what was ranked, one rank for each job that was asked about. Jobs may have gone or been placed since.

@@ -38,7 +38,8 @@ impl Core {
             .collect();
         let free_slots: u64 = free.iter().map(|w| u64::from(w.slots - w.slots_used)).sum();
         // Twice the free slots: some candidates will not fit (a head that needs more than is left), others behind can.
-        let limit = (free_slots * 2 + 8).min(self.config.candidates_max as u64) as usize;
+        let most = self.rounds.window.most(self.config.candidates_max);
+        let limit = (free_slots * 2 + 8).min(most as u64) as usize;
         let mut open: Vec<(Class, _)> = Vec::new();
         let mut feasible: BTreeMap<u32, bool> = BTreeMap::new();
         for (class, heap) in self.room.queues() {
@@ -78,7 +79,7 @@ impl Core {
             chosen.extend(heads.map(|(rank, seq)| (*rank, *seq, index)));
         }
         chosen.sort_unstable();
-        chosen.truncate(self.config.candidates_max.max(window));
+        chosen.truncate(most.max(window));
         let mut offered = BTreeMap::new();
         for (rank, seq, class) in chosen {
             let Some(job) = self.jobs.get(&seq) else {

@@ -82,6 +82,7 @@ impl Bench {
                                 name: "t".into(),
                                 digest: "t".into(),
                                 config: String::new(),
+                                budget_us: 0,
                                 reasons: vec![],
                             }
                             .into(),
