@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ffrtmp_api::rest::{PolicyDetail, PolicyList};
+use ffrtmp_api::rest::{PolicyDetail, PolicyList, PolicyStatus};
 
 use super::Table;
 use crate::output::{
@@ -46,11 +46,22 @@ pub fn list<W: Write>(table: &mut Table<W>, list: &PolicyList) -> io::Result<()>
     columns.write(&mut table.out, table.colour)?;
     writeln!(table.out, "\n{}", clean(&list.rule))?;
     match (&list.pinned, list.mode.as_str()) {
-        (Some(pinned), _) => writeln!(
-            table.out,
-            "Now: {} is pinned; `ffrtmp policies unpin` lets files choose again.",
-            clean(pinned)
-        ),
+        (Some(pinned), _) => {
+            let is_pinned = |p: &&PolicyStatus| *pinned == format!("{}@{}", p.name, p.digest);
+            let failed =
+                (list.policies.iter().find(is_pinned)).is_some_and(|p| p.state == "faulted");
+            let but = match failed {
+                true => {
+                    ", but failed too often and does not rule; `ffrtmp policies activate` gives it another chance"
+                }
+                false => "",
+            };
+            writeln!(
+                table.out,
+                "Now: {} is pinned{but}; `ffrtmp policies unpin` lets files choose again.",
+                clean(pinned)
+            )
+        }
         (None, "manual") => writeln!(table.out, "Now: mode manual, only commands choose."),
         (None, _) => Ok(()),
     }
