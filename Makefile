@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint policies openapi docs clean setup test-tools
+.PHONY: help build demo test fuzz lint policies openapi docs clean setup test-tools
 
 CARGO ?= cargo
 
@@ -21,6 +21,10 @@ demo: build ## Transcode a clip on a cluster of its own, swapping the scheduling
 test: setup test-tools lint ## Run every test, with real parts
 	PATH="$$PWD/target/tools/bin:$$PATH" $(CARGO) test --workspace --release --locked 2>&1 | tee target/test.log
 	@scripts/test-count.sh target/test.log
+
+fuzz: setup ## Damaged policies and wild answers for a minute each, then 10,000 swaps under load
+	FFRTMP_FUZZ_SECONDS=60 $(CARGO) test --release --locked --workspace -- no_answer_whatever a_policy_that_skips a_damaged_policy
+	FFRTMP_SWAPS=10000 $(CARGO) test --release --locked --workspace -- --nocapture ten_thousand_swaps
 
 # One profile for everything, so that wasmtime is compiled once.
 lint: setup ## Check formatting and lints

@@ -8,7 +8,7 @@
     (i32.store (local.get $to) (i32.load (local.get $at)))
     (i64.store offset=8 (local.get $to) (i64.const 0x7fffffffffffffff))
     (i32.store offset=16 (local.get $to) (i32.const 0))
-    (local.set $to (i32.add (local.get $to) (i32.const 24)))
+    (local.set $to (i32.add (local.get $to) (i32.const 32)))
     (local.set $at (i32.add (local.get $at) (i32.const 56)))
     (local.set $left (i32.sub (local.get $left) (i32.const 1)))
     (br $next)))

@@ -5,7 +5,7 @@
     (br_if $done (i32.eqz (local.get $n)))
     (if (i32.eqz (i32.load8_u (local.get $at))) (then
       (if (i32.eqz (global.get $worker)) (then (global.set $worker (i32.load (i32.add (local.get $at) (i32.const 8))))))))
-    (local.set $at (i32.add (local.get $at) (i32.const 96)))
+    (local.set $at (i32.add (local.get $at) (i32.const 104)))
     (local.set $n (i32.sub (local.get $n) (i32.const 1)))
     (br $next)))
   (call $reset))
