@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in a test that is how one fails
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -75,9 +76,9 @@ fn a_damaged_policy_is_refused_or_harmless() {
     let one = |seed: u64| {
         let bytes = mutate(&mut Rng::with_seed(seed), &guests);
         let from = Instant::now();
-        let outcome = std::panic::catch_unwind(|| {
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             load(&engine, "damaged", &bytes, &limits).map_err(|refusal| refusal.to_string())
-        });
+        }));
         let took = from.elapsed();
         let again = format!("run again with FFRTMP_FUZZ_SEED={seed}");
         let outcome = outcome.unwrap_or_else(|_| panic!("a check panicked: {again}"));
