@@ -218,6 +218,10 @@ fn files_that_are_not_policies_are_refused_with_the_reason() {
             "made for version 0.2.0 of the contract; this master speaks 0.1.0",
         ),
         (
+            guest("an_earlier_contract"),
+            "made for version 0.0.9 of the contract; this master speaks 0.1.0",
+        ),
+        (
             guest("refuses_its_configuration"),
             "there is no [config] I would take",
         ),
