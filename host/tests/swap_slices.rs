@@ -47,6 +47,7 @@ fn handle(core: &mut Core, event: Event, policy: &str) -> Vec<Asked> {
                     asked.push(Asked::Ranks(jobs.iter().map(|job| job.id).collect()));
                     Outcome::Ranks(vec![Rank::default(); jobs.len()])
                 }
+                Work::Stalled(why) => panic!("{why}"),
                 Work::Plan(_) => {
                     asked.push(Asked::Plan);
                     Outcome::Answer(Answer::default())
@@ -57,6 +58,8 @@ fn handle(core: &mut Core, event: Event, policy: &str) -> Vec<Asked> {
                 policy: PolicyTag {
                     name: policy.into(),
                     digest: policy.into(),
+                    config: String::new(),
+                    budget_us: 0,
                     reasons: vec![],
                 }
                 .into(),

@@ -12,7 +12,7 @@ use ffrtmp_policy_sdk::{
 };
 
 use crate::{
-    core::round::{Outcome, PolicyTag, Round, RoundEnded, Work},
+    core::round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded, Work},
     policy::{
         Limits, NATIVE,
         component::{self, Loaded, short},
@@ -185,6 +185,9 @@ impl Ruler {
             tag: Arc::new(PolicyTag {
                 name: info.name,
                 digest,
+                config: String::new(),
+                // Virtual time has no slow rounds, so there is nothing to narrow.
+                budget_us: 0,
                 reasons: info.reasons,
             }),
             version: info.version,
@@ -236,6 +239,16 @@ impl Ruler {
     }
 
     fn ask(&mut self, round: Round) -> Result<Outcome, Fault> {
+        if let Work::Stalled(message) = round.work {
+            // The built-in policy is what others are measured by, here as in a master.
+            return match self.kind {
+                Kind::Native(_) => Ok(Outcome::NeedsReset),
+                Kind::Wasm { .. } => Err(Fault {
+                    stage: FaultStage::Stall,
+                    message,
+                }),
+            };
+        }
         // A batch to rank needs no view, so it brings a `sync` only if there is something to tell.
         let sync = round.reset || !round.changes.is_empty() || matches!(round.work, Work::Plan(_));
         let outcome = match &mut self.kind {
@@ -246,6 +259,7 @@ impl Ruler {
                 match round.work {
                     Work::Rank(jobs) => Outcome::Ranks(policy.rank(&jobs)),
                     Work::Plan(ask) => Outcome::Answer(policy.plan(&ask)),
+                    Work::Stalled(_) => Outcome::NeedsReset, // it was dealt with above
                 }
             }
             Kind::Wasm { guest, instance } => {
@@ -259,6 +273,7 @@ impl Ruler {
                 let outcome = match round.work {
                     Work::Rank(jobs) => Outcome::Ranks(instance.rank(jobs)?),
                     Work::Plan(ask) => Outcome::Answer(instance.plan(&ask)?),
+                    Work::Stalled(_) => Outcome::NeedsReset, // it was dealt with above
                 };
                 self.account.memory_bytes = self.account.memory_bytes.max(instance.memory_bytes());
                 outcome
