@@ -85,6 +85,27 @@ fn every_bundled_policy_is_taken_and_answers_what_holds() {
 }
 
 #[test]
+fn chaos_fails_in_the_round_it_is_told_to_and_says_that_it_is_a_drill() {
+    let engine = PolicyEngine::new().unwrap();
+    let bytes = std::fs::read(root().join("policies/bundled/chaos.wasm")).unwrap();
+    let (_, mut chaos) = load(&engine, "chaos", &bytes, &Limits::default()).unwrap();
+    let mut sample = Sample::new(1);
+    chaos.sync(true, sample.snapshot(10)).unwrap();
+    for round in 1..10 {
+        let mut ask = sample.ask(5, &Cluster::default());
+        ask.round = round;
+        chaos.plan(&ask).unwrap();
+    }
+    let mut ask = sample.ask(5, &Cluster::default());
+    ask.round = 10;
+    let fault = chaos.plan(&ask).unwrap_err().to_string();
+    assert!(
+        fault.contains("a drill: `chaos` traps in round 10"),
+        "{fault}"
+    );
+}
+
+#[test]
 fn committed_policies_were_built_from_the_sources_beside_them() {
     for (name, path) in sources::BUNDLED {
         let wasm = std::fs::read(root().join(path)).unwrap();

@@ -2,16 +2,16 @@
 //!
 //! Jobs that need a GPU go before all others that were submitted up to some hours earlier (6, unless configured otherwise),
 //! and on a worker with GPUs every free encode session keeps a slot free for itself: other jobs spill over onto
-//! GPU workers only into slots that no session could use. Where a job goes among the places it may go is
-//! where most room is left.
+//! GPU workers only into slots that no session could use. Among the places it may go, a job goes where
+//! [`ffrtmp_policy_sdk::most_room`] says.
 //!
 //! What it cannot do: whether a job encodes on a GPU or on the CPU is stated by the job (`gpu`), because the two give
 //! different files. So this policy never moves a GPU job to a CPU when GPUs are full; that job waits. What spills over is CPU
 //! work, onto GPU machines that have slots to spare.
 
 use ffrtmp_policy_sdk::{
-    Answer, Ask, Cluster, Gpu, Info, JobInfo, Placement, Policy, Rank, WHOLE, Worker, ageing,
-    config,
+    Answer, Ask, Cluster, Gpu, Info, JobInfo, MostRoom, NOWHERE, Policy, Rank, Worker, ageing,
+    config, most_room,
 };
 use serde::Deserialize;
 
@@ -42,15 +42,7 @@ impl Default for Config {
 #[derive(Debug, Clone)]
 pub struct GpuFirst {
     head_start_ms: i64,
-}
-
-/// Why a job went where it did: indexes into the reasons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-enum Reason {
-    Gpu,
-    Plain,
-    SpilledOver,
+    room: MostRoom,
 }
 
 impl Policy for GpuFirst {
@@ -58,11 +50,7 @@ impl Policy for GpuFirst {
         Info {
             name: "gpu-first".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            reasons: vec![
-                "least loaded GPU with a free session: {} % of it was free".into(),
-                "a worker without GPUs: {} % of it was free".into(),
-                "spilled over to a GPU worker with slots to spare: {} % of it was free".into(),
-            ],
+            reasons: most_room::REASONS.map(Into::into).to_vec(),
         }
     }
 
@@ -75,6 +63,7 @@ impl Policy for GpuFirst {
         }
         Ok(GpuFirst {
             head_start_ms: i64::from(hours) * HOUR_MS,
+            room: MostRoom::where_allowed(score),
         })
     }
 
@@ -91,41 +80,20 @@ impl Policy for GpuFirst {
     }
 
     fn plan(&mut self, cluster: &mut Cluster, ask: &Ask, answer: &mut Answer) {
-        let mut open_slots = cluster.open_slots();
+        self.room.begin(cluster, ask);
         for candidate in &ask.candidates {
-            let Some((worker, gpu, (plain, free))) = cluster.best_place(ask, candidate, score)
-            else {
-                if open_slots > 0 {
-                    answer.skips.push(candidate.job);
-                }
-                continue;
-            };
-            cluster.place(candidate, worker, gpu);
-            open_slots = open_slots.saturating_sub(1);
-            let reason = match (gpu, plain) {
-                (Some(_), _) => Reason::Gpu,
-                (None, true) => Reason::Plain,
-                (None, false) => Reason::SpilledOver,
-            };
-            answer.placements.push(Placement {
-                job: candidate.job,
-                worker,
-                gpu,
-                score: i64::from(free / 1_000),
-                reason: reason as u32,
-                arg: i64::from(free.max(0) / 10_000),
-            });
+            self.room.place(cluster, ask, candidate, answer);
         }
     }
 }
 
-/// Workers without GPUs first, then where most room is left; nowhere if the slot is kept for a GPU's session.
-fn score(worker: &Worker, gpu: Option<&Gpu>) -> Option<(bool, i32)> {
-    if let Some(gpu) = gpu {
-        return Some((false, gpu.free().min(WHOLE)));
-    }
+/// Where most room is left; for a job that needs no GPU nowhere, if the slot is kept for a GPU's session.
+fn score(worker: &Worker, gpu: Option<&Gpu>) -> i32 {
     let kept: u32 = worker.gpus.iter().map(free_sessions).sum();
-    (worker.free_slots() > kept).then(|| (worker.gpus.is_empty(), worker.free()))
+    if gpu.is_none() && worker.free_slots() <= kept {
+        return NOWHERE;
+    }
+    most_room::score(worker, gpu)
 }
 
 fn free_sessions(gpu: &Gpu) -> u32 {

@@ -33,7 +33,7 @@ pub use cluster::Cluster;
 pub use instance::Instance;
 pub use log::{Level, log};
 pub use most_room::MostRoom;
-pub use places::{Place, Places, ScoreOf, Scoring, WHOLE};
+pub use places::{NOWHERE, Place, Places, ScoreOf, Scoring, WHOLE};
 pub use types::*;
 pub use usage::{Amount, Usage};
 pub use verdict::verdict;

@@ -6,8 +6,8 @@
 //! smaller ones keep taking what becomes free gets a worker kept clear for it.
 
 use crate::{
-    Answer, Ask, Candidate, Cluster, Gpu, Place, Placement, Places, Scoring, WHOLE, Worker,
-    WorkerId,
+    Answer, Ask, Candidate, Cluster, Gpu, Place, Placement, Places, ScoreOf, Scoring, WHOLE,
+    Worker, WorkerId,
 };
 
 /// A job that has fitted nowhere for so long gets a worker kept clear for it, so that smaller jobs that come later cannot
@@ -52,6 +52,13 @@ pub struct MostRoom {
 
 impl Default for MostRoom {
     fn default() -> Self {
+        MostRoom::where_allowed(score)
+    }
+}
+
+impl MostRoom {
+    /// The same with places ruled out: `score` is [`score`], or [`NOWHERE`](crate::NOWHERE).
+    pub fn where_allowed(score: ScoreOf) -> Self {
         MostRoom {
             places: Places::new(Scoring::AfterPlacing, score),
             kept_clear: Vec::new(),
@@ -59,9 +66,7 @@ impl Default for MostRoom {
             open_slots: 0,
         }
     }
-}
 
-impl MostRoom {
     /// Brings it up to date with the cluster. Call it first in every plan.
     pub fn begin(&mut self, cluster: &Cluster, ask: &Ask) {
         self.places.update(cluster);
@@ -124,7 +129,7 @@ impl MostRoom {
 }
 
 /// How good a place is before the job is there.
-fn score(worker: &Worker, gpu: Option<&Gpu>) -> i32 {
+pub fn score(worker: &Worker, gpu: Option<&Gpu>) -> i32 {
     match gpu {
         // Of equally loaded GPUs (to the thousandth) the one on the freer worker.
         Some(gpu) => gpu.free() / 1_000 * 1_000 + worker.free() / 1_001,

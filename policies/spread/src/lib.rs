@@ -1,17 +1,17 @@
 //! `spread`: as few jobs as possible in one place, so that losing it loses little.
 //!
-//! A place is a worker, or all workers with the same value of a label (`by = "zone"`). A job goes to the place that holds
-//! the fewest jobs of those where it fits, there to the worker that holds the fewest, and of those to the one with most room. A job
-//! that needs a GPU goes to the least used GPU of that worker. Workers without the label are a place of their own, each.
-//! The queue's order is [`ffrtmp_policy_sdk::ageing`].
+//! A job goes to the worker that holds the fewest jobs of those where it fits, and of equal ones to the one with most room;
+//! one that needs a GPU to the freest GPU there. With `by = "zone"`, zones come before workers: first the zone that holds
+//! the fewest jobs, then the worker in it. Any label of workers will do; those without it are together one zone. The
+//! queue's order is [`ffrtmp_policy_sdk::ageing`].
 //!
 //! It counts jobs, not what they use: ten small encodes lost are ten customers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ffrtmp_policy_sdk::{
-    Answer, Ask, Cluster, Gpu, Info, JobInfo, Placement, Policy, Rank, Worker, WorkerId, ageing,
-    config,
+    Answer, Ask, Candidate, Change, Cluster, Gpu, Info, JobInfo, Place, Placement, Places, Policy,
+    Rank, Scoring, WHOLE, Worker, WorkerId, ageing, config,
 };
 use serde::Deserialize;
 
@@ -22,14 +22,34 @@ ffrtmp_policy_sdk::export!(Spread);
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Config {
-    /// The label that names a worker's place; without it every worker is one.
+    /// The label whose value is a worker's zone; without it there is one zone.
     by: Option<String>,
+}
+
+/// Why a job went where it did: indexes into the reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Reason {
+    Worker,
+    Zone,
 }
 
 /// The policy.
 #[derive(Debug, Clone)]
 pub struct Spread {
     by: Option<String>,
+    /// A view of each zone, so that one can be searched without the others.
+    zones: Vec<Zone>,
+    by_name: BTreeMap<String, usize>,
+    /// The zone of each worker.
+    homes: BTreeMap<WorkerId, usize>,
+}
+
+/// The workers of one zone.
+#[derive(Debug, Clone)]
+struct Zone {
+    cluster: Cluster,
+    places: Places,
 }
 
 impl Policy for Spread {
@@ -37,7 +57,10 @@ impl Policy for Spread {
         Info {
             name: "spread".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            reasons: vec!["fewest jobs: {} were there before this one".into()],
+            reasons: vec![
+                "of the workers with room, this one had the fewest jobs: {}".into(),
+                "of the zones with room, this one had the fewest jobs: {}".into(),
+            ],
         }
     }
 
@@ -49,7 +72,12 @@ impl Policy for Spread {
                     .into(),
             );
         }
-        Ok(Spread { by })
+        Ok(Spread {
+            by,
+            zones: Vec::new(),
+            by_name: BTreeMap::new(),
+            homes: BTreeMap::new(),
+        })
     }
 
     fn rank(&mut self, job: &JobInfo) -> Rank {
@@ -59,65 +87,112 @@ impl Policy for Spread {
         }
     }
 
-    fn plan(&mut self, cluster: &mut Cluster, ask: &Ask, answer: &mut Answer) {
-        let places = self.places(cluster);
-        let mut jobs = vec![0u64; cluster.workers().len()];
-        for worker in cluster.workers() {
-            if let Some(place) = places.get(&worker.id) {
-                jobs[*place] += u64::from(worker.slots_used);
+    fn observe(&mut self, change: &Change) {
+        let worker = match change {
+            Change::WorkerUp(worker) => {
+                self.settle(worker);
+                worker.id
             }
+            Change::WorkerGone(worker)
+            | Change::WorkerAccepting { worker, .. }
+            | Change::WorkerLoad { worker, .. }
+            | Change::WorkerTags { worker, .. }
+            | Change::GpuLoad { worker, .. } => *worker,
+            Change::JobStarted(on) | Change::JobEnded(on) | Change::JobRegrouped(on) => on.worker,
+        };
+        if let Some(zone) = self.homes.get(&worker) {
+            self.zones[*zone].cluster.apply(change);
         }
+        if matches!(change, Change::WorkerGone(_)) {
+            self.homes.remove(&worker);
+        }
+    }
+
+    fn reset(&mut self) {
+        self.zones.clear();
+        self.by_name.clear();
+        self.homes.clear();
+    }
+
+    fn plan(&mut self, cluster: &mut Cluster, ask: &Ask, answer: &mut Answer) {
         let mut open_slots = cluster.open_slots();
+        // The zone with the fewest jobs first.
+        let mut order: BTreeSet<(u64, usize)> = BTreeSet::new();
+        for (i, zone) in self.zones.iter_mut().enumerate() {
+            zone.places.update(&zone.cluster);
+            let jobs = zone.cluster.workers().iter();
+            order.insert((jobs.map(|w| u64::from(w.slots_used)).sum(), i));
+        }
         for candidate in &ask.candidates {
-            let there = |worker: &Worker| places.get(&worker.id).map(|place| jobs[*place]);
-            let score = |worker: &Worker, gpu: Option<&Gpu>| {
-                let fewer = |count: u64| std::cmp::Reverse(count);
-                Some((
-                    fewer(there(worker)?),
-                    fewer(u64::from(worker.slots_used)),
-                    fewer(gpu.map_or(0, |gpu| u64::from(gpu.sessions_used))),
-                    worker.free(),
-                ))
-            };
-            let Some((worker, gpu, (before, ..))) = cluster.best_place(ask, candidate, score)
-            else {
+            let found = order.iter().find_map(|(jobs, i)| {
+                let place = self.zones[*i].places.best(ask, candidate)?;
+                Some((*jobs, *i, place))
+            });
+            let Some((jobs, i, place)) = found else {
                 if open_slots > 0 {
                     answer.skips.push(candidate.job);
                 }
                 continue;
             };
-            cluster.place(candidate, worker, gpu);
-            if let Some(place) = places.get(&worker) {
-                jobs[*place] += 1;
-            }
+            answer.placements.push(self.take(i, jobs, candidate, place));
+            order.remove(&(jobs, i));
+            order.insert((jobs + 1, i));
             open_slots = open_slots.saturating_sub(1);
-            let before = i64::try_from(before.0).unwrap_or(i64::MAX);
-            answer.placements.push(Placement {
-                job: candidate.job,
-                worker,
-                gpu,
-                score: before.saturating_neg(),
-                reason: 0,
-                arg: before,
-            });
         }
+        self.zones.iter_mut().for_each(|zone| zone.cluster.undo());
     }
 }
 
 impl Spread {
-    /// Each worker's place, as a number below the number of workers.
-    fn places(&self, cluster: &Cluster) -> BTreeMap<WorkerId, usize> {
-        let mut named: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut places = BTreeMap::new();
-        for worker in cluster.workers() {
-            let next = places.len(); // no place has this number yet: there are at most as many as workers
-            let label = self.by.as_ref().and_then(|by| {
-                let found = worker.labels.iter().find(|(key, _)| key == by)?;
-                Some(found.1.as_str())
-            });
-            let place = label.map_or(next, |value| *named.entry(value).or_insert(next));
-            places.insert(worker.id, place);
+    /// Finds the zone of a worker that appeared, or moved.
+    fn settle(&mut self, worker: &Worker) {
+        let label = self.by.as_ref().and_then(|by| {
+            let found = worker.labels.iter().find(|(key, _)| key == by)?;
+            Some(found.1.as_str())
+        });
+        let name = label.unwrap_or_default();
+        let zone = match self.by_name.get(name) {
+            Some(zone) => *zone,
+            None => {
+                self.by_name.insert(name.to_owned(), self.zones.len());
+                self.zones.push(Zone {
+                    cluster: Cluster::default(),
+                    places: Places::new(Scoring::AsGiven, fewest),
+                });
+                self.zones.len() - 1
+            }
+        };
+        if let Some(before) = self.homes.insert(worker.id, zone)
+            && before != zone
+        {
+            self.zones[before]
+                .cluster
+                .apply(&Change::WorkerGone(worker.id));
         }
-        places
     }
+
+    /// Takes a place in a zone that held so many jobs.
+    fn take(&mut self, zone: usize, jobs: u64, candidate: &Candidate, place: Place) -> Placement {
+        let Zone { cluster, places } = &mut self.zones[zone];
+        let there = cluster.worker(place.worker).map_or(0, |w| w.slots_used);
+        places.take(cluster, candidate, place);
+        let (reason, before) = match self.by {
+            Some(_) => (Reason::Zone, i64::try_from(jobs).unwrap_or(i64::MAX)),
+            None => (Reason::Worker, i64::from(there)),
+        };
+        Placement {
+            job: candidate.job,
+            worker: place.worker,
+            gpu: place.gpu,
+            score: before.saturating_neg(),
+            reason: reason as u32,
+            arg: before,
+        }
+    }
+}
+
+/// The fewest jobs, then the most room. Beyond 900 jobs on one worker they count alike.
+fn fewest(worker: &Worker, gpu: Option<&Gpu>) -> i32 {
+    let room = gpu.map_or_else(|| worker.free(), Gpu::free);
+    room - worker.slots_used.min(900) as i32 * WHOLE
 }

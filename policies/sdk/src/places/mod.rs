@@ -16,6 +16,8 @@ use table::{Free, Need, Shares, Table};
 
 /// A whole worker, or a whole GPU, in points of score.
 pub const WHOLE: i32 = 1_000_000;
+/// The score that rules a place out.
+pub const NOWHERE: i32 = i32::MIN;
 /// Requirements remembered as fitting nowhere. More than a cluster's worth of presets.
 const HOPELESS_MAX: usize = 64;
 
@@ -30,7 +32,7 @@ pub enum Scoring {
 }
 
 /// How good a worker is for a job that needs no GPU (`None`), or one of its GPUs for one that does, before the job is
-/// there. Larger is better. Within a thousand times [`WHOLE`].
+/// there. Larger is better. Within a thousand times [`WHOLE`], or [`NOWHERE`].
 pub type ScoreOf = fn(&Worker, Option<&Gpu>) -> i32;
 
 /// Where a job could go.

@@ -2,7 +2,7 @@
 //!
 //! Apart from the rest because it is written for the machine: nothing here knows of clusters, plans or policies.
 
-use super::WHOLE;
+use super::{NOWHERE, WHOLE};
 use crate::{Class, Gpu, Resources, Worker, WorkerId};
 
 /// Rows in a block: 64 scores are a handful of vector registers, and 1,000 workers are 16 blocks.
@@ -74,7 +74,7 @@ impl Free {
 
     /// A worker as a place for jobs that need no GPU.
     pub(super) fn host(worker: &Worker, score: i32) -> Free {
-        if !worker.accepting || worker.slots_used >= worker.slots {
+        if !worker.accepting || worker.slots_used >= worker.slots || score == NOWHERE {
             return Free::NONE;
         }
         let (capacity, reserved) = (&worker.capacity, &worker.reserved);
