@@ -7,6 +7,7 @@
 mod error;
 mod events;
 mod follow;
+mod lasting;
 mod query;
 mod sse;
 pub mod transfer;
@@ -30,7 +31,7 @@ use query::escape;
 
 use crate::{
     clock::wall_ms,
-    ids::JobRef,
+    ids::{AttemptNo, JobRef},
     job::JobSpec,
     limits,
     rest::{
@@ -198,6 +199,12 @@ impl Client {
     #[allow(clippy::missing_errors_doc)]
     pub fn logs(&self, job: JobRef) -> Result<JobLogs> {
         self.read(&format!("/v1/jobs/{job}/logs"))
+    }
+
+    /// The same of one attempt, from 1.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn logs_of(&self, job: JobRef, attempt: AttemptNo) -> Result<JobLogs> {
+        self.read(&format!("/v1/jobs/{job}/logs?attempt={attempt}"))
     }
 
     /// `GET /v1/jobs/{id}/logs?follow=true`: the log as it grows, until the job ends. Reconnects by itself.
@@ -379,8 +386,22 @@ impl Client {
 
     /// `GET /readyz`: whether the master serves and its store takes writes. Never repeated; `false` when it does not answer.
     pub fn ready(&self) -> bool {
-        self.get("/readyz", READ_TIMEOUT)
-            .is_ok_and(|response| response.status().is_success())
+        self.check_ready().is_ok()
+    }
+
+    /// The same, with why it is not.
+    ///
+    /// # Errors
+    /// It does not answer, or says what it waits for.
+    pub fn check_ready(&self) -> Result<()> {
+        let mut response = self.get("/readyz", READ_TIMEOUT)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        // A body that cannot be read leaves the status, which is what matters.
+        let text = response.body_mut().read_to_string().unwrap_or_default();
+        Err(self.refusal(status.as_u16(), &text))
     }
 
     /// A repeatable GET of JSON.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "openapi")]
 use crate::schema;
 
+/// The label that says whose a job is: tokens can be limited to one value of it.
+pub const TENANT_LABEL: &str = "tenant";
+
 words! {
     /// The lane a job waits in. Lanes go first to last; within a lane, by priority.
     #[derive(Default)]

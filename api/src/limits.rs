@@ -31,6 +31,8 @@ pub const MEMORY_MIB_MAX: u32 = 64 * 1024 * 1024;
 /// How far two machines' wall clocks may be apart before people are told, in milliseconds: above what delays on the way and
 /// clocks without a time service show within a day, and below what confuses whoever reads two logs side by side.
 pub const CLOCK_SKEW_MS_MAX: u64 = 5_000;
+/// Shortest token accepted, in bytes: anything shorter can be guessed over the network.
+pub const TOKEN_BYTES_MIN: usize = 16;
 /// Jobs a list answers with when the caller does not say.
 pub const LIST_LIMIT_DEFAULT: usize = 100;
 /// Most jobs one list page carries.

@@ -1,6 +1,12 @@
-//! Which characters a name, a label or a path may hold.
+//! Small rules about text that every part must hold alike: which characters a name, a label or a path may hold, what a token
+//! looks like, which word was probably meant, bytes as hex.
 //!
-//! One place, because they end in terminals, logs and dashboards, where an unprintable one can hide or forge what is shown.
+//! The characters matter because names end in terminals, logs and dashboards, where an unprintable one can hide or forge what is
+//! shown.
+
+use std::fmt::Write as _;
+
+use crate::limits::{NAME_BYTES_MAX, TOKEN_BYTES_MIN};
 
 /// Whether this character may not be in a name or path: a control character (NUL, newline, escape), a line separator, or one
 /// that changes the direction of what follows, so that it is shown as something it is not.
@@ -23,9 +29,65 @@ pub fn unfit(text: &str) -> Option<String> {
     })
 }
 
+/// What is wrong with a token, if anything is: it could not be sent in a header, or could be guessed. Never repeats it.
+pub fn token_fault(token: &str) -> Option<String> {
+    if !token.bytes().all(|b| b.is_ascii_graphic()) {
+        Some("a token is printable ASCII without spaces; make one with `ffrtmp token`".into())
+    } else if token.len() < TOKEN_BYTES_MIN {
+        Some(format!(
+            "a token has at least {TOKEN_BYTES_MIN} characters, or it could be guessed; make one with `ffrtmp token`"
+        ))
+    } else {
+        None
+    }
+}
+
+/// The word of `known` that was probably meant: at most a third of its letters differ, or one of a short word's.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // No word is longer, and comparing costs the product of both lengths.
+    let given: String = given.chars().take(NAME_BYTES_MAX).collect();
+    known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&given, word), word))
+        .filter(|(distance, word)| *distance <= (word.len().max(given.len()) / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// Bytes as small hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+            text
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_finds_its_word_and_another_word_does_not() {
+        let known = ["input", "output", "queue", "crf"];
+        for (given, meant) in [
+            ("inptu", Some("input")),
+            ("outptu", Some("output")),
+            ("quee", Some("queue")),
+            ("cfr", Some("crf")),
+            ("bitrate", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(given, known), meant, "{given}");
+        }
+        assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn bytes_are_two_digits_each() {
+        assert_eq!(hex(&[0, 10, 255]), "000aff");
+    }
 
     #[test]
     fn what_cannot_be_seen_is_unfit_and_every_script_is_fit() {

@@ -66,7 +66,11 @@ impl From<ClientError> for Failure {
 pub fn of_job(job: JobRef, error: ClientError) -> Failure {
     match error {
         ClientError::Refused { status, error } if !matches!(status, 401 | 403 | 503) => {
-            Failure::Failed(format!("job {job}: {}", error.message))
+            let named = format!("job {job}");
+            Failure::Failed(match error.message.strip_prefix(&named) {
+                Some(rest) if rest.starts_with([' ', ':']) => error.message,
+                _ => format!("{named}: {}", error.message),
+            })
         }
         error => error.into(),
     }

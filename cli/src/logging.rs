@@ -46,7 +46,7 @@ pub struct LogArgs {
     )]
     pub log_format: LogFormat,
     /// What is logged: error, warn, info, debug or trace, or by module as in info,ffrtmp_host=debug. Else
-    /// RUST_LOG; default: info, below `ffrtmp up` warn
+    /// RUST_LOG; default: info, below `ffrtmp up` warn,audit=info
     #[arg(long, value_name = "FILTER", value_parser = filter_text)]
     pub log_level: Option<String>,
 }
@@ -56,7 +56,8 @@ impl LogArgs {
     pub fn level(&self) -> &str {
         match &self.log_level {
             Some(level) => level,
-            None if std::env::var_os(SUPERVISED).is_some() => "warn",
+            // What somebody changed belongs into the log of whoever runs the cluster, wherever that goes.
+            None if std::env::var_os(SUPERVISED).is_some() => "warn,audit=info",
             None => "info",
         }
     }

@@ -69,11 +69,13 @@ impl Reload {
             let (was, is, source) = (shown(old), shown(&new), new.source.to_string());
             let taker = self.take_overs.iter_mut().find(|(name, _)| *name == key);
             let Some((_, take_over)) = taker.filter(|_| old.setting.reloads) else {
+                let why = why_not(key);
                 tracing::warn!(
                     key,
                     was,
                     is,
                     source,
+                    why,
                     "SIGHUP: this setting takes effect at the next start"
                 );
                 continue;
@@ -97,4 +99,12 @@ impl Reload {
             }
         }
     }
+}
+
+/// Why a setting is not taken over, where that is not plain and there is another way.
+fn why_not(key: &str) -> Option<&'static str> {
+    (key == "token_file").then_some(
+        "what was let in by the old token would have to be shut out; to change tokens without a restart, make and revoke them with \
+         `ffrtmp tokens`",
+    )
 }

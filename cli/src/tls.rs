@@ -24,16 +24,16 @@ pub const CLIENT_KEY_VARIABLE: &str = "FFRTMP_TLS_CLIENT_KEY";
 #[command(next_help_heading = "TLS")]
 pub struct ApiTlsArgs {
     /// Serve the API over TLS with this certificate (PEM); `ffrtmp tls init` makes one
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// Workers must show a certificate signed by this authority
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE")]
     pub tls_client_ca: Option<PathBuf>,
     /// Everybody must show one, not only workers
-    #[arg(long, requires = "tls_client_ca")]
+    #[arg(long)]
     pub tls_require_client_cert: bool,
 }
 
@@ -42,25 +42,32 @@ pub struct ApiTlsArgs {
 #[command(next_help_heading = "TLS")]
 pub struct MetricsTlsArgs {
     /// Serve the metrics over TLS with this certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "metrics_tls_key")]
+    #[arg(long, value_name = "FILE")]
     pub metrics_tls_cert: Option<PathBuf>,
     /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "metrics_tls_cert")]
+    #[arg(long, value_name = "FILE")]
     pub metrics_tls_key: Option<PathBuf>,
 }
 
 impl ApiTlsArgs {
-    /// What the listener needs; `None`: plain HTTP. Half of a pair, which clap lets through when it comes from a file or a
-    /// variable, must never mean plain HTTP.
+    /// What the listener needs; `None`: plain HTTP. Checked here and not by clap, which would not see that the other half of a
+    /// pair is in the file or a variable. Half of a pair must never mean plain HTTP.
     pub fn files(&self) -> Result<Option<ServerTlsFiles>> {
         let Some((cert, key)) = pair("tls", &self.tls_cert, &self.tls_key)? else {
             return match self.tls_client_ca.is_some() || self.tls_require_client_cert {
                 true => Err(Failure::usage(
-                    "tls_client_ca and tls_require_client_cert need a certificate: set tls_cert and tls_key",
+                    "--tls-client-ca and --tls-require-client-cert need the master's own certificate: give --tls-cert and \
+                     --tls-key, or tls_cert and tls_key in the settings file",
                 )),
                 false => Ok(None),
             };
         };
+        if self.tls_require_client_cert && self.tls_client_ca.is_none() {
+            return Err(Failure::usage(
+                "--tls-require-client-cert needs the authority that signs them: give --tls-client-ca, or tls_client_ca in the \
+                 settings file",
+            ));
+        }
         Ok(Some(ServerTlsFiles {
             cert,
             key,
@@ -92,13 +99,16 @@ fn pair(
     match (cert, key) {
         (Some(cert), Some(key)) => Ok(Some((cert.clone(), key.clone()))),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(Failure::usage(format!(
-            "{what}_cert is set without its key: set {what}_key"
-        ))),
-        (None, Some(_)) => Err(Failure::usage(format!(
-            "{what}_key is set without its certificate: set {what}_cert"
-        ))),
+        (Some(_), None) => Err(half(what, "cert", "its key", "key")),
+        (None, Some(_)) => Err(half(what, "key", "its certificate", "cert")),
     }
+}
+
+fn half(what: &str, given: &str, missing: &str, lacks: &str) -> Failure {
+    let dashed = what.replace('_', "-");
+    Failure::usage(format!(
+        "--{dashed}-{given} is set without {missing}: give --{dashed}-{lacks}, or {what}_{lacks} in the settings file"
+    ))
 }
 
 /// Whom a client or worker trusts and what it shows: by flag, else by environment.
@@ -144,18 +154,7 @@ mod tests {
     use crate::args::Args;
 
     #[test]
-    fn a_certificate_without_its_key_is_wrong_usage() {
-        for words in [
-            "ffrtmp master --tls-cert a",
-            "ffrtmp master --tls-key a",
-            "ffrtmp master --tls-client-ca a",
-            "ffrtmp worker --metrics-tls-cert a",
-        ] {
-            assert!(
-                Args::try_parse_from(words.split_whitespace()).is_err(),
-                "{words}"
-            );
-        }
+    fn a_certificate_to_show_without_its_key_is_wrong_usage() {
         let args = Args::try_parse_from(["ffrtmp", "version", "--tls-client-cert", "a"]).unwrap();
         assert!(matches!(
             client(&args.global, |_| None),
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_from_a_file_never_means_plain_http() {
+    fn half_a_pair_wherever_it_is_from_never_means_plain_http_and_says_what_is_missing() {
         let half = ApiTlsArgs {
             tls_cert: Some("a".into()),
             ..ApiTlsArgs::default()
@@ -177,7 +176,19 @@ mod tests {
             metrics_tls_cert: None,
             metrics_tls_key: Some("a".into()),
         };
-        assert!(matches!(half.files(), Err(Failure::Usage(_))));
+        let Err(Failure::Usage(message)) = half.files() else {
+            panic!("half a pair was taken")
+        };
+        assert_eq!(
+            message,
+            "--tls-cert is set without its key: give --tls-key, or tls_key in the settings file"
+        );
+        let nobody_to_require = ApiTlsArgs {
+            tls_key: Some("a".into()),
+            tls_require_client_cert: true,
+            ..half.clone()
+        };
+        assert!(matches!(nobody_to_require.files(), Err(Failure::Usage(_))));
         assert!(matches!(authority.files(), Err(Failure::Usage(_))));
         assert!(matches!(metrics.files(), Err(Failure::Usage(_))));
         assert!(matches!(ApiTlsArgs::default().files(), Ok(None)));

@@ -5,14 +5,14 @@
 
 use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 
+use ffrtmp_api::text::{hex, token_fault};
+
 use crate::exit::{Failure, Result};
 
 /// Environment variables that may hold it, first wins; the second is upstream's name.
 pub const TOKEN_VARIABLES: [&str; 2] = ["FFRTMP_TOKEN", "MASTER_API_KEY"];
 /// Environment variable that may hold a join token.
 const JOIN_TOKEN_VARIABLE: &str = "FFRTMP_JOIN_TOKEN";
-/// Shortest token accepted, in bytes: anything shorter can be guessed over the network.
-const TOKEN_BYTES_MIN: usize = ffrtmp_host::TOKEN_BYTES_MIN;
 /// Most bytes read of a token file: a device named by mistake must not be read for ever.
 const TOKEN_FILE_BYTES_MAX: u64 = 4_096;
 /// Random bytes in a new token.
@@ -62,17 +62,10 @@ fn read(file: &Path) -> Result<String> {
 
 /// Refuses what could not be sent as a header, or could be guessed.
 fn check(token: String, whence: &str) -> Result<String> {
-    if !token.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Failure::failed(format!(
-            "{whence}: a token is printable ASCII without spaces; make one with `ffrtmp token`"
-        )));
+    match token_fault(&token) {
+        Some(fault) => Err(Failure::failed(format!("{whence}: {fault}"))),
+        None => Ok(token),
     }
-    if token.len() < TOKEN_BYTES_MIN {
-        return Err(Failure::failed(format!(
-            "{whence}: a token has at least {TOKEN_BYTES_MIN} characters; make one with `ffrtmp token`"
-        )));
-    }
-    Ok(token)
 }
 
 /// A new token: 64 hexadecimal digits from the kernel's random source.
@@ -81,7 +74,7 @@ pub fn generate() -> Result<String> {
     fs::File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut bytes))
         .map_err(|error| Failure::failed(format!("cannot read /dev/urandom: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 #[cfg(test)]

@@ -76,16 +76,6 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The one of `known` that is most like `given`, if any is like it enough to be what was meant.
-pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|word| (strsim::jaro_winkler(given, word), word))
-        // Below this, suggestions surprise more than they help (clap's own bound).
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, word)| word)
-}
-
 /// A finite number: `29.97`, `-1`. (`nan` and `inf` have no JSON, and nobody means them.)
 pub fn number(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ffrtmp_api::{client::Client, rest::NodeStatus};
+use ffrtmp_api::{client::Client, job::JobSpec, rest::NodeStatus, tls::ClientTls};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Long enough for a busy machine; a test that waits so long has failed.
@@ -27,7 +27,15 @@ struct Up {
 
 impl Up {
     fn start() -> Up {
-        let dir = tempfile::tempdir().unwrap();
+        Up::start_in(
+            tempfile::tempdir().unwrap(),
+            &[],
+            "http",
+            &ClientTls::default(),
+        )
+    }
+
+    fn start_in(dir: tempfile::TempDir, flags: &[&str], scheme: &str, tls: &ClientTls) -> Up {
         // Held together, so that they differ; given back just before they are used.
         let ports: Vec<TcpListener> = (0..3)
             .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
@@ -43,9 +51,11 @@ impl Up {
             .arg(dir.path())
             .arg("--policies")
             .arg(dir.path().join("policies"))
+            .args(flags)
             .env_remove("FFRTMP_TOKEN")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(dir.path().join("up.log")).unwrap())
             .spawn()
             .unwrap();
         let mut ready = String::new();
@@ -53,10 +63,11 @@ impl Up {
             .read_line(&mut ready)
             .unwrap();
         let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-        assert_eq!(ready["api"], format!("http://{api}"));
+        let url = format!("{scheme}://{api}");
+        assert_eq!(ready["api"], url);
         Up {
             process,
-            client: Client::new(&api, None).unwrap(),
+            client: Client::new(&url, None).unwrap().with_tls(tls),
             dir,
         }
     }
@@ -143,6 +154,50 @@ fn a_cluster_becomes_ready_and_ends_in_order() {
     up.send(Signal::TERM);
     assert!(up.ended().success());
     nothing_left(up.dir.path());
+}
+
+#[test]
+fn a_certificate_named_for_the_master_alone_is_served_and_trusted_and_what_is_submitted_is_audited()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let tls = dir.path().join("tls");
+    let made = Command::new(env!("CARGO_BIN_EXE_ffrtmp"))
+        .args(["tls", "init", "--dir"])
+        .arg(&tls)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let file = dir.path().join("ffrtmp.toml");
+    let text = format!(
+        "[master]\ntls_cert = {:?}\ntls_key = {:?}\n[worker]\ntls_ca = {:?}\n",
+        tls.join("server.pem"),
+        tls.join("server-key.pem"),
+        tls.join("ca.pem")
+    );
+    fs::write(&file, text).unwrap();
+    let flags = ["--config", file.to_str().unwrap(), "--rate-limit", "500"];
+    let trusted = ClientTls::load(Some(&tls.join("ca.pem")), None).unwrap();
+    let mut up = Up::start_in(dir, &flags, "https", &trusted);
+    assert_eq!(up.client.nodes().unwrap().nodes.len(), 1);
+    let spec = JobSpec {
+        duration_seconds: Some(0.1),
+        ..JobSpec::default()
+    };
+    let id = up.client.submit(&spec).unwrap().id;
+    let line = eventually("the submit is in the log", || {
+        let log = fs::read_to_string(up.dir.path().join("up.log")).unwrap();
+        log.lines()
+            .find(|line| line.contains("audit") && line.contains("/v1/jobs"))
+            .map(str::to_owned)
+    });
+    assert!(line.contains(&format!("job={id}")), "{line}");
+    let master = up.children("master")[0].as_raw_nonzero().get();
+    let words = fs::read_to_string(format!("/proc/{master}/cmdline")).unwrap();
+    assert!(words.contains("--rate-limit=500"), "{words}");
+    up.send(Signal::TERM);
+    assert!(up.ended().success());
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub struct Told {
     pub kind: &'static str,
     /// The job it is about, if it is about one.
     pub job: Option<JobSeq>,
+    /// The tenant of that job, if it has one.
+    pub tenant: Option<String>,
     /// As JSON.
     pub data: String,
 }
@@ -111,8 +113,8 @@ impl Events {
                 return;
             }
         };
-        let (kind, job) = match event {
-            ClusterEvent::Job(change) => ("job", Some(change.id)),
+        let (kind, change) = match event {
+            ClusterEvent::Job(change) => ("job", Some(change)),
             ClusterEvent::Node(_) => ("node", None),
             ClusterEvent::Policy(_) => ("policy", None),
             ClusterEvent::Reset => ("reset", None),
@@ -126,7 +128,8 @@ impl Events {
         ring.told.push_back(Arc::new(Told {
             no,
             kind,
-            job,
+            job: change.map(|change| change.id),
+            tenant: change.and_then(|change| change.tenant.clone()),
             data,
         }));
         if ring.told.len() > RING_MAX {

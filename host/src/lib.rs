@@ -19,5 +19,6 @@ mod spool;
 pub mod store;
 mod tokens;
 
-pub use master::{MasterConfig, TOKEN_BYTES_MIN, is_exposed, run};
+pub use http::RateLimit;
+pub use master::{MasterConfig, is_exposed, run};
 pub use spool::SpoolConfig;

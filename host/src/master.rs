@@ -5,6 +5,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Durat
 use anyhow::{Context, bail};
 use ffrtmp_api::{
     rest::ClusterEvent,
+    text::token_fault,
     tls::{ServerTls, ServerTlsFiles},
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -23,9 +24,6 @@ use crate::{
     store::Store,
     tokens::Tokens,
 };
-
-/// Shortest token accepted, in bytes: anything shorter can be guessed over the network.
-pub const TOKEN_BYTES_MIN: usize = 16;
 
 /// How long open requests may take to finish when the master stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -52,7 +50,7 @@ pub struct MasterConfig {
     /// The token callers and workers must show. Needed to listen beyond loopback.
     pub token: Option<String>,
     /// Requests a second from one caller; 0: no limit. None: a generous limit, from which this machine's callers are exempt.
-    pub rate_limit: Option<u32>,
+    pub rate_limit: Arc<RateLimit>,
     /// How long a silent worker keeps what it holds.
     pub lease: Duration,
     /// How often workers send a heartbeat. Must be well below `lease`.
@@ -75,14 +73,8 @@ impl MasterConfig {
                 self.listen
             );
         }
-        if self
-            .token
-            .as_ref()
-            .is_some_and(|token| token.len() < TOKEN_BYTES_MIN)
-        {
-            bail!(
-                "the token has fewer than {TOKEN_BYTES_MIN} characters and could be guessed; `ffrtmp token` makes a good one"
-            );
+        if let Some(fault) = self.token.as_deref().and_then(token_fault) {
+            bail!("the token: {fault}");
         }
         if self.heartbeat.is_zero() || self.lease < self.heartbeat * 3 {
             bail!(
@@ -181,7 +173,7 @@ pub async fn run(
         policies,
         metrics,
         silence_max: config.lease,
-        rate: RateLimit::new(config.rate_limit),
+        rate: config.rate_limit.clone(),
         tokens,
         workers_show_certs: tls.as_ref().is_some_and(|tls| tls.asks_for_client_certs()),
     });

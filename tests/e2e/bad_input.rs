@@ -329,7 +329,7 @@ fn json_that_is_none_or_says_a_thing_twice_is_refused_with_its_place() {
         (
             r#"{"queue":null}"#,
             "bad_json",
-            "queue: expected value at line 1 column 10",
+            "queue: null is not one of live, default, batch",
         ),
         (
             r#"{"labels":["a"]}"#,

@@ -254,6 +254,17 @@ fn sighup_takes_over_what_it_can_and_says_what_waits_for_a_restart() {
     logged(
         "SIGHUP: this setting takes effect at the next start key=\"lease\" was=\"30s\" is=\"90s\"",
     );
+    hang_up("[master]\nlog_level = \"info\"\nrate_limit = 3\n");
+    logged("SIGHUP: this setting is changed key=\"rate_limit\" was=\"default\" is=\"3\"");
+    until("the new limit holds", || {
+        let answers = (0..20).map(|_| crate::http::ask(cluster.port, "GET", "/v1/nodes").status);
+        answers
+            .into_iter()
+            .any(|status| status == 429)
+            .then_some(())
+    });
+    hang_up("[master]\nlog_level = \"info\"\n");
+    logged("SIGHUP: this setting is changed key=\"rate_limit\" was=\"3\" is=\"default\"");
     // A file with a mistake changes nothing, not even what is right in it.
     hang_up("[master]\nlog_level = \"error\"\nlese = \"90s\"\n");
     logged("SIGHUP: nothing is changed, because the settings make no sense");
@@ -287,7 +298,11 @@ fn sighup_reaches_a_worker_and_does_not_end_it() {
         let nodes = cluster.client().nodes().ok()?.nodes;
         (!nodes.is_empty()).then_some(())
     });
-    fs::write(&file, "[worker]\nlog_level = \"debug\"\nslots = 7\n").unwrap();
+    fs::write(
+        &file,
+        "[worker]\nlog_level = \"debug\"\nslots = 7\nlabel = { zone = \"eu\" }\n",
+    )
+    .unwrap();
     cluster.worker("w1").signal(Signal::HUP);
     until("it says so", || {
         let log = cluster.log("w1");
@@ -295,6 +310,10 @@ fn sighup_reaches_a_worker_and_does_not_end_it() {
             && log
                 .contains("takes effect at the next start key=\"slots\" was=\"default\" is=\"7\""))
         .then_some(())
+    });
+    until("the master knows the new label", || {
+        let nodes = cluster.client().nodes().ok()?.nodes;
+        (nodes[0].labels.get("zone").map(String::as_str) == Some("eu")).then_some(())
     });
     let nodes = cluster.client().nodes().unwrap().nodes;
     assert_eq!(nodes[0].status, ffrtmp_api::rest::NodeStatus::Available);

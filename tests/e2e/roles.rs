@@ -3,13 +3,16 @@
 use std::{fs, os::unix::fs::MetadataExt};
 
 use ffrtmp_api::{
-    client::{Client, ClientError, JobQuery},
+    client::{Client, ClientError, EventFilter, JobQuery},
     ids::JobRef,
     job::{JobSpec, JobState},
-    rest::{CreatedToken, NewToken, Role},
+    rest::{ClusterEvent, CreatedToken, NewToken, NewUpload, Role, SubmitBatch},
 };
 
-use crate::cluster::{Cluster, Process, endless, tiny, until};
+use crate::{
+    cluster::{Cluster, Process, endless, tiny, until},
+    http,
+};
 
 const ADMIN: &str = "correct-horse-battery-staple";
 
@@ -311,5 +314,164 @@ fn with_a_client_ca_a_worker_without_a_certificate_is_refused_and_one_with_it_wo
     );
     let id = cluster.submit(tiny(0.1));
     cluster.until_completed(id);
+    cluster.finish();
+}
+
+#[test]
+fn a_tenant_hears_of_its_own_jobs_and_can_watch_its_list() {
+    let mut cluster = with_admin();
+    cluster.start_worker("w1", 1);
+    let red = bearer(&cluster, &create(&cluster, Role::Submit, Some("red")));
+    let (sender, heard) = std::sync::mpsc::channel();
+    let listener = bearer(&cluster, &create(&cluster, Role::Read, Some("red")));
+    std::thread::spawn(move || {
+        for event in listener.events() {
+            if sender.send(event).is_err() {
+                return;
+            }
+        }
+    });
+    let next = || heard.recv_timeout(crate::cluster::PATIENCE).unwrap();
+    assert!(matches!(next(), Ok(ClusterEvent::Reset)));
+    // Another's job, a worker's change, and then one of its own.
+    let other = cluster.submit(tiny(0.1));
+    cluster.until_completed(other);
+    cluster.client().drain("w1").unwrap();
+    cluster.client().undrain("w1").unwrap();
+    let own = red.submit(&tiny(0.1)).unwrap().id;
+    loop {
+        match next().unwrap() {
+            ClusterEvent::Job(change) => {
+                assert_eq!(
+                    (change.id, change.tenant.as_deref()),
+                    (own, Some("red")),
+                    "nothing else is heard"
+                );
+                if change.state.is_terminal() {
+                    break;
+                }
+            }
+            other => panic!("a tenant heard {other:?}"),
+        }
+    }
+    // What is the whole cluster's is refused, and another's job is not there.
+    let mut asked = red.events_of(&EventFilter {
+        types: vec!["node".into()],
+        job: None,
+    });
+    let (status, message) = refusal(asked.next().unwrap());
+    assert_eq!(status, 403);
+    assert!(
+        message.contains("limited to the tenant \"red\": ask for types=job"),
+        "{message}"
+    );
+    let mut asked = red.events_of(&EventFilter {
+        types: vec![],
+        job: Some(JobRef::Seq(other)),
+    });
+    assert_eq!(refusal(asked.next().unwrap()).0, 404);
+    cluster.finish();
+}
+
+#[test]
+fn the_audit_line_of_a_submit_names_the_jobs_it_made() {
+    let cluster = with_admin();
+    let client = cluster.client();
+    let one = client.submit(&tiny(0.1)).unwrap().id;
+    let jobs = vec![
+        tiny(0.1),
+        JobSpec {
+            crf: Some(9_999),
+            ..tiny(0.1)
+        },
+        tiny(0.1),
+    ];
+    client.submit_batch(&SubmitBatch { jobs }).unwrap();
+    let audit = |path: &str| {
+        let log = cluster.log("master");
+        let mut lines = log
+            .lines()
+            .filter(|line| line.contains("audit") && line.contains(path));
+        lines
+            .next()
+            .unwrap_or_else(|| panic!("no line about {path}: {log}"))
+            .to_owned()
+    };
+    let single = audit("path=\"/v1/jobs\"");
+    assert!(
+        single.contains(&format!(" job={one} ")) || single.ends_with(&format!(" job={one}")),
+        "{single}"
+    );
+    let batch = audit("path=\"/v1/jobs/batch\"");
+    for part in ["jobs=2", "first_job=2", "last_job=3"] {
+        assert!(batch.contains(part), "{part} is missing in {batch}");
+    }
+    for id in 1..=3 {
+        client
+            .cancel(JobRef::Seq(ffrtmp_api::ids::JobSeq(id)))
+            .unwrap();
+    }
+    cluster.finish();
+}
+
+#[test]
+fn uploads_of_one_tenant_are_not_there_for_another() {
+    let cluster = with_admin();
+    let [red, blue] = ["red", "blue"]
+        .map(|tenant| bearer(&cluster, &create(&cluster, Role::Submit, Some(tenant))));
+    let new = || NewUpload {
+        bytes: 3,
+        name: Some("a.mp4".into()),
+        // Of "abc".
+        sha256: Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into()),
+    };
+    let of_red = red.create_upload(&new()).unwrap();
+    fs::write(cluster.path("abc"), "abc").unwrap();
+    let mut abc = fs::File::open(cluster.path("abc")).unwrap();
+    red.send_upload(&of_red, &mut abc, &mut |_| true).unwrap();
+    // The same content is not found by another: that would tell who has what.
+    let of_blue = blue.create_upload(&new()).unwrap();
+    assert!(of_red.id != of_blue.id && !of_blue.complete);
+    let again = red.create_upload(&new()).unwrap();
+    assert!(again.id == of_red.id && again.complete);
+    // Nor can another read it by naming it in a job.
+    let job = JobSpec {
+        input: Some(format!("upload:{}", of_red.id)),
+        output: Some("spool:out.mp4".into()),
+        ..JobSpec::default()
+    };
+    let (status, message) = refusal(blue.submit(&job));
+    assert!(status == 400 || status == 404, "{status} {message}");
+    assert!(message.contains(&of_red.id.to_string()), "{message}");
+    assert!(cluster.jobs().is_empty());
+    cluster.finish();
+}
+
+#[test]
+fn whoever_guesses_tokens_is_slowed_down_and_the_right_token_beside_it_is_not() {
+    let mut cluster = Cluster::new();
+    cluster.token = Some(ADMIN.into());
+    cluster.master_flags = vec!["--rate-limit".into(), "5".into()];
+    cluster.start_master();
+    let guess = |n: u32| {
+        let head = format!("GET /v1/nodes HTTP/1.1\r\nAuthorization: Bearer not-the-token-{n}\r\n");
+        http::send(cluster.port, &head, b"")
+    };
+    // Asking whether the master was ready counted too.
+    until("a guess is answered", || {
+        (guess(0).status == 401).then_some(())
+    });
+    let answers: Vec<http::Answer> = (0..60).map(guess).collect();
+    let known = |answer: &http::Answer| [401, 429].contains(&answer.status);
+    assert!(answers.iter().all(known), "{answers:?}");
+    let refused: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status == 429)
+        .collect();
+    assert!(!refused.is_empty(), "60 guesses at 5 a second");
+    let wait: u64 = refused[0].header("retry-after").unwrap().parse().unwrap();
+    assert!((1..60).contains(&wait), "{wait}");
+    assert_eq!(refused[0].error().1, "too_many_requests");
+    assert!(cluster.client_with(Some(ADMIN.into())).nodes().is_ok());
     cluster.finish();
 }

@@ -242,6 +242,23 @@ fn a_file_no_worker_sees_is_encoded_and_comes_back() {
 }
 
 #[test]
+fn files_go_to_the_master_and_come_back_over_tls() {
+    let mut cluster = Cluster::new();
+    cluster.secure();
+    cluster.start_master();
+    cluster.start_worker("w1", 1);
+    let dir = user(&cluster);
+    fs::copy(footage(), dir.join("my.mov")).unwrap();
+    let words = "jobs submit --input my.mov --upload --output small.mp4 --duration 0.5 --size 160x120 --wait";
+    succeeds(ffrtmp(
+        &cluster,
+        &words.split_whitespace().collect::<Vec<_>>(),
+    ));
+    assert!(measured(&dir.join("small.mp4")).bytes > 1000);
+    cluster.finish();
+}
+
+#[test]
 fn submit_with_upload_and_follow_ends_with_the_file_in_place() {
     let cluster = Cluster::with_worker(1);
     let dir = user(&cluster);

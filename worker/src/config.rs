@@ -11,6 +11,7 @@ use ffrtmp_api::{
     limits, protocol,
     tls::{ClientTls, ServerTlsFiles},
 };
+use tokio::sync::watch;
 
 /// Everything a worker is told at start. [`WorkerConfig::new`] fills in the defaults.
 #[derive(Clone)]
@@ -28,6 +29,9 @@ pub struct WorkerConfig {
     pub slots: Option<u32>,
     /// Free labels, matched by a job's `require`.
     pub labels: BTreeMap<String, String>,
+    /// Other labels to have from then on, whenever it changes; none: they stay. Checked with [`check_labels`] by whoever
+    /// changes it.
+    pub new_labels: Option<watch::Receiver<BTreeMap<String, String>>>,
     /// The cluster's bearer token, if it has one.
     pub token: Option<String>,
     /// What to get a token of its own for, if it has none and `token` is none.
@@ -62,6 +66,7 @@ impl WorkerConfig {
             scratch_dir: None,
             slots: None,
             labels: BTreeMap::new(),
+            new_labels: None,
             token: None,
             join_token: None,
             tls: ClientTls::default(),
@@ -110,29 +115,6 @@ impl WorkerConfig {
         }
     }
 
-    /// The labels, if they are within the bounds the master accepts.
-    pub(crate) fn check_labels(&self) -> anyhow::Result<()> {
-        if self.labels.len() > limits::LABELS_MAX {
-            bail!(
-                "labels: {} given; at most {} are accepted",
-                self.labels.len(),
-                limits::LABELS_MAX
-            );
-        }
-        for (key, value) in &self.labels {
-            if key.is_empty()
-                || key.len() > limits::NAME_BYTES_MAX
-                || value.len() > limits::NAME_BYTES_MAX
-            {
-                bail!(
-                    "labels: {key:?} must be 1 to {0} bytes, its value at most {0}",
-                    limits::NAME_BYTES_MAX
-                );
-            }
-        }
-        Ok(())
-    }
-
     /// A client for the master's API, with the session's credentials.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::new(&self.master, self.token.clone())?.with_tls(&self.tls))
@@ -151,6 +133,32 @@ impl WorkerConfig {
         }
         Ok(format!("{scheme}://{host}{}", protocol::SESSION_PATH))
     }
+}
+
+/// Whether labels are within the bounds the master accepts.
+///
+/// # Errors
+/// Which is not, and the bounds.
+pub fn check_labels(labels: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    if labels.len() > limits::LABELS_MAX {
+        bail!(
+            "labels: {} given; at most {} are accepted",
+            labels.len(),
+            limits::LABELS_MAX
+        );
+    }
+    for (key, value) in labels {
+        if key.is_empty()
+            || key.len() > limits::NAME_BYTES_MAX
+            || value.len() > limits::NAME_BYTES_MAX
+        {
+            bail!(
+                "labels: {key:?} must be 1 to {0} bytes, its value at most {0}",
+                limits::NAME_BYTES_MAX
+            );
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use anyhow::bail;
 use crate::{
     WorkerConfig,
     capabilities::host,
+    config::check_labels,
     ffmpeg::{
         program::{Programs, version},
         spawner::Spawner,
@@ -24,7 +25,7 @@ use crate::{
 pub fn settings(config: &WorkerConfig) -> anyhow::Result<()> {
     config.session_url()?;
     config.resolve_name()?;
-    config.check_labels()?;
+    check_labels(&config.labels)?;
     config.resolve_slots(host::cpus())?;
     Ok(())
 }

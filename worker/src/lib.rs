@@ -22,6 +22,6 @@ mod secure_listener;
 mod session;
 mod transfer;
 
-pub use config::WorkerConfig;
+pub use config::{WorkerConfig, check_labels};
 pub use node::state_dir::has_joined;
 pub use run::run;

@@ -16,6 +16,7 @@ use crate::{
     WorkerConfig,
     attempt::{encode::Bench, held::Attempts},
     capabilities::{gpu::Gpus, host, trial},
+    config::check_labels,
     ffmpeg::{
         program::{Programs, version},
         spawner::Spawner,
@@ -41,7 +42,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<()> {
     let url = config.session_url()?;
     let name = config.resolve_name()?;
-    config.check_labels()?;
+    check_labels(&config.labels)?;
     let metrics_tls = config
         .metrics_tls
         .clone()
@@ -68,7 +69,6 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         token = join::token(&config, &name, &state) => token?,
     };
     let mut hello = introduction(name.clone(), state.install_id);
-    hello.labels = config.labels.clone();
     hello.capabilities = Capabilities {
         slots,
         // Slots beyond the cores are the operator's word that jobs may share them; a job reserves a core by default.
@@ -105,6 +105,10 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         token,
         tls: config.tls.clone(),
         hello,
+        labels: config
+            .new_labels
+            .clone()
+            .unwrap_or_else(|| watch::channel(config.labels.clone()).1),
         outbox,
         attempts: Arc::clone(&attempts),
         sampler: Sampler::start(gpus, metrics.clone())?,

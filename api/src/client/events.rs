@@ -1,11 +1,10 @@
-//! Listening to the cluster through `GET /v1/events`. Separate because it lasts, and because it goes on where it was when its
-//! connection breaks.
+//! Listening to the cluster through `GET /v1/events`.
 
 use std::time::Duration;
 
 use super::{
-    Client, Result, Retry, escape,
-    sse::{self, Stream},
+    Client, Result, escape,
+    lasting::{Heard, Lasting},
 };
 use crate::{ids::JobRef, rest::ClusterEvent};
 
@@ -25,10 +24,7 @@ pub struct EventFilter {
 /// than the client is to wait. The first event is always a [`ClusterEvent::Reset`], once changes are listened to: whoever looks
 /// at everything then and after each later one, and at what each event names, misses nothing.
 pub struct Events<'a> {
-    client: &'a Client,
-    path: String,
-    stream: Option<Stream>,
-    last: Option<String>,
+    events: Lasting<'a>,
     begun: bool,
     over: bool,
 }
@@ -41,50 +37,29 @@ impl<'a> Events<'a> {
         }
         pairs.extend(filter.job.map(|job| format!("job={job}")));
         let query = if pairs.is_empty() { "" } else { "?" };
+        let path = format!("/v1/events{query}{}", pairs.join("&"));
         Events {
-            client,
-            path: format!("/v1/events{query}{}", pairs.join("&")),
-            stream: None,
-            last: None,
+            events: Lasting::new(client, path, SILENCE_MAX),
             begun: false,
             over: false,
         }
     }
 
     fn advance(&mut self) -> Result<ClusterEvent> {
-        let mut retry = Retry::new(self.client.retry_for);
         loop {
-            let stream = match &mut self.stream {
-                Some(stream) => stream,
-                None => match self
-                    .client
-                    .stream(&self.path, self.last.as_deref(), SILENCE_MAX)
-                {
-                    Ok(stream) => {
-                        self.stream = Some(stream);
-                        // Without an id nobody can tell what was missed.
-                        if !std::mem::replace(&mut self.begun, true) || self.last.is_none() {
-                            return Ok(ClusterEvent::Reset);
-                        }
-                        continue;
+            match self.events.next()? {
+                // Without an id nobody can tell what was missed.
+                Heard::Opened { resumed } => {
+                    if !std::mem::replace(&mut self.begun, true) || !resumed {
+                        return Ok(ClusterEvent::Reset);
                     }
-                    Err(error) if error.is_passing() && retry.pause() => {
-                        self.client.tell(&error);
-                        continue;
+                }
+                // A newer master may tell of things this client does not know; they change nothing it shows.
+                Heard::Data(data) => {
+                    if let Ok(event) = serde_json::from_str(&data) {
+                        return Ok(event);
                     }
-                    Err(error) => return Err(error),
-                },
-            };
-            let Ok(Some(event)) = sse::next_event(stream) else {
-                // Ended, broken, or silent for long: the next connection goes on where this one was.
-                self.stream = None;
-                std::thread::sleep(super::RETRY_PAUSE_MIN);
-                continue;
-            };
-            self.last = event.id.or_else(|| self.last.take());
-            // A newer master may tell of things this client does not know; they change nothing it shows.
-            if let Some(event) = event.data.and_then(|data| serde_json::from_str(&data).ok()) {
-                return Ok(event);
+                }
             }
         }
     }

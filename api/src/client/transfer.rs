@@ -16,6 +16,7 @@ use super::{Client, ClientError, READ_TIMEOUT, Retry};
 use crate::{
     ids::{Attempt, JobRef},
     rest::{NewOutput, NewUpload, UPLOAD_OFFSET, Upload},
+    text::hex,
 };
 
 /// Bytes sent in one request: acknowledged, synced to the master's disk, before the next. Large enough that waiting for
@@ -450,13 +451,4 @@ fn digest_from_start(
             return Err(TransferError::Stopped);
         }
     }
-}
-
-/// Bytes as small hex digits.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-        text
-    })
 }

@@ -46,6 +46,9 @@ pub struct JobChange {
     pub node: Option<String>,
     /// Why it failed, once it has.
     pub failure: Option<FailureReason>,
+    /// Whose it is: its label `tenant`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// When, milliseconds since 1970.
     pub at_ms: i64,
 }

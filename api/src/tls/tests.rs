@@ -1,3 +1,5 @@
+//! Certificates that are wrong in each way there is, and what is said of them; and one that is replaced while it is served.
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,

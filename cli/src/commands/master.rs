@@ -2,9 +2,10 @@
 //!
 //! It refuses what can be refused before anything starts: an open API without a token, a port that is taken.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
+use ffrtmp_host::RateLimit;
 
 use crate::{
     args::{Command, GlobalArgs},
@@ -66,7 +67,7 @@ pub struct MasterArgs {
     spool: SpoolArgs,
     /// Its certificate.
     #[command(flatten)]
-    tls: ApiTlsArgs,
+    pub tls: ApiTlsArgs,
     /// That of its metrics.
     #[command(flatten)]
     metrics_tls: MetricsTlsArgs,
@@ -91,7 +92,7 @@ impl MasterArgs {
             policy: self.policy.clone(),
             policy_mode: self.policy_mode,
             token,
-            rate_limit: self.rate_limit,
+            rate_limit: Arc::new(RateLimit::new(self.rate_limit)),
             lease: self.lease,
             heartbeat: self.heartbeat,
         })
@@ -117,5 +118,13 @@ pub fn run(args: MasterArgs, global: &GlobalArgs, values: Vec<Value>) -> Result 
         Command::Master(args) => Some(args.log.level().to_owned()),
         _ => None,
     });
+    let rate = config.rate_limit.clone();
+    let set_rate = move |args: &crate::args::Args| {
+        if let Command::Master(args) = &args.command {
+            rate.set(args.rate_limit);
+        }
+        Ok(())
+    };
+    let reload = reload.with("rate_limit", Box::new(set_rate));
     service::run(reload, |shutdown| ffrtmp_host::run(config, shutdown))
 }

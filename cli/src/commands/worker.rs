@@ -1,9 +1,10 @@
 //! `ffrtmp worker`: from flags to `ffrtmp_worker::run`, which is the worker.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use ffrtmp_worker::WorkerConfig;
+use tokio::sync::watch;
 
 use crate::{
     args::{Command, GlobalArgs},
@@ -84,21 +85,13 @@ impl WorkerArgs {
         let master = ffrtmp_api::client::Client::new(&url, None)?
             .base()
             .to_owned();
-        let mut labels = std::collections::BTreeMap::new();
-        for (key, value) in &self.label {
-            if labels.insert(key.clone(), value.clone()).is_some() {
-                return Err(Failure::usage(format!(
-                    "--label: {key:?} is given twice; give it once"
-                )));
-            }
-        }
         let state_dir = self.state_dir()?;
         let metrics_default = SocketAddr::from(([127, 0, 0, 1], METRICS_PORT_DEFAULT));
         Ok(WorkerConfig {
             name: self.name.clone(),
             scratch_dir: self.scratch_dir.clone(),
             slots: self.slots,
-            labels,
+            labels: self.labels()?,
             token,
             tls: tls::client(global, |name| std::env::var(name).ok())?,
             metrics_tls: self.metrics_tls.files()?,
@@ -110,6 +103,21 @@ impl WorkerArgs {
             stall_timeout: self.stall_timeout,
             ..WorkerConfig::new(master, state_dir)
         })
+    }
+
+    /// Its labels, checked.
+    fn labels(&self) -> Result<BTreeMap<String, String>> {
+        let mut labels = BTreeMap::new();
+        for (key, value) in &self.label {
+            if labels.insert(key.clone(), value.clone()).is_some() {
+                return Err(Failure::usage(format!(
+                    "--label: {key:?} is given twice; give it once"
+                )));
+            }
+        }
+        ffrtmp_worker::check_labels(&labels)
+            .map_err(|error| Failure::usage(format!("--label: {error}")))?;
+        Ok(labels)
     }
 
     /// Where it keeps its state.
@@ -137,8 +145,10 @@ pub fn run(args: WorkerArgs, global: &GlobalArgs, values: Vec<Value>) -> Result 
         (Some(_), _) | (_, Some(_)) => None,
         (None, None) => token::find(global.token_file.as_deref(), var)?,
     };
+    let (new_labels, labels) = watch::channel(args.labels()?);
     let config = WorkerConfig {
         join_token,
+        new_labels: Some(labels),
         ..args.config(global, token)?
     };
     if let Some(address) = args.metrics_wanted() {
@@ -149,5 +159,12 @@ pub fn run(args: WorkerArgs, global: &GlobalArgs, values: Vec<Value>) -> Result 
         Command::Worker(args) => Some(args.log.level().to_owned()),
         _ => None,
     });
+    let relabel = move |args: &crate::args::Args| {
+        if let Command::Worker(args) = &args.command {
+            new_labels.send_replace(args.labels()?);
+        }
+        Ok(())
+    };
+    let reload = reload.with("label", Box::new(relabel));
     service::run(reload, |shutdown| ffrtmp_worker::run(config, shutdown))
 }

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ffrtmp_api::text::nearest;
 use toml::de::{DeTable, DeValue};
 
 use super::table::{Kind, Role, Setting, of};
@@ -292,15 +293,6 @@ fn tables_with(key: &str) -> String {
         .map(|role| format!("[{}]", role.word()))
         .collect();
     tables.join(" or ")
-}
-
-/// The word most like `given`, if one is like it at all: at most a third of its letters differ.
-fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    words
-        .map(|word| (strsim::damerau_levenshtein(given, word), word))
-        .filter(|(distance, word)| *distance <= (word.len().max(given.len()) / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
 }
 
 /// A TOML value as the flag takes it; `None` when it is of the wrong type.

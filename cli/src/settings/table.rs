@@ -75,7 +75,8 @@ impl Role {
     /// What a running process takes over at SIGHUP.
     fn reloadable(self) -> &'static [&'static str] {
         match self {
-            Role::Master | Role::Worker => &["log_level"],
+            Role::Master => &["log_level", "rate_limit"],
+            Role::Worker => &["log_level", "label"],
             Role::Client | Role::Up => &[],
         }
     }

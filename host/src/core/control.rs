@@ -94,20 +94,8 @@ impl Core {
                 self.persist_status(seq, out);
                 Ok(())
             }
-            state @ (JobState::Assigned | JobState::Running | JobState::Paused) => {
-                let attempt = job.attempt();
-                let worker = job.on.map(|on| on.worker);
-                if !job.status.pause_requested {
-                    job.status.pause_requested = true;
-                    self.note(seq, "a pause was asked for", now, out);
-                    self.persist_status(seq, out);
-                }
-                // A worker that is away is told when it says hello again; one that has not yet begun, when it has.
-                if let Some(worker) = worker.filter(|_| state != JobState::Assigned) {
-                    let paused = true;
-                    self.send(worker, ToWorker::Pause { attempt, paused }, out);
-                }
-                Ok(())
+            JobState::Assigned | JobState::Running | JobState::Paused => {
+                self.ask_to_pause(seq, true, now, out)
             }
             state => Err(ControlError::WrongState {
                 state,
@@ -137,19 +125,8 @@ impl Core {
                 self.persist_status(seq, out);
                 Ok(())
             }
-            state @ (JobState::Assigned | JobState::Running | JobState::Paused) => {
-                let attempt = job.attempt();
-                let worker = job.on.map(|on| on.worker);
-                if job.status.pause_requested {
-                    job.status.pause_requested = false;
-                    self.note(seq, "a resume was asked for", now, out);
-                    self.persist_status(seq, out);
-                }
-                if let Some(worker) = worker.filter(|_| state != JobState::Assigned) {
-                    let paused = false;
-                    self.send(worker, ToWorker::Pause { attempt, paused }, out);
-                }
-                Ok(())
+            JobState::Assigned | JobState::Running | JobState::Paused => {
+                self.ask_to_pause(seq, false, now, out)
             }
             state => Err(ControlError::WrongState {
                 state,
@@ -157,6 +134,34 @@ impl Core {
                 hint: ABOUT_TO_COMPLETE,
             }),
         }
+    }
+
+    /// Records that a job on a worker is to be paused, or (`paused` is false) to go on, and tells the worker.
+    fn ask_to_pause(
+        &mut self,
+        seq: JobSeq,
+        paused: bool,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), ControlError> {
+        let job = self.jobs.get_mut(&seq).ok_or(ControlError::NotLive)?;
+        let attempt = job.attempt();
+        let begun = job.status.state != JobState::Assigned;
+        let worker = job.on.map(|on| on.worker).filter(|_| begun);
+        if job.status.pause_requested != paused {
+            job.status.pause_requested = paused;
+            let detail = match paused {
+                true => "a pause was asked for",
+                false => "a resume was asked for",
+            };
+            self.note(seq, detail, now, out);
+            self.persist_status(seq, out);
+        }
+        // A worker that is away is told when it says hello again; one that has not yet begun, when it has.
+        if let Some(worker) = worker {
+            self.send(worker, ToWorker::Pause { attempt, paused }, out);
+        }
+        Ok(())
     }
 
     /// Another lane or urgency. The spec keeps what was asked at first.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ffrtmp_api::{
     ids::{Attempt, JobSeq},
-    job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT, Priority, Queue},
+    job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT, Priority, Queue, TENANT_LABEL},
     rest::JobChange,
     settings::Settings,
 };
@@ -25,6 +25,8 @@ pub struct Job {
     pub uuid: Uuid,
     /// The spec as JSON; parsed again when the job is placed, which costs less than keeping a million parsed specs.
     pub spec: Arc<str>,
+    /// Its label [`TENANT_LABEL`]: those limited to a tenant are told of its jobs only.
+    pub tenant: Option<Box<str>>,
     /// Lane.
     pub queue: Queue,
     /// Urgency.
@@ -86,6 +88,7 @@ impl Job {
             attempt: status.attempt,
             node: status.worker.clone(),
             failure: status.failure.as_ref().map(|failure| failure.reason),
+            tenant: self.tenant.as_deref().map(str::to_owned),
             at_ms: self.changed_ms,
         }
     }
@@ -108,6 +111,13 @@ impl Job {
             labels: spec.labels.into_iter().collect(),
         }
     }
+}
+
+/// Whose a job of this spec is.
+pub fn tenant_of(spec: &JobSpec) -> Option<Box<str>> {
+    spec.labels
+        .get(TENANT_LABEL)
+        .map(|tenant| tenant.as_str().into())
 }
 
 /// What a job of this spec will hold on its worker.

@@ -141,6 +141,7 @@ impl Core {
             seq: row.seq,
             uuid: row.uuid,
             spec: row.spec,
+            tenant: job::tenant_of(&spec),
             queue: row.queue,
             priority: row.priority,
             submitted_ms: row.submitted_ms,

@@ -110,6 +110,7 @@ impl Core {
                 seq,
                 uuid,
                 spec: new.spec_json,
+                tenant: job::tenant_of(&new.spec),
                 queue: new.spec.queue,
                 priority: new.spec.priority,
                 submitted_ms: now.wall_ms,

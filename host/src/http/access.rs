@@ -113,7 +113,7 @@ const TABLE: &[(&str, &str, Needs, Scope)] = &[
         Worker,
         Job,
     ),
-    ("GET", "/v1/events", Read, Cluster),
+    ("GET", "/v1/events", Read, Own),
     ("GET", "/v1/stats", Read, Cluster),
     ("GET", "/v1/nodes", Read, Cluster),
     ("GET", "/v1/nodes/{name}", Read, Cluster),

@@ -15,6 +15,8 @@ use axum::{
     response::Response,
 };
 
+use ffrtmp_api::ids::JobSeq;
+
 use super::peer::Peer;
 use crate::tokens::Caller;
 
@@ -25,9 +27,32 @@ const REFUSALS_AT_ONCE: f64 = 100.0;
 /// Bytes of a path that are logged.
 const PATH_BYTES_MAX: usize = 200;
 
-/// The job that a call was about, where its path does not say. An extension of answers.
-#[derive(Debug, Clone, Copy)]
-pub struct AboutJob(pub ffrtmp_api::ids::JobSeq);
+/// The jobs that a call was about, where its path does not say. An extension of answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AboutJobs {
+    /// How many.
+    pub count: usize,
+    /// The one with the smallest number.
+    pub first: JobSeq,
+    /// The one with the largest.
+    pub last: JobSeq,
+}
+
+impl AboutJobs {
+    /// About these; `None` when there are none.
+    pub fn of(jobs: impl IntoIterator<Item = JobSeq>) -> Option<AboutJobs> {
+        jobs.into_iter().fold(None, |about, job| {
+            let (count, first, last) = about.map_or((0, job, job), |about: AboutJobs| {
+                (about.count, about.first, about.last)
+            });
+            Some(AboutJobs {
+                count: count + 1,
+                first: first.min(job),
+                last: last.max(job),
+            })
+        })
+    }
+}
 
 /// Writes the line.
 pub async fn audit(request: Request, next: Next) -> Response {
@@ -60,6 +85,8 @@ pub async fn audit(request: Request, next: Next) -> Response {
         false => 0,
     };
     let caller = answer.extensions().get::<Caller>();
+    let about = answer.extensions().get::<AboutJobs>().copied();
+    let many = about.filter(|about| about.count > 1);
     tracing::info!(
         target: "audit",
         %method,
@@ -71,7 +98,10 @@ pub async fn audit(request: Request, next: Next) -> Response {
         role = caller.map(|caller| caller.role.as_str()),
         tenant = caller.and_then(|caller| caller.tenant.as_deref()),
         address = address.map(tracing::field::display),
-        job = answer.extensions().get::<AboutJob>().map(|about| about.0.0),
+        job = about.filter(|about| about.count == 1).map(|about| about.first.0),
+        jobs = many.map(|about| about.count),
+        first_job = many.map(|about| about.first.0),
+        last_job = many.map(|about| about.last.0),
         left_out = (left_out > 0).then_some(left_out),
         "{}",
         if refused { "refused" } else { "called" }
@@ -116,6 +146,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn the_jobs_of_a_call_are_counted_and_bounded_by_the_first_and_the_last() {
+        assert_eq!(AboutJobs::of([]), None);
+        let about = AboutJobs::of([7, 3, 5].map(JobSeq)).unwrap();
+        assert_eq!((about.count, about.first.0, about.last.0), (3, 3, 7));
+    }
 
     #[test]
     fn a_flood_of_refusals_is_logged_in_part_and_what_is_left_out_is_counted() {

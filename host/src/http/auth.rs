@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use ffrtmp_api::job::JobSpec;
+use ffrtmp_api::job::{JobSpec, TENANT_LABEL};
 use futures_util::StreamExt;
 
 use super::{
@@ -20,9 +20,6 @@ use super::{
     peer::Peer,
 };
 use crate::tokens::Caller;
-
-/// The label that says whose a job is.
-pub const TENANT_LABEL: &str = "tenant";
 
 /// See the module's head. What it lets through carries its [`Caller`] as an extension, and so does every answer.
 pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -112,19 +109,21 @@ async fn may(
                 .map_or("", |(_, value)| value);
             let job = job.parse()?;
             let row = jobs::find(app, job).await?;
-            if tenant_of(&row.spec).as_deref() == Some(tenant) {
-                Ok(())
-            } else {
-                Err(ApiError::no_job(job))
+            match is_own(caller, &row.spec) {
+                true => Ok(()),
+                false => Err(ApiError::no_job(job)),
             }
         }
     }
 }
 
-/// The tenant a stored job belongs to.
-fn tenant_of(spec: &str) -> Option<String> {
-    let mut spec: JobSpec = serde_json::from_str(spec).ok()?;
-    spec.labels.remove(TENANT_LABEL)
+/// Whether the caller may know of a stored job, by its spec: it is limited to no tenant, or to the job's.
+pub fn is_own(caller: &Caller, spec: &str) -> bool {
+    let Some(tenant) = &caller.tenant else {
+        return true;
+    };
+    let spec: Option<JobSpec> = serde_json::from_str(spec).ok();
+    spec.is_some_and(|spec| spec.labels.get(TENANT_LABEL).map(String::as_str) == Some(tenant))
 }
 
 /// Marks a job as the caller's tenant's, if the caller is limited to one.

@@ -10,10 +10,13 @@ use axum::{
     extract::{FromRequest, Request, rejection::BytesRejection},
     http::StatusCode,
 };
-use ffrtmp_api::limits;
+use ffrtmp_api::{limits, text::nearest};
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor,
 };
+
+use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use super::error::ApiError;
 
@@ -92,13 +95,41 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             }
             Err(error) => error,
         };
-        let field = error.path().to_string();
-        let cause = reworded(&error.into_inner().to_string());
+        let path = error.path().clone();
+        let field = path.to_string();
+        let cause = match error.into_inner().to_string() {
+            // The text is JSON, so this is a word's place with something else in it.
+            cause if cause.starts_with("expected value") => {
+                no_word::<T>(text, &path).unwrap_or(cause)
+            }
+            cause => reworded(&cause),
+        };
         Err(match field.as_str() {
             "." | "?" => bad_json(format!("the body is not what this route takes: {cause}")),
             field => bad_json(format!("{field}: {cause}")).about(field),
         })
     })
+}
+
+/// What is wrong with a value that stands where one of some words should: serde_json says only "expected value". With text in
+/// its place, serde says which words there are.
+fn no_word<T: DeserializeOwned>(text: &str, path: &serde_path_to_error::Path) -> Option<String> {
+    let mut body: Value = serde_json::from_str(text).ok()?;
+    let mut place = &mut body;
+    for segment in path {
+        place = match segment {
+            Segment::Map { key } => place.get_mut(key)?,
+            Segment::Seq { index } => place.get_mut(index)?,
+            _ => return None,
+        };
+    }
+    let given = clip(&place.to_string());
+    *place = Value::String(String::new());
+    let cause = serde_json::from_value::<T>(body).err()?.to_string();
+    let (none, words) = reworded(&cause)
+        .split_once(" is not ")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+    (none == "\"\"").then(|| format!("{given} is not {words}"))
 }
 
 fn bad_json(message: impl Into<String>) -> ApiError {
@@ -116,7 +147,7 @@ fn reworded(message: &str) -> String {
     if message.starts_with("unknown variant") {
         format!("{:?} is not one of {}", clip(given), known.join(", "))
     } else if message.starts_with("unknown field") {
-        match nearest(given, &known) {
+        match nearest(given, known.iter().copied()) {
             Some(near) => format!(
                 "there is no field {:?}; did you mean {near:?}?",
                 clip(given)
@@ -134,16 +165,6 @@ fn reworded(message: &str) -> String {
 
 fn clip(text: &str) -> String {
     text.chars().take(64).collect()
-}
-
-/// The word of `known` that was probably meant: at most a third of its letters differ.
-pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
-    let given = clip(given);
-    let near = known
-        .iter()
-        .map(|word| (strsim::damerau_levenshtein(&given, word), *word))
-        .min()?;
-    (near.0 * 3 <= near.1.len()).then_some(near.1)
 }
 
 /// Walks through JSON text: no deeper than [`DEPTH_MAX`], no list longer than a batch may be, no list directly in a list, and
@@ -329,6 +350,14 @@ mod tests {
             (
                 "{\"queue\":\"fast\"}",
                 "queue: \"fast\" is not one of live, default, batch",
+            ),
+            (
+                "{\"queue\":null}",
+                "queue: null is not one of live, default, batch",
+            ),
+            (
+                "{\"priority\":[3]}",
+                "priority: [3] is not one of high, medium, low",
             ),
             (
                 "{\"crf\":-1}",

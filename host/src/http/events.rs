@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, convert::Infallible, sync::Arc};
 
 use axum::{
+    Extension,
     extract::{Query, State, rejection::QueryRejection},
     http::HeaderMap,
     response::{
@@ -18,7 +19,7 @@ use futures_util::{Stream, stream};
 use utoipa::IntoParams;
 
 use super::{
-    App,
+    App, auth,
     document::{NotFound, NotNow},
     error::ApiError,
     jobs,
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     core,
     events::{Listener, Next, STREAMS_MAX, Told},
+    tokens::Caller,
 };
 
 /// The kinds there are. A reset is always told.
@@ -50,6 +52,8 @@ pub struct EventsQuery {
 struct Filter {
     kinds: Vec<String>,
     job: Option<JobSeq>,
+    /// Only of this tenant's jobs, and of nothing else.
+    tenant: Option<Arc<str>>,
 }
 
 impl Filter {
@@ -57,13 +61,17 @@ impl Filter {
         told.kind == "reset"
             || self.kinds.iter().any(|kind| kind == told.kind)
                 && (self.job.is_none() || told.job.is_none() || told.job == self.job)
+                && self
+                    .tenant
+                    .as_deref()
+                    .is_none_or(|tenant| told.tenant.as_deref() == Some(tenant))
     }
 }
 
 /// Streams what changes in the cluster: jobs (each change when it is durable), workers' status, policies' state.
 ///
 /// The data of each event is a `ClusterEvent`, its name the `type` of that. A client that comes back with `Last-Event-ID`
-/// misses nothing of the last 10,000 events; `reset` says that something was missed, and everything is to be looked at again.
+/// misses nothing of the last 10,000 events. A token limited to a tenant hears of that tenant's jobs only. `reset` says that something was missed, and everything is to be looked at again.
 #[utoipa::path(get, path = "/v1/events", operation_id = "events", tag = "system",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen.")),
     responses(
@@ -72,11 +80,12 @@ impl Filter {
     ))]
 pub async fn events(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let Query(pairs) = query.map_err(|e| ApiError::bad_field("query", e.body_text()))?;
-    let filter = parse(&app, pairs).await?;
+    let filter = parse(&app, &caller, pairs).await?;
     let last = headers
         .get("last-event-id")
         .map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
@@ -117,7 +126,11 @@ pub async fn events(
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-async fn parse(app: &Arc<App>, pairs: Vec<(String, String)>) -> Result<Filter, ApiError> {
+async fn parse(
+    app: &Arc<App>,
+    caller: &Caller,
+    pairs: Vec<(String, String)>,
+) -> Result<Filter, ApiError> {
     let mut kinds: Option<Vec<String>> = None;
     let mut job = None;
     for (name, value) in pairs {
@@ -134,11 +147,25 @@ async fn parse(app: &Arc<App>, pairs: Vec<(String, String)>) -> Result<Filter, A
                         ),
                     ));
                 }
+                if let Some(tenant) = caller.tenant.as_deref()
+                    && asked.iter().any(|kind| kind != "job")
+                {
+                    return Err(ApiError::forbidden(&format!(
+                        "workers and policies are the whole cluster's, and your token ({}) is limited to the tenant {tenant:?}: \
+                         ask for types=job, or leave it out",
+                        caller.name
+                    )));
+                }
                 kinds = Some(asked);
             }
             "job" => {
                 let reference: JobRef = value.parse()?;
-                job = Some(jobs::find(app, reference).await?.seq);
+                let row = jobs::find(app, reference).await?;
+                // Another tenant's job is as if it were not there.
+                if !auth::is_own(caller, &row.spec) {
+                    return Err(ApiError::no_job(reference));
+                }
+                job = Some(row.seq);
             }
             other => {
                 return Err(ApiError::bad_field(
@@ -151,7 +178,7 @@ async fn parse(app: &Arc<App>, pairs: Vec<(String, String)>) -> Result<Filter, A
             }
         }
     }
-    let all = if job.is_some() {
+    let all = if job.is_some() || caller.tenant.is_some() {
         &KINDS[..1]
     } else {
         &KINDS[..]
@@ -159,6 +186,7 @@ async fn parse(app: &Arc<App>, pairs: Vec<(String, String)>) -> Result<Filter, A
     Ok(Filter {
         kinds: kinds.unwrap_or_else(|| all.iter().map(|kind| (*kind).to_owned()).collect()),
         job,
+        tenant: caller.tenant.clone(),
     })
 }
 

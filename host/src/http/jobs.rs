@@ -19,7 +19,9 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
-    App, auth,
+    App,
+    audit::AboutJobs,
+    auth,
     body::Body,
     document::{Conflict, NotFound, ReadOnly},
     error::{ApiError, detail_of},
@@ -46,7 +48,7 @@ pub async fn submit(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Body(mut spec): Body<JobSpec>,
-) -> Result<(StatusCode, Json<Submitted>), ApiError> {
+) -> Result<(StatusCode, Extension<AboutJobs>, Json<Submitted>), ApiError> {
     auth::claim(&caller, &mut spec)?;
     let mut new = parse(spec)?;
     auth::scope_key(&caller, &mut new.spec);
@@ -66,7 +68,12 @@ pub async fn submit(
                 } else {
                     StatusCode::CREATED
                 };
-                Ok((status, Json(submitted)))
+                let about = AboutJobs {
+                    count: 1,
+                    first: submitted.id,
+                    last: submitted.id,
+                };
+                Ok((status, Extension(about), Json(submitted)))
             }
             Some(SubmitItem::Refused(detail)) => Err(ApiError::refused(detail)),
             None => Err(ApiError::internal("no answer for one job")),
@@ -82,7 +89,7 @@ pub async fn submit_batch(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Body(batch): Body<SubmitBatch>,
-) -> Result<Json<SubmitBatchAnswer>, ApiError> {
+) -> Result<(Option<Extension<AboutJobs>>, Json<SubmitBatchAnswer>), ApiError> {
     if batch.jobs.len() > limits::BATCH_JOBS_MAX {
         return Err(ApiError::bad_field(
             "jobs",
@@ -117,7 +124,11 @@ pub async fn submit_batch(
     refused
         .into_iter()
         .for_each(|(i, item)| items.insert(i.min(items.len()), item));
-    Ok(Json(SubmitBatchAnswer { items }))
+    let about = AboutJobs::of(items.iter().filter_map(|item| match item {
+        SubmitItem::Accepted(submitted) => Some(submitted.id),
+        SubmitItem::Refused(_) => None,
+    }));
+    Ok((about.map(Extension), Json(SubmitBatchAnswer { items })))
 }
 
 fn parse(spec: JobSpec) -> Result<NewJob, BadField> {

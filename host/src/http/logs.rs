@@ -44,9 +44,12 @@ pub struct LogsQuery {
     /// Whether to go on as the log grows, as server-sent events whose data is a `LogEvent`, until the job ends.
     #[serde(default)]
     follow: bool,
+    /// Of this attempt, from 1; the latest without. Not when following.
+    attempt: Option<u32>,
 }
 
-/// The log of a job's latest attempt: live while it runs, stored afterwards; or all that comes, attempt after attempt.
+/// The log of an attempt, the latest if none is named: live while it runs, stored afterwards; or all that comes, attempt after
+/// attempt.
 #[utoipa::path(get, path = "/v1/jobs/{job}/logs", operation_id = "job_logs", tag = "jobs",
     params(JobPath, LogsQuery, ("Last-Event-ID" = Option<String>, Header, description = "When following: the id of the last event seen.")),
     responses(
@@ -62,7 +65,17 @@ pub async fn logs(
     let Query(query) = query.map_err(|e| ApiError::bad_field("query", e.body_text()))?;
     let row = find(&app, job.parse()?).await?;
     if !query.follow {
-        return Ok(Json(as_it_is(&app, row).await?).into_response());
+        let logs = match query.attempt.map(AttemptNo) {
+            Some(attempt) if attempt != row.status.attempt => earlier(&app, row, attempt).await?,
+            _ => as_it_is(&app, row).await?,
+        };
+        return Ok(Json(logs).into_response());
+    }
+    if query.attempt.is_some() {
+        return Err(ApiError::bad_field(
+            "attempt",
+            "a log that is followed goes on from attempt to attempt; leave out attempt or follow",
+        ));
     }
     let last = headers
         .get("last-event-id")
@@ -103,6 +116,29 @@ async fn as_it_is(app: &Arc<App>, row: JobRow) -> Result<JobLogs, ApiError> {
         attempt,
         text,
         live,
+    })
+}
+
+/// The stored log of an attempt that is not the latest; empty for one that left none (its worker was lost).
+async fn earlier(app: &Arc<App>, row: JobRow, attempt: AttemptNo) -> Result<JobLogs, ApiError> {
+    let (id, latest) = (row.seq, row.status.attempt);
+    if attempt.0 == 0 || attempt > latest {
+        let had = match latest.0 {
+            0 => "has had no attempt yet".to_owned(),
+            1 => "has had 1 attempt".to_owned(),
+            n => format!("has had {n} attempts"),
+        };
+        return Err(ApiError::bad_field(
+            "attempt",
+            format!("job {id} {had}, so there is no log of attempt {attempt}"),
+        ));
+    }
+    let text = read(app, move |reader| reader.log_of(id, attempt)).await?;
+    Ok(JobLogs {
+        id,
+        attempt,
+        text: text.unwrap_or_default(),
+        live: false,
     })
 }
 

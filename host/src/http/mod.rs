@@ -78,7 +78,7 @@ pub struct App {
     /// Whether workers must show a certificate.
     pub workers_show_certs: bool,
     /// How often one caller may ask.
-    pub rate: RateLimit,
+    pub rate: Arc<RateLimit>,
 }
 
 /// The routes that need no token.

@@ -8,7 +8,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -39,11 +39,18 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// The limit on requests.
 #[derive(Debug)]
 pub struct RateLimit {
+    /// Replaced as a whole when another limit is set; whoever is counting goes on with the one it took.
+    limits: RwLock<Arc<Limits>>,
+    hasher: RandomState,
+    swept: Mutex<Instant>,
+}
+
+/// One limit, and who has used how much of it.
+#[derive(Debug)]
+struct Limits {
     buckets: Option<Buckets>,
     /// Whether callers on this machine count too.
     loopback: bool,
-    hasher: RandomState,
-    swept: Mutex<Instant>,
 }
 
 type Buckets = RateLimiter<Caller, HashMapStateStore<Caller>, MonotonicClock>;
@@ -61,19 +68,17 @@ impl RateLimit {
     /// `per_second` requests a second from each caller, this machine's included; 0: no limit. When it is not said: 2,000, and
     /// no limit for this machine's, where a script is the operator's own.
     pub fn new(per_second: Option<u32>) -> RateLimit {
-        let rate = NonZeroU32::new(per_second.unwrap_or(PER_SECOND_DEFAULT));
         RateLimit {
-            buckets: rate.map(|rate| {
-                let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
-                RateLimiter::hashmap_with_clock(
-                    Quota::per_second(rate).allow_burst(burst),
-                    MonotonicClock,
-                )
-            }),
-            loopback: per_second.is_some(),
+            limits: RwLock::new(Arc::new(Limits::new(per_second))),
             hasher: RandomState::new(),
             swept: Mutex::new(Instant::now()),
         }
+    }
+
+    /// Another limit from now on, as in [`RateLimit::new`]. Every caller begins with a full bucket.
+    pub fn set(&self, per_second: Option<u32>) {
+        let limits = Arc::new(Limits::new(per_second));
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// Counts a request of a caller whose token, if any, was not (yet) found right.
@@ -86,11 +91,12 @@ impl RateLimit {
 
     /// Counts a request whose token was found right.
     fn count_with(&self, peer: Option<&Peer>, token: Option<u64>) -> Result<(), ApiError> {
-        let (Some(buckets), Some(peer)) = (&self.buckets, peer) else {
+        let limits = self.limits();
+        let (Some(buckets), Some(peer)) = (&limits.buckets, peer) else {
             return Ok(());
         };
         let address = peer.address.ip().to_canonical();
-        if address.is_loopback() && !self.loopback {
+        if address.is_loopback() && !limits.loopback {
             return Ok(());
         }
         let mut caller = Caller::Known(network(address), token);
@@ -114,9 +120,30 @@ impl RateLimit {
         }
     }
 
+    fn limits(&self) -> Arc<Limits> {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        limits.clone()
+    }
+
     fn token(&self, headers: &HeaderMap) -> Option<u64> {
         let given = headers.get(header::AUTHORIZATION)?;
         Some(self.hasher.hash_one(given.as_bytes()))
+    }
+}
+
+impl Limits {
+    fn new(per_second: Option<u32>) -> Limits {
+        let rate = NonZeroU32::new(per_second.unwrap_or(PER_SECOND_DEFAULT));
+        Limits {
+            buckets: rate.map(|rate| {
+                let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
+                RateLimiter::hashmap_with_clock(
+                    Quota::per_second(rate).allow_burst(burst),
+                    MonotonicClock,
+                )
+            }),
+            loopback: per_second.is_some(),
+        }
     }
 }
 
@@ -190,6 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_is_set_anew_holds_from_then_on() {
+        let rate = RateLimit::new(Some(0));
+        let caller = peer("10.0.0.1");
+        let accepted = |rate: &RateLimit| {
+            (0..100)
+                .filter(|_| rate.count(Some(&caller)).is_ok())
+                .count()
+        };
+        assert_eq!(accepted(&rate), 100);
+        rate.set(Some(10));
+        assert!((20..40).contains(&accepted(&rate)));
+        rate.set(Some(0));
+        assert_eq!(accepted(&rate), 100);
+    }
+
+    #[test]
     fn this_machine_is_limited_only_when_a_limit_was_asked_for_and_zero_is_none() {
         let (near, far) = (peer("::ffff:127.0.0.1"), peer("192.0.2.1"));
         let all =
@@ -218,7 +261,8 @@ mod tests {
                 1,
             ))));
         }
-        let buckets = rate.buckets.as_ref().unwrap();
+        let limits = rate.limits();
+        let buckets = limits.buckets.as_ref().unwrap();
         assert!(buckets.len() <= CALLERS_MAX + 1, "{}", buckets.len());
     }
 }

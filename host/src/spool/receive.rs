@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use ffrtmp_api::rest::Upload;
+use ffrtmp_api::{rest::Upload, text::hex};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
@@ -226,13 +226,4 @@ fn digest_of(file: &mut File, bytes: u64) -> io::Result<Sha256> {
         left -= read as u64;
     }
     Ok(digest)
-}
-
-/// Bytes as small hex digits.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-        text
-    })
 }

@@ -7,6 +7,7 @@
 use ffrtmp_api::{
     job::{JobState, Priority, Queue},
     rest::JobSort,
+    text::hex,
 };
 use rusqlite::{Connection, Row, Rows, params_from_iter, types::Value};
 
@@ -71,7 +72,7 @@ impl Cursor {
     pub fn to_text(self) -> String {
         let Key { major, seq } = self.key;
         let plain = format!("{} {major} {seq}", self.sort);
-        plain.bytes().map(|byte| format!("{byte:02x}")).collect()
+        hex(plain.as_bytes())
     }
 
     /// Back from a client, for a list in this order.

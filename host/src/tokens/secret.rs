@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use ffrtmp_api::rest::Role;
+use ffrtmp_api::{rest::Role, text::hex};
 use rustls::crypto::ring::default_provider;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -60,8 +60,10 @@ pub fn make(role: Role) -> Result<(Uuid, String), TokenError> {
         .fill(&mut random)
         .map_err(|_| TokenError::NoRandom)?;
     let id = Uuid::new_v4();
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((id, format!("{PREFIX}{role}_{}_{hex}", id.simple())))
+    Ok((
+        id,
+        format!("{PREFIX}{role}_{}_{}", id.simple(), hex(&random)),
+    ))
 }
 
 /// The id in a secret, if it has the form of one of ours.

@@ -1,3 +1,5 @@
+//! The life of a token: made, used, revoked, expired, joined with; and that it outlives a restart.
+
 use std::path::Path;
 
 use super::*;

@@ -6,6 +6,7 @@
 //! Losing it never touches an encode.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -44,8 +45,10 @@ pub(crate) struct Session {
     pub(crate) token: Option<String>,
     /// Whom to trust over `wss://`, and what to show.
     pub(crate) tls: ClientTls,
-    /// The hello, but for the attempts, which are listed anew each time.
+    /// The hello, but for the attempts, the labels and the time, which are looked at anew each time.
     pub(crate) hello: Hello,
+    /// Its labels now. Others are said with another hello.
+    pub(crate) labels: watch::Receiver<BTreeMap<String, String>>,
     /// What waits to be said.
     pub(crate) outbox: Arc<Outbox>,
     /// Where orders go.
@@ -218,6 +221,8 @@ async fn say(
     let mut bulk = interval(BULK_EVERY);
     bulk.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut bulk_due = false;
+    let mut labels = session.labels.clone();
+    labels.mark_unchanged();
     send(&mut sink, hello(session), cutoff).await?;
     loop {
         let now = Instant::now();
@@ -271,6 +276,10 @@ async fn say(
                 }
                 Heard::Resync => send(&mut sink, hello(session), cutoff).await?,
             },
+            Ok(()) = labels.changed(), if next_heartbeat.is_some() => {
+                tracing::info!(labels = ?*labels.borrow(), "the labels have changed; the master is told");
+                send(&mut sink, hello(session), cutoff).await?;
+            }
             () = sleep_until(look_again) => {}
             () = session.outbox.urgent() => {}
             _ = bulk.tick() => bulk_due = true,
@@ -283,6 +292,7 @@ fn hello(session: &Session) -> Option<Message> {
     session.outbox.begin_hello();
     let hello = Hello {
         attempts: session.attempts.live(),
+        labels: session.labels.borrow().clone(),
         wall_ms: Some(wall_ms()),
         ..session.hello.clone()
     };

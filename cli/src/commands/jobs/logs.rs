@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write, stdout};
 use clap::Args;
 use ffrtmp_api::{
     ids::{AttemptNo, JobRef},
-    rest::{JobLogs, LogEvent},
+    rest::LogEvent,
 };
 use serde::Serialize;
 
@@ -21,16 +21,17 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ffrtmp jobs logs 42
+  ffrtmp jobs logs 42 --attempt 1
   ffrtmp jobs logs 42 --follow
 
-The log of an attempt is kept until the next one begins. With --follow, what is not of the log itself
-(a new attempt, a gap) is said on standard error.")]
+The log of every attempt is kept with the job. With --follow, what is not of the log itself (a new
+attempt, a gap) is said on standard error.")]
 pub struct LogsArgs {
     /// Number or UUID
     #[arg(value_name = "ID")]
     id: JobRef,
-    /// The attempt that is meant; fails if the log is of another
-    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    /// Of this attempt; the latest without
+    #[arg(long, value_name = "N", conflicts_with = "follow", value_parser = clap::value_parser!(u32).range(1..))]
     attempt: Option<u32>,
     /// Go on printing until the job has ended
     #[arg(long, short = 'f')]
@@ -54,31 +55,15 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs) -> Result {
         }
         return Ok(());
     }
-    let logs = client
-        .logs(args.id)
-        .map_err(|error| of_job(args.id, error))?;
-    check_attempt(&logs, args.attempt.map(AttemptNo))?;
+    let logs = match args.attempt.map(AttemptNo) {
+        Some(attempt) => client.logs_of(args.id, attempt),
+        None => client.logs(args.id),
+    }
+    .map_err(|error| of_job(args.id, error))?;
     match format {
         Format::Table => Ok(print(&logs.text)?),
         Format::Json => json(&logs, false),
         Format::Jsonl => json(&logs, true),
-    }
-}
-
-/// Whether the log is of the attempt that was asked for.
-fn check_attempt(logs: &JobLogs, asked: Option<AttemptNo>) -> Result {
-    match asked {
-        Some(asked) if asked != logs.attempt => Err(Failure::failed(format!(
-            "job {}: the log is of attempt {}; that of attempt {asked} {}",
-            logs.id,
-            logs.attempt,
-            if asked < logs.attempt {
-                "was kept until the next began"
-            } else {
-                "does not exist"
-            }
-        ))),
-        _ => Ok(()),
     }
 }
 
@@ -119,29 +104,4 @@ fn print(text: &str) -> std::io::Result<()> {
         out.write_all(text.as_bytes())?;
     }
     out.flush()
-}
-
-#[cfg(test)]
-mod tests {
-    use ffrtmp_api::ids::JobSeq;
-
-    use super::*;
-
-    #[test]
-    fn the_log_of_another_attempt_is_not_passed_off_as_the_one_asked_for() {
-        let logs = JobLogs {
-            id: JobSeq(7),
-            attempt: AttemptNo(2),
-            text: String::new(),
-            live: true,
-        };
-        let said = |asked| match check_attempt(&logs, asked) {
-            Err(Failure::Failed(message)) => message,
-            other => format!("{other:?}"),
-        };
-        assert_eq!(said(None), "Ok(())");
-        assert_eq!(said(Some(AttemptNo(2))), "Ok(())");
-        assert!(said(Some(AttemptNo(1))).ends_with("was kept until the next began"));
-        assert!(said(Some(AttemptNo(3))).ends_with("does not exist"));
-    }
 }

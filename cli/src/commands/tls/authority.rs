@@ -5,6 +5,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ffrtmp_api::text::hex;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -37,12 +38,7 @@ impl Authority {
     pub fn of(key: KeyPair) -> Result<Authority, rcgen::Error> {
         let mut params = CertificateParams::new(Vec::new())?;
         // Two clusters' authorities must not have one name: a client that trusts the wrong one is then told so.
-        let id: String = params
-            .key_identifier(&key)
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let id: String = hex(&params.key_identifier(&key)).chars().take(8).collect();
         params.distinguished_name = name(&format!("ffrtmp cluster authority {id}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

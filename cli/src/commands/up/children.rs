@@ -3,7 +3,12 @@
 use std::{ffi::OsString, net::SocketAddr, path::Path, time::Duration};
 
 use super::{UpArgs, life::Ready};
-use crate::{args::GlobalArgs, logging::SUPERVISED, supervisor::Role};
+use crate::{
+    args::GlobalArgs,
+    logging::SUPERVISED,
+    settings::{Source, Value},
+    supervisor::Role,
+};
 
 /// How long a master may take to end: a last commit on a slow disk.
 const MASTER_ENDS_WITHIN: Duration = Duration::from_secs(15);
@@ -20,6 +25,13 @@ pub struct Children<'a> {
     pub ready: &'a Ready,
     /// One address for each worker.
     pub worker_metrics: &'a [SocketAddr],
+    /// Its settings and who said them.
+    pub values: &'a [Value],
+}
+
+/// Settings of the master that are handed on only if somebody said them, so that what `[master]` says of them holds otherwise.
+fn is_handed_on(key: &str) -> bool {
+    matches!(key, "policy_mode" | "rate_limit") || key.starts_with("spool_")
 }
 
 impl Children<'_> {
@@ -31,6 +43,15 @@ impl Children<'_> {
         args.flag("--data-dir", self.ready.data_dir.join("master"));
         args.flag("--policies", &self.ready.policies);
         args.flag("--policy", &self.args.policy);
+        for value in self
+            .values
+            .iter()
+            .filter(|value| value.source != Source::Default && is_handed_on(&value.setting.key))
+        {
+            for text in &value.texts {
+                args.flag(&value.setting.flag, text);
+            }
+        }
         let tls = &self.args.tls;
         for (flag, file) in [
             ("--tls-cert", &tls.tls_cert),
@@ -129,20 +150,25 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::{Args, Command};
+    use crate::{
+        args::{Args, Command},
+        settings::{self, Role as Part},
+    };
 
     fn children_of(words: &str, check: impl FnOnce(&Children)) {
-        let args = Args::try_parse_from(words.split_whitespace()).unwrap();
+        let flags: Vec<OsString> = words
+            .split_whitespace()
+            .skip(2)
+            .map(OsString::from)
+            .collect();
+        let loaded = settings::load_for(Part::Up, &flags).unwrap();
+        let args = loaded.args;
         let Command::Up(up) = args.command else {
             panic!("not up")
         };
         let worker_metrics = up.worker_metrics().unwrap();
         let ready = Ready {
-            api: format!(
-                "{}://{}",
-                super::super::scheme(&up),
-                super::super::near(up.listen)
-            ),
+            api: format!("https://{}", super::super::near(up.listen)),
             master_metrics: String::new(),
             worker_metrics: Vec::new(),
             data_dir: "/d".into(),
@@ -153,13 +179,14 @@ mod tests {
             global: &args.global,
             ready: &ready,
             worker_metrics: &worker_metrics,
+            values: &loaded.values,
         });
     }
 
     #[test]
     fn the_children_s_command_lines_are_ones_that_master_and_worker_accept() {
         children_of(
-            "ffrtmp up --listen 0.0.0.0:1 --workers 2 --slots 3 --grace 1.5s --token-file /t --log-format json --tls-cert /c --tls-key /k --tls-ca /a",
+            "ffrtmp up --listen 0.0.0.0:1 --workers 2 --slots 3 --grace 1.5s --token-file /t --log-format json --tls-cert /c --tls-key /k --tls-ca /a --rate-limit 7 --policy-mode manual --spool-max 2G",
             |children| {
                 for role in [children.master(), children.worker(0), children.worker(1)] {
                     let words = std::iter::once(OsString::from("ffrtmp")).chain(role.args.clone());
@@ -171,12 +198,15 @@ mod tests {
                     ));
                     assert_eq!(parsed.global.token_file.as_deref(), Some(Path::new("/t")));
                 }
-                let words = children
-                    .worker(1)
-                    .args
-                    .join(&OsString::from(" "))
-                    .into_string()
-                    .unwrap();
+                let line = |role: Role| role.args.join(&OsString::from(" ")).into_string().unwrap();
+                let (master, words) = (line(children.master()), line(children.worker(1)));
+                for word in ["--rate-limit=7", "--policy-mode=manual", "--spool-max=2G"] {
+                    assert!(master.contains(word), "{word} is missing in {master}");
+                }
+                assert!(
+                    !master.contains("--spool-keep"),
+                    "what nobody said is left to [master]: {master}"
+                );
                 for word in [
                     "--master=https://127.0.0.1:1",
                     "--tls-ca=/a",

@@ -36,12 +36,7 @@ pub struct Ready {
 }
 
 /// The life of the cluster: start, ready, run, drain.
-pub async fn supervise(
-    children: &Children<'_>,
-    probe: Client,
-    format: Format,
-    values: Vec<Value>,
-) -> Result {
+pub async fn supervise(children: &Children<'_>, probe: Client, format: Format) -> Result {
     let failed = |what: &str, error: std::io::Error| {
         Failure::failed(format!("cannot start {what}: {error}"))
     };
@@ -58,7 +53,7 @@ pub async fn supervise(
         &mut supervisor,
         {
             let probe = probe.clone();
-            move || probe.ready()
+            move || probe.check_ready().map_err(|error| error.to_string())
         },
         "the master",
     )
@@ -82,7 +77,7 @@ pub async fn supervise(
             match supervisor.next().await {
                 Event::Stop => break,
                 Event::Reload => {
-                    say_changes(&values);
+                    say_changes(children.values);
                     supervisor.hang_up();
                 }
                 Event::Died {
@@ -142,27 +137,28 @@ fn say_changes(values: &[Value]) {
 /// something to try again: what keeps a first start from succeeding does not pass by itself.
 async fn wait_ready(
     supervisor: &mut Supervisor,
-    check: impl Fn() -> bool + Send + 'static,
+    check: impl Fn() -> std::result::Result<(), String> + Send + 'static,
     what: &str,
 ) -> Result<bool> {
     let deadline = Instant::now() + READY_WITHIN;
     let checking = tokio::task::spawn_blocking(move || {
-        while Instant::now() < deadline {
-            if check() {
-                return true;
+        loop {
+            match check() {
+                Err(why) if Instant::now() >= deadline => return Err(why),
+                Err(_) => std::thread::sleep(Duration::from_millis(25)),
+                Ok(()) => return Ok(()),
             }
-            std::thread::sleep(Duration::from_millis(25));
         }
-        false
     });
     tokio::pin!(checking);
     loop {
         tokio::select! {
             ready = &mut checking => return match ready {
-                Ok(true) => Ok(true),
-                _ => Err(Failure::failed(format!(
-                    "{what} was not ready within {READY_WITHIN:.0?}; --log-level info shows what it does"
+                Ok(Ok(())) => Ok(true),
+                Ok(Err(why)) => Err(Failure::failed(format!(
+                    "{what} was not ready within {READY_WITHIN:.0?} ({why}); --log-level info shows what it does"
                 ))),
+                Err(error) => Err(Failure::failed(format!("{what} was not waited for: {error}"))),
             },
             event = supervisor.next() => match event {
                 Event::Stop => return Ok(false),
@@ -176,16 +172,18 @@ async fn wait_ready(
     }
 }
 
-/// Whether every worker is connected.
-fn all_connected(probe: &Client, names: &[String]) -> bool {
-    let Ok(list) = probe.nodes() else {
-        return false;
-    };
-    names.iter().all(|name| {
+/// Whether every worker is connected; else which is not, or why that is not known.
+fn all_connected(probe: &Client, names: &[String]) -> std::result::Result<(), String> {
+    let list = probe.nodes().map_err(|error| error.to_string())?;
+    let connected = |name: &String| {
         list.nodes
             .iter()
             .any(|node| node.name == *name && node.status != NodeStatus::Offline)
-    })
+    };
+    match names.iter().find(|name| !connected(name)) {
+        None => Ok(()),
+        Some(name) => Err(format!("worker {name} is not connected")),
+    }
 }
 
 /// Says that the cluster is ready and what to do with it.

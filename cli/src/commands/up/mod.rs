@@ -7,6 +7,7 @@ mod children;
 mod life;
 
 use std::{
+    ffi::OsString,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -18,13 +19,13 @@ use ffrtmp_api::client::Client;
 
 use self::{children::Children, life::Ready};
 use crate::{
-    args::GlobalArgs,
-    commands::worker::METRICS_PORT_DEFAULT,
+    args::{Command, GlobalArgs},
+    commands::{spool::SpoolArgs, worker::METRICS_PORT_DEFAULT},
     dirs,
     exit::{Failure, Result},
     listen,
     logging::LogArgs,
-    settings::Value,
+    settings::{self, Role, Value},
     tls::{self, ApiTlsArgs},
     token, values,
 };
@@ -63,6 +64,14 @@ pub struct UpArgs {
     /// Policy that decides on a fresh data directory
     #[arg(long, value_name = "NAME", default_value = "balanced")]
     policy: String,
+    /// What chooses among policies that arrive: automatic or manual, as of `ffrtmp master`
+    #[arg(long, value_name = "MODE", default_value = "automatic")]
+    #[allow(dead_code)] // handed on by its name, see `children`
+    policy_mode: ffrtmp_host::policy::Mode,
+    /// Requests a second from one caller; 0: no limit [default: 2000, and none for this machine's callers]
+    #[arg(long, value_name = "N")]
+    #[allow(dead_code)] // likewise
+    rate_limit: Option<u32>,
     /// How long running encodes may go on after Ctrl-C
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
     grace: Duration,
@@ -72,6 +81,10 @@ pub struct UpArgs {
     /// The ffprobe to run
     #[arg(long, value_name = "PATH", default_value = "ffprobe")]
     ffprobe: PathBuf,
+    /// The master's spool.
+    #[command(flatten)]
+    #[allow(dead_code)] // likewise
+    spool: SpoolArgs,
     /// The master's certificate.
     #[command(flatten)]
     pub tls: ApiTlsArgs,
@@ -140,10 +153,12 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
         listen::require_free(what, flag, address)?;
     }
     let worker_metrics = args.worker_metrics()?;
+    args.tls.files()?;
+    let of_children = OfChildren::load(&args, global)?;
     let data_dir = made(args.data_dir()?)?;
     let policies = made(args.policies_dir(&data_dir))?;
     let ready = Ready {
-        api: format!("{}://{}", scheme(&args), near(args.listen)),
+        api: format!("{}://{}", of_children.scheme, near(args.listen)),
         master_metrics: format!("http://{}/metrics", near(args.metrics_listen)),
         worker_metrics: worker_metrics
             .iter()
@@ -152,14 +167,14 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
         data_dir,
         policies,
     };
-    args.tls.files()?;
-    let tls = tls::client(global, |name| std::env::var(name).ok())?;
+    let tls = tls::client(&of_children.trust, |name| std::env::var(name).ok())?;
     let probe = Client::new(&ready.api, token)?.with_tls(&tls);
     let children = Children {
         args: &args,
         global,
         ready: &ready,
         worker_metrics: &worker_metrics,
+        values: &values,
     };
     // One thread, this one: see `supervisor`.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -167,7 +182,7 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
     let format = global.format.unwrap_or_default();
-    let outcome = runtime.block_on(life::supervise(&children, probe, format, values));
+    let outcome = runtime.block_on(life::supervise(&children, probe, format));
     runtime.shutdown_background();
     outcome
 }
@@ -181,11 +196,40 @@ fn made(dir: PathBuf) -> Result<PathBuf> {
         })
 }
 
-/// How the API is spoken to.
-fn scheme(args: &UpArgs) -> &'static str {
-    match args.tls.tls_cert {
-        Some(_) => "https",
-        None => "http",
+/// What the children's own tables of the settings file mean for this process. The master and the workers read `[master]` and
+/// `[worker]`, so a certificate may be named there, or whom to trust, and not in `[up]`.
+struct OfChildren {
+    /// How the API is spoken to.
+    scheme: &'static str,
+    /// Whom to trust and what to show when asking the master whether it is ready: as its workers do.
+    trust: GlobalArgs,
+}
+
+impl OfChildren {
+    fn load(args: &UpArgs, global: &GlobalArgs) -> Result<OfChildren> {
+        let mut flags = Vec::new();
+        if let Some(file) = &global.config {
+            let mut flag = OsString::from("--config=");
+            flag.push(file);
+            flags.push(flag);
+        }
+        let serves_tls = args.tls.tls_cert.is_some()
+            || match settings::load_for(Role::Master, &flags)?.args.command {
+                Command::Master(master) => master.tls.tls_cert.is_some(),
+                _ => false,
+            };
+        let mut trust = settings::load_for(Role::Worker, &flags)?.args.global;
+        for (own, theirs) in [
+            (&global.tls_ca, &mut trust.tls_ca),
+            (&global.tls_client_cert, &mut trust.tls_client_cert),
+            (&global.tls_client_key, &mut trust.tls_client_key),
+        ] {
+            if own.is_some() {
+                theirs.clone_from(own);
+            }
+        }
+        let scheme = if serves_tls { "https" } else { "http" };
+        Ok(OfChildren { scheme, trust })
     }
 }
 

@@ -19,6 +19,7 @@ use utoipa::IntoParams;
 
 use super::{
     App,
+    audit::AboutJobs,
     body::Body,
     document::{Conflict, NotFound, NotNow, ReadOnly},
     error::ApiError,
@@ -36,11 +37,11 @@ pub async fn submit(
     State(app): State<Arc<App>>,
     caller: Extension<Caller>,
     Body(request): Body<JobRequest>,
-) -> Result<(StatusCode, Json<Job>), ApiError> {
+) -> Result<(StatusCode, Extension<AboutJobs>, Json<Job>), ApiError> {
     let spec = request.into_spec()?;
-    let (_, Json(submitted)) = jobs::submit(State(app.clone()), caller, Body(spec)).await?;
+    let (_, about, Json(submitted)) = jobs::submit(State(app.clone()), caller, Body(spec)).await?;
     let job = jobs::show(State(app), Path(submitted.id.to_string())).await?;
-    Ok((StatusCode::CREATED, Json(job.0.into())))
+    Ok((StatusCode::CREATED, about, Json(job.0.into())))
 }
 
 /// How much of a list.

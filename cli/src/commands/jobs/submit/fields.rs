@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use ffrtmp_api::job::JobSpec;
+use ffrtmp_api::{job::JobSpec, text::nearest};
 use serde_json::{Map, Value};
 
 use crate::values;
@@ -23,17 +23,15 @@ pub fn known(name: &str) -> Result<(), String> {
         return Ok(());
     }
     let shown: String = name.chars().take(64).collect();
-    Err(
-        match values::nearest(name, JobSpec::FIELDS.iter().copied()) {
-            Some(near) => {
-                format!("{shown:?} is not a field of a job; did you mean {near:?}?")
-            }
-            None => format!(
-                "{shown:?} is not a field of a job; the fields are {}",
-                JobSpec::FIELDS.join(", ")
-            ),
-        },
-    )
+    Err(match nearest(name, JobSpec::FIELDS.iter().copied()) {
+        Some(near) => {
+            format!("{shown:?} is not a field of a job; did you mean {near:?}?")
+        }
+        None => format!(
+            "{shown:?} is not a field of a job; the fields are {}",
+            JobSpec::FIELDS.join(", ")
+        ),
+    })
 }
 
 /// `key=value` of `--param`: any field by its JSON name, its value as JSON or as text, whichever the field takes.
