@@ -128,10 +128,7 @@ impl Loaded {
 
 /// SHA-256 as 64 hex digits.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    ffrtmp_api::text::hex(&Sha256::digest(bytes))
 }
 
 /// What people see of a digest.

@@ -169,13 +169,8 @@ fn kind(value: &Value) -> String {
 }
 
 fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
-    known
-        .map(|name| (strsim::damerau_levenshtein(key, name), name))
-        .min()
-        .filter(|(distance, name)| *distance <= name.len() / 2)
-        .map_or_else(String::new, |(_, name)| {
-            format!(" (did you mean `{name}`?)")
-        })
+    ffrtmp_api::text::nearest(key, known)
+        .map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
 }
 
 /// TOML as JSON. Dates become strings; a number that JSON cannot hold is refused.
