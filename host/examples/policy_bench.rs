@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     println!(
         "an empty sync and an empty plan                    {}",
         measure(20_000, || {
-            empty.sync(true, Vec::new())?;
+            empty.sync(true, &[])?;
             empty.plan(&Ask::default())
         })
     );
@@ -69,9 +69,9 @@ fn main() -> anyhow::Result<()> {
             let mut native = Instance::<Balanced>::new("").map_err(|e| anyhow::anyhow!(e))?;
             native.sync(true, 1, &snapshot);
             let (_, mut wasm) = load(&engine, "balanced", &balanced, &limits)?;
-            wasm.sync(true, snapshot.clone())?;
+            wasm.sync(true, &snapshot)?;
             // What reaches the guest and back, without its thoughts.
-            empty.sync(true, Vec::new())?;
+            empty.sync(true, &[])?;
             let carried = measure(200, || empty.plan(&ask));
             let native_time = measure(200, || Ok::<Answer, std::fmt::Error>(native.plan(&ask)));
             let wasm_time = measure(200, || wasm.plan(&ask));
@@ -82,7 +82,7 @@ fn main() -> anyhow::Result<()> {
                 if roomy { "empty" } else { "busy " },
                 wasm_time.median.as_secs_f64() / native_time.median.as_secs_f64(),
             );
-            let full = measure(20, || wasm.sync(true, snapshot.clone()));
+            let full = measure(20, || wasm.sync(true, &snapshot));
             println!("      a full sync of {workers} workers (with the host's copy) {full}");
         }
     }

@@ -163,7 +163,7 @@ pub async fn run(
         lease_ms: config.lease.as_millis() as u64,
         ..core::Config::default()
     };
-    let asked = policies.clone();
+    let (asked, told) = (policies.clone(), policies.clone());
     let mut core = shell::run(
         &shell,
         inbox,
@@ -172,6 +172,7 @@ pub async fn run(
         live.clone(),
         metrics.clone(),
         move |round| asked.submit(round),
+        move |decision| told.decided(decision),
     )?;
     let app = Arc::new(App {
         shell,
@@ -210,6 +211,7 @@ pub async fn run(
     let _ = stop.send(true);
     app.shell.outbox().close_all_sessions();
     app.shell.outbox().close_all_watches();
+    app.policies.journal().close();
     for mut server in servers {
         match tokio::time::timeout(STOP_GRACE, &mut server).await {
             Ok(joined) => joined??,

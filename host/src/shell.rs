@@ -22,7 +22,9 @@ use tokio::sync::oneshot;
 use crate::{
     clock::Clock,
     core::{
-        Config, Core, Effect, Event, Now, Reply, ReplyTo, SessionId, record::Record, round::Round,
+        Config, Core, Effect, Event, Now, Reply, ReplyTo, SessionId,
+        record::Record,
+        round::{Decision, Round},
     },
     live::Live,
     metrics::Metrics,
@@ -129,7 +131,7 @@ impl Shell {
 #[derive(Debug)]
 pub struct Inbox(Receiver<Input>);
 
-/// Loads the core from the store and starts its thread. `ask_policy` must not block.
+/// Loads the core from the store and starts its thread. `ask_policy` and `decided` must not block.
 ///
 /// # Errors
 /// When the store cannot be read or written, or a thread cannot be started.
@@ -141,6 +143,7 @@ pub fn run(
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     ask_policy: impl Fn(Round) + Send + 'static,
+    decided: impl Fn(Decision) + Send + 'static,
 ) -> Result<ShellThread, StoreError> {
     let mut clock = Clock::start();
     let now = clock.now(Duration::ZERO);
@@ -165,6 +168,7 @@ pub fn run(
         live,
         metrics,
         ask_policy: Box::new(ask_policy),
+        decided: Box::new(decided),
         clock,
         generation: 1,
         core: Some(core),
@@ -204,6 +208,7 @@ struct Driver {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     ask_policy: Box<dyn Fn(Round) + Send>,
+    decided: Box<dyn Fn(Decision) + Send>,
     clock: Clock,
     generation: u32,
     /// None while the master is read-only.
@@ -276,6 +281,7 @@ impl Driver {
             match effect {
                 Effect::Persist(record) => records.push(record),
                 Effect::Ask(round) => (self.ask_policy)(round),
+                Effect::Decided(decision) => (self.decided)(*decision),
                 effect => outward.push(effect),
             }
         }

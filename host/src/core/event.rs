@@ -15,7 +15,7 @@ use super::{
     classes::TooManyClasses,
     explain::Explained,
     record::{JobRow, Record},
-    round::{Round, RoundEnded},
+    round::{Decision, Round, RoundEnded},
 };
 
 /// A worker's connection, numbered by the shell; never reused.
@@ -164,6 +164,8 @@ pub enum Effect {
     Tell(Box<ClusterEvent>),
     /// Inward, at once: ask the policy.
     Ask(Round),
+    /// Inward, at once: a question's end, for whoever looks at policies. Nothing depends on it.
+    Decided(Box<Decision>),
 }
 
 /// An answer to a caller.

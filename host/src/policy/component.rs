@@ -126,19 +126,20 @@ pub fn load(
     limits: &Limits,
 ) -> Result<(Arc<Loaded>, Instance), Refusal> {
     check_header(bytes)?;
+    let digest = digest(bytes);
     let component = Component::new(engine.wasmtime(), bytes).map_err(|e| compile_error(&e))?;
     check_world(engine, &component)?;
     let prepared = engine
         .linker()
         .instantiate_pre(&component)
-        .and_then(instance::prepare)
+        .and_then(|pre| instance::prepare(pre, short(&digest)))
         .map_err(|e| Refusal::Link(format!("{e:#}")))?;
     let (mut instance, info) =
         Instance::new(engine, &prepared, name, "", limits).map_err(Refusal::Trial)?;
     trial(&mut instance).map_err(Refusal::Trial)?;
     let loaded = Loaded {
         name: name.to_owned(),
-        digest: digest(bytes),
+        digest,
         info,
         language: language::of(bytes),
         prepared,
@@ -149,7 +150,7 @@ pub fn load(
 /// Warms the instance up, and finds what fails at once.
 fn trial(instance: &mut Instance) -> Result<(), Fault> {
     let init = instance.take_call_times();
-    instance.sync(true, Vec::new())?;
+    instance.sync(true, &[])?;
     instance.rank(Vec::new())?;
     instance.plan(&Ask::default())?;
     // The trial's own calls are empty ones and would only blur the metrics.

@@ -16,12 +16,13 @@ use super::choice::{Arrivals, Choice, Mode};
 use super::command::{CommandError, PolicyCommand};
 use super::engine::PolicyEngine;
 use super::folder::Folder;
+use super::journal::Journal;
 use super::librarian::{Librarian, Note};
 use super::limits::Limits;
 use super::metrics::Exposed;
 use super::seat::Seat;
 use super::thread::{Order, PolicyThread};
-use crate::core::round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded};
+use crate::core::round::{Decision, FaultStage, Outcome, PolicyTag, Round, RoundEnded};
 use crate::policy::NATIVE;
 
 /// Stack of the policy thread: the guest's 512 KiB, and room for the host's own calls below it.
@@ -56,6 +57,7 @@ pub struct PolicyHost {
     orders: Sender<Order>,
     notes: Sender<Note>,
     board: Arc<Board>,
+    journal: Arc<Journal>,
     limits: Limits,
     events: Arc<dyn Fn(PolicyEvent) + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
@@ -92,6 +94,7 @@ impl PolicyHost {
         let told = events.clone();
         let board = Board::new(move |status| told(PolicyEvent::Changed(status)));
         let board = Arc::new(board.context("the policy metrics cannot be made")?);
+        let journal = engine.journal().clone();
         let (orders, thread_orders) = channel();
         let (notes, librarian_notes) = channel();
         let native = Seat::native();
@@ -146,6 +149,7 @@ impl PolicyHost {
             orders,
             notes,
             board,
+            journal,
             limits: config.limits,
             events,
             threads,
@@ -175,6 +179,11 @@ impl PolicyHost {
         }
     }
 
+    /// Takes note of what became of a round: what `dump` shows. Never blocks for long.
+    pub fn decided(&self, decision: Decision) {
+        drop(decision);
+    }
+
     /// Every policy it knows, the active one first.
     pub fn status(&self) -> PolicyList {
         self.board.list()
@@ -201,6 +210,11 @@ impl PolicyHost {
             policies: list.policies,
             limits: self.limits.lines(),
         })
+    }
+
+    /// What happened to policies and what they said.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Its metrics, for a registry.

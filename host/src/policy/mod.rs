@@ -3,7 +3,8 @@
 //! From the outside in: [`PolicyHost`] is what the master holds. Its policy thread (`thread`) runs one round at a time in
 //! a seat (`seat`). The librarian (`librarian`) watches the folder (`folder`), checks files off the scheduling thread
 //! ([`component`]), decides which one rules (`choice`) and hands the policy thread a seat that is ready. [`engine`] and
-//! [`limits`] say what a guest may use; [`instance`] makes the calls.
+//! [`limits`] say what a guest may use; [`instance`] makes the calls. What happens to policies, and what they say themselves, is
+//! kept for people in the `journal`.
 //!
 //! The core never waits for any of this: it hands over a `Round` and goes on; one `RoundEnded` comes back.
 
@@ -19,6 +20,7 @@ pub mod engine;
 mod folder;
 mod host;
 pub mod instance;
+mod journal;
 mod language;
 mod librarian;
 pub mod limits;
@@ -30,6 +32,7 @@ pub use board::Counters;
 pub use choice::{Choice, Mode};
 pub use command::{CommandError, PolicyCommand};
 pub use host::{PolicyEvent, PolicyHost, PolicyHostConfig};
+pub use journal::{Journal, Page, Wanted};
 pub use limits::Limits;
 
 /// What stands for a digest where the built-in policy is meant.

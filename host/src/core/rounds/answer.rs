@@ -21,7 +21,7 @@ use super::{
         round::PolicyTag,
         stats::{Refusal, RoundResult},
     },
-    Asked,
+    Asked, Told,
     plan::Plan,
 };
 
@@ -40,13 +40,16 @@ impl Core {
         mut plan: Plan,
         answer: Answer,
         policy: &PolicyTag,
+        told: Told,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
+        let mut refused = Vec::with_capacity(answer.placements.len());
         let mut assignments: BTreeMap<SessionId, Vec<Assignment>> = BTreeMap::new();
         for placement in &answer.placements {
             match self.check(&plan, placement) {
                 Ok((seq, gpu)) => {
+                    refused.push(None);
                     plan.placed += self.place(
                         seq,
                         placement,
@@ -59,6 +62,7 @@ impl Core {
                     );
                 }
                 Err(refusal) => {
+                    refused.push(Some(refusal));
                     *self.stats.refusals.entry(refusal).or_default() += 1;
                     tracing::debug!(
                         policy = policy.name,
@@ -79,9 +83,12 @@ impl Core {
                 ));
             }
         }
+        let mut held = Vec::with_capacity(answer.holds.len());
         for hold in &answer.holds {
+            let holds = self.hold(&plan, hold, policy, now);
             // Who stood behind it is at the head now: a night's worth of held jobs must not wait for something else to happen.
-            self.rounds.woken |= self.hold(&plan, hold, policy, now);
+            self.rounds.woken |= holds;
+            held.push(holds);
         }
         let before = plan.skipped.len();
         plan.skipped.extend(
@@ -90,6 +97,10 @@ impl Core {
                 .iter()
                 .filter_map(|id| Some(plan.offered.get(id)?.0)),
         );
+        if let Some(mut told) = told {
+            (told.answer, told.refused, told.held) = (answer, refused, held);
+            out.push(Effect::Decided(told));
+        }
         if plan.skipped.len() > before && plan.page < PAGES_MAX {
             let next = self.plan(std::mem::take(&mut plan.skipped), now);
             if !next.offered.is_empty() {

@@ -24,7 +24,7 @@ use super::{
     explain::meets,
     job::Job,
     queue::Place,
-    round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded, Work},
+    round::{Decision, FaultStage, Outcome, PolicyTag, Question, Round, RoundEnded, Work},
     stats::RoundResult,
 };
 use plan::Plan;
@@ -76,8 +76,14 @@ pub struct Rounds {
 struct InFlight {
     id: u64,
     asked_ms: u64,
+    reset: bool,
+    /// As the policy was told them.
+    changes: Arc<Vec<Change>>,
     asked: Asked,
 }
+
+/// What a [`Decision`] tells of its question besides the question itself; none where the policy was not asked.
+type Told = Option<Box<Decision>>;
 
 #[derive(Debug)]
 enum Asked {
@@ -167,6 +173,28 @@ impl Rounds {
     }
 }
 
+impl InFlight {
+    /// What there is to tell of this question so far.
+    fn told(&self, policy: Arc<PolicyTag>, guest_us: u64, now: Now) -> Box<Decision> {
+        Box::new(Decision {
+            id: self.id,
+            at_ms: now.wall_ms,
+            reset: self.reset,
+            changes: self.changes.clone(),
+            question: match &self.asked {
+                Asked::Plan(plan) => Question::Plan(plan.ask.clone()),
+                Asked::Rank(_) => Question::Rank(Vec::new()),
+            },
+            policy,
+            fault: None,
+            guest_us,
+            answer: Answer::default(),
+            refused: Vec::new(),
+            held: Vec::new(),
+        })
+    }
+}
+
 /// The built-in policy, as whoever reads a placement sees it.
 fn native_tag() -> PolicyTag {
     let info = Balanced::info();
@@ -250,7 +278,7 @@ impl Core {
             if let Asked::Plan(plan) = &mut asked {
                 plan.faulted = true;
             }
-            return self.decide_natively(asked, now, out);
+            return self.decide_natively(asked, None, now, out);
         }
         let work = match &asked {
             Asked::Rank(jobs) => Work::Rank(
@@ -267,15 +295,18 @@ impl Core {
         } else {
             std::mem::take(&mut self.rounds.changes)
         };
+        let changes = Arc::new(changes);
         out.push(Effect::Ask(Round {
             id,
             reset,
-            changes,
+            changes: changes.clone(),
             work,
         }));
         self.rounds.in_flight = Some(InFlight {
             id,
             asked_ms: now.mono_ms,
+            reset,
+            changes,
             asked,
         });
     }
@@ -317,6 +348,7 @@ impl Core {
         if self.note_policy(&ended.policy) && !matches!(ended.outcome, Outcome::NeedsReset) {
             self.forget_groups();
         }
+        let told = flight.told(ended.policy.clone(), ended.guest_us, now);
         match (flight.asked, ended.outcome) {
             (asked, Outcome::NeedsReset) => {
                 self.rounds.changes.clear();
@@ -324,7 +356,7 @@ impl Core {
                 self.ask(asked, now, out);
             }
             (asked, Outcome::Fault { stage, message }) => {
-                self.fault(asked, stage, &message, now, out)
+                self.fault(asked, stage, message, told, now, out)
             }
             (Asked::Rank(jobs), Outcome::Ranks(ranks)) if jobs.len() == ranks.len() => {
                 if std::mem::take(&mut self.rounds.stand_in_ranks) {
@@ -333,12 +365,13 @@ impl Core {
                 self.apply_ranks(jobs, ranks, self.rounds.epoch);
             }
             (Asked::Plan(plan), Outcome::Answer(answer)) => {
-                self.apply_answer(plan, answer, &ended.policy, now, out);
+                self.apply_answer(plan, answer, &ended.policy, Some(told), now, out);
             }
             (asked, _) => self.fault(
                 asked,
                 FaultStage::Answer,
-                "it answered another question, or not all of it",
+                "it answered another question, or not all of it".into(),
+                told,
                 now,
                 out,
             ),
@@ -380,20 +413,24 @@ impl Core {
         &mut self,
         mut asked: Asked,
         stage: FaultStage,
-        message: &str,
+        message: String,
+        mut told: Box<Decision>,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
         *self.stats.faults.entry(stage).or_default() += 1;
         tracing::warn!(
+            event = "policy_fallback",
             stage = stage.as_str(),
             message,
             "the policy failed; the built-in policy decides this round"
         );
-        if let Asked::Plan(plan) = &mut asked {
-            plan.faulted = true;
+        told.fault = Some((stage, message));
+        match &mut asked {
+            Asked::Plan(plan) => plan.faulted = true,
+            Asked::Rank(jobs) => told.question = Question::Rank(jobs.clone()),
         }
-        self.decide_natively(asked, now, out);
+        self.decide_natively(asked, Some(told), now, out);
     }
 
     pub(super) fn check_stuck(&mut self, now: Now, out: &mut Vec<Effect>) {
@@ -404,10 +441,13 @@ impl Core {
             .take_if(|flight| now.mono_ms >= flight.asked_ms + stuck_ms)
         {
             self.rounds.stuck_in = Some(flight.id);
+            let asked_of = self.rounds.policy.clone();
+            let told = flight.told(asked_of.unwrap_or_else(|| native_tag().into()), 0, now);
             self.fault(
                 flight.asked,
                 FaultStage::Stuck,
-                "no answer came back from the policy thread",
+                "no answer came back from the policy thread".into(),
+                told,
                 now,
                 out,
             );
@@ -415,7 +455,7 @@ impl Core {
     }
 
     /// The built-in policy answers the same question, on the core's own view.
-    fn decide_natively(&mut self, asked: Asked, now: Now, out: &mut Vec<Effect>) {
+    fn decide_natively(&mut self, asked: Asked, told: Told, now: Now, out: &mut Vec<Effect>) {
         // It has no state, so a fresh one is as good as a kept one; and no configuration, so it cannot refuse one.
         let Ok(mut balanced) = Balanced::init("") else {
             return;
@@ -428,12 +468,13 @@ impl Core {
                     .unzip();
                 self.rounds.stand_in_ranks = true;
                 self.apply_ranks(jobs, ranks, NATIVE_EPOCH);
+                out.extend(told.map(Effect::Decided));
             }
             Asked::Plan(plan) => {
                 let mut answer = Answer::default();
                 balanced.plan(&mut self.cluster, &plan.ask, &mut answer);
                 self.cluster.undo();
-                self.apply_answer(plan, answer, &native_tag(), now, out);
+                self.apply_answer(plan, answer, &native_tag(), told, now, out);
             }
         }
     }
