@@ -26,6 +26,7 @@ mod master_crash;
 mod metrics;
 mod new_policies;
 mod policies;
+mod policy_eyes;
 mod policy_failures;
 mod roles;
 mod secrets;

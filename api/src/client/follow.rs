@@ -1,38 +1,70 @@
-//! Following a job's log through `GET /v1/jobs/{id}/logs?follow=true`. Separate because it lasts; it goes on where it was when
-//! its connection breaks, and never polls.
+//! Following a log: a job's through `GET /v1/jobs/{id}/logs?follow=true`, the policies' through
+//! `GET /v1/policy-log?follow=true`. Separate because it lasts; it goes on where it was when its connection breaks, and never
+//! polls.
 
-use std::time::Duration;
+use std::{marker::PhantomData, time::Duration};
+
+use serde::de::DeserializeOwned;
 
 use super::{
     Client, ClientError, Result, Retry,
     sse::{self, Stream},
 };
-use crate::{ids::JobRef, rest::LogEvent};
+use crate::rest::{LogEvent, PolicyLogEvent};
 
 /// Longest silence before the connection is taken for dead: the master says at least every 15 s that it is alive.
 const SILENCE_MAX: Duration = Duration::from_secs(40);
 
+/// Something that is told bit by bit.
+pub trait Told: DeserializeOwned {
+    /// What it is of, as in `an event that is not of a log`.
+    const OF: &'static str;
+    /// Whether nothing comes behind it.
+    fn is_last(&self) -> bool;
+}
+
+impl Told for LogEvent {
+    const OF: &'static str = "a log";
+    fn is_last(&self) -> bool {
+        matches!(self, LogEvent::End { .. })
+    }
+}
+
+impl Told for PolicyLogEvent {
+    const OF: &'static str = "the policies' log";
+    fn is_last(&self) -> bool {
+        false
+    }
+}
+
 /// A job's log as it grows, attempt after attempt: an iterator that ends after [`LogEvent::End`].
-pub struct FollowLogs<'a> {
+pub type FollowLogs<'a> = Follow<'a, LogEvent>;
+/// The policies' log as it grows: an iterator that ends only with an error.
+pub type FollowPolicyLog<'a> = Follow<'a, PolicyLogEvent>;
+
+/// What is told on one stream, over as many connections as it takes.
+pub struct Follow<'a, T> {
     client: &'a Client,
     path: String,
     stream: Option<Stream>,
     last: Option<String>,
     over: bool,
+    tells: PhantomData<T>,
 }
 
-impl<'a> FollowLogs<'a> {
-    pub(super) fn new(client: &'a Client, job: JobRef) -> FollowLogs<'a> {
-        FollowLogs {
+impl<'a, T: Told> Follow<'a, T> {
+    pub(super) fn new(client: &'a Client, path: String) -> Follow<'a, T> {
+        Follow {
             client,
-            path: format!("/v1/jobs/{job}/logs?follow=true"),
+            path,
             stream: None,
             last: None,
             over: false,
+            tells: PhantomData,
         }
     }
 
-    fn advance(&mut self) -> Result<LogEvent> {
+    fn advance(&mut self) -> Result<T> {
         let mut retry = Retry::new(self.client.retry_for);
         loop {
             let stream = match &mut self.stream {
@@ -58,22 +90,22 @@ impl<'a> FollowLogs<'a> {
             if let Some(data) = event.data {
                 return serde_json::from_str(&data).map_err(|error| ClientError::Unexpected {
                     url: self.client.base.clone(),
-                    what: format!("an event that is not of a log: {error}"),
+                    what: format!("an event that is not of {}: {error}", T::OF),
                 });
             }
         }
     }
 }
 
-impl Iterator for FollowLogs<'_> {
-    type Item = Result<LogEvent>;
+impl<T: Told> Iterator for Follow<'_, T> {
+    type Item = Result<T>;
 
-    fn next(&mut self) -> Option<Result<LogEvent>> {
+    fn next(&mut self) -> Option<Result<T>> {
         if self.over {
             return None;
         }
         let item = self.advance();
-        self.over = matches!(item, Ok(LogEvent::End { .. }) | Err(_));
+        self.over = item.as_ref().map_or(true, Told::is_last);
         Some(item)
     }
 }

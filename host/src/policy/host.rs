@@ -7,13 +7,14 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use ffrtmp_api::rest::{PolicyDetail, PolicyList, PolicyStatus};
+use ffrtmp_api::rest::{PolicyDetail, PolicyDump, PolicyList, PolicyStatus};
 use tokio::sync::oneshot;
 
 use super::accepted::Accepted;
 use super::board::{Board, Counters, State};
 use super::choice::{Arrivals, Choice, Mode};
 use super::command::{CommandError, PolicyCommand};
+use super::dump::Questions;
 use super::engine::PolicyEngine;
 use super::folder::Folder;
 use super::journal::Journal;
@@ -58,6 +59,7 @@ pub struct PolicyHost {
     notes: Sender<Note>,
     board: Arc<Board>,
     journal: Arc<Journal>,
+    questions: Questions,
     limits: Limits,
     events: Arc<dyn Fn(PolicyEvent) + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
@@ -150,6 +152,7 @@ impl PolicyHost {
             notes,
             board,
             journal,
+            questions: Questions::default(),
             limits: config.limits,
             events,
             threads,
@@ -159,6 +162,7 @@ impl PolicyHost {
     /// Hands over a round. Never blocks; exactly one [`PolicyEvent::RoundEnded`] comes back for it.
     pub fn submit(&self, round: Round) {
         let id = round.id;
+        self.questions.told(round.reset, &round.changes);
         if self.orders.send(Order::Round(round)).is_err() {
             let message = "the policy thread has ended".to_owned();
             let policy = Arc::new(PolicyTag {
@@ -181,7 +185,7 @@ impl PolicyHost {
 
     /// Takes note of what became of a round: what `dump` shows. Never blocks for long.
     pub fn decided(&self, decision: Decision) {
-        drop(decision);
+        self.questions.decided(Arc::new(decision));
     }
 
     /// Every policy it knows, the active one first.
@@ -215,6 +219,12 @@ impl PolicyHost {
     /// What happened to policies and what they said.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// What a policy was last asked and answered: by its name, the first digits of its digest (4 at least), or `native`. None
+    /// if it was not asked lately.
+    pub fn dump(&self, what: &str) -> Option<PolicyDump> {
+        self.questions.dump(what)
     }
 
     /// Its metrics, for a registry.

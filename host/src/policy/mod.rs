@@ -4,7 +4,7 @@
 //! a seat (`seat`). The librarian (`librarian`) watches the folder (`folder`), checks files off the scheduling thread
 //! ([`component`]), decides which one rules (`choice`) and hands the policy thread a seat that is ready. [`engine`] and
 //! [`limits`] say what a guest may use; [`instance`] makes the calls. What happens to policies, and what they say themselves, is
-//! kept for people in the `journal`.
+//! kept for people in the `journal`; what they were last asked and answered, in `dump`.
 //!
 //! The core never waits for any of this: it hands over a `Round` and goes on; one `RoundEnded` comes back.
 
@@ -16,6 +16,7 @@ mod choice;
 mod command;
 pub mod component;
 mod convert;
+mod dump;
 pub mod engine;
 mod folder;
 mod host;
@@ -32,7 +33,7 @@ pub use board::Counters;
 pub use choice::{Choice, Mode};
 pub use command::{CommandError, PolicyCommand};
 pub use host::{PolicyEvent, PolicyHost, PolicyHostConfig};
-pub use journal::{Journal, Page, Wanted};
+pub use journal::{Journal, Page, STREAMS_MAX as JOURNAL_STREAMS_MAX, Wanted};
 pub use limits::Limits;
 
 /// What stands for a digest where the built-in policy is meant.

@@ -2,10 +2,10 @@
 //!
 //! What does not hold is refused and counted, the rest stands: a policy can be foolish, it cannot break an invariant.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ffrtmp_api::{
-    ids::{AttemptNo, JobSeq},
+    ids::{Attempt, AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState, Queue},
     protocol::{Assignment, ToWorker},
     rest::{Failure, Placement as PlacementNote},
@@ -16,6 +16,7 @@ use ffrtmp_policy_sdk::{Answer, Class, Cluster, Hold, Placement};
 use super::{
     super::{
         Core, Effect, Now, SessionId,
+        choices::Offer,
         explain::meets,
         queue::Place,
         round::PolicyTag,
@@ -46,11 +47,12 @@ impl Core {
     ) {
         let mut refused = Vec::with_capacity(answer.placements.len());
         let mut assignments: BTreeMap<SessionId, Vec<Assignment>> = BTreeMap::new();
+        let offer = Arc::new(self.offer(&plan, &answer, now));
         for placement in &answer.placements {
             match self.check(&plan, placement) {
                 Ok((seq, gpu)) => {
                     refused.push(None);
-                    plan.placed += self.place(
+                    let placed = self.place(
                         seq,
                         placement,
                         gpu,
@@ -60,6 +62,12 @@ impl Core {
                         &mut assignments,
                         out,
                     );
+                    if let Some(attempt) = placed {
+                        plan.placed += 1;
+                        let index = plan.offered.get(&placement.job).map_or(0, |at| at.1);
+                        self.choices
+                            .placed(attempt, placement.worker, &plan.ask, index, &offer);
+                    }
                 }
                 Err(refusal) => {
                     refused.push(Some(refusal));
@@ -173,7 +181,17 @@ impl Core {
         Ok((seq, Some(index)))
     }
 
-    /// Gives a job to a worker. Returns how many were placed: 1, or 0 if the stored spec turns out unusable.
+    /// What the question offers at this moment, for whoever asks later why a job went where it went.
+    fn offer(&self, plan: &Plan, answer: &Answer, now: Now) -> Offer {
+        let mut jobs: Vec<(usize, JobSeq)> = plan.offered.values().map(|(j, i)| (*i, *j)).collect();
+        jobs.sort_unstable();
+        let jobs = jobs.into_iter().map(|(_, job)| job);
+        let placed = answer.placements.iter();
+        let chosen = placed.filter_map(|p| Some(plan.offered.get(&p.job)?.1));
+        Offer::new(&self.cluster, &plan.ask, jobs, chosen, now.wall_ms)
+    }
+
+    /// Gives a job to a worker. Gives the attempt; none if the stored spec turns out unusable.
     #[allow(clippy::too_many_arguments)] // everything an assignment is made of
     fn place(
         &mut self,
@@ -185,13 +203,13 @@ impl Core {
         now: Now,
         assignments: &mut BTreeMap<SessionId, Vec<Assignment>>,
         out: &mut Vec<Effect>,
-    ) -> u64 {
+    ) -> Option<Attempt> {
         let Some(worker) = self.workers.get(&placement.worker) else {
-            return 0;
+            return None;
         };
         let (name, session) = (worker.name.clone(), worker.session);
         let Some(job) = self.jobs.get(&seq) else {
-            return 0;
+            return None;
         };
         let spec: Result<JobSpec, _> = serde_json::from_str(&job.spec);
         let settings = spec.map_err(|e| e.to_string()).and_then(|spec| {
@@ -203,7 +221,7 @@ impl Core {
         self.take_capacity(seq, placement.worker, gpu);
         self.leave_room(seq);
         let Some(job) = self.jobs.get_mut(&seq) else {
-            return 0;
+            return None;
         };
         job.status.attempt = AttemptNo(job.status.attempt.0 + 1);
         job.status.started_ms = None;
@@ -237,7 +255,7 @@ impl Core {
                         gpu,
                     });
                 }
-                1
+                Some(attempt)
             }
             Err(message) => {
                 // Accepted by another version of this software.
@@ -251,7 +269,7 @@ impl Core {
                 }
                 self.release_capacity(seq);
                 self.transition(seq, JobState::Failed, message, now, out);
-                0
+                None
             }
         }
     }
