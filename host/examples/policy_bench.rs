@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     println!(
         "an empty sync and an empty plan                    {}",
         measure(20_000, || {
-            empty.sync(true, &[])?;
+            empty.sync(true, Vec::new())?;
             empty.plan(&Ask::default())
         })
     );
@@ -71,7 +71,7 @@ fn main() -> anyhow::Result<()> {
             let (_, mut wasm) = load(&engine, "balanced", &balanced, &limits)?;
             wasm.sync(true, &snapshot)?;
             // What reaches the guest and back, without its thoughts.
-            empty.sync(true, &[])?;
+            empty.sync(true, Vec::new())?;
             let carried = measure(200, || empty.plan(&ask));
             let native_time = measure(200, || Ok::<Answer, std::fmt::Error>(native.plan(&ask)));
             let wasm_time = measure(200, || wasm.plan(&ask));

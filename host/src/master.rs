@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     outbox::Outbox,
     policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
-    shell::{self, Shell},
+    shell::{self, Shell, ToPolicies},
     spool::{Spool, SpoolConfig},
     store::Store,
     tokens::Tokens,
@@ -163,7 +163,7 @@ pub async fn run(
         lease_ms: config.lease.as_millis() as u64,
         ..core::Config::default()
     };
-    let (asked, told) = (policies.clone(), policies.clone());
+    let told = policies.clone();
     let mut core = shell::run(
         &shell,
         inbox,
@@ -171,8 +171,10 @@ pub async fn run(
         core_config,
         live.clone(),
         metrics.clone(),
-        move |round| asked.submit(round),
-        move |decision| told.decided(decision),
+        move |message| match message {
+            ToPolicies::Ask(round) => told.submit(round),
+            ToPolicies::Decided(decision) => told.decided(*decision),
+        },
     )?;
     let app = Arc::new(App {
         shell,

@@ -150,7 +150,7 @@ pub fn load(
 /// Warms the instance up, and finds what fails at once.
 fn trial(instance: &mut Instance) -> Result<(), Fault> {
     let init = instance.take_call_times();
-    instance.sync(true, &[])?;
+    instance.sync(true, Vec::new())?;
     instance.rank(Vec::new())?;
     instance.plan(&Ask::default())?;
     // The trial's own calls are empty ones and would only blur the metrics.

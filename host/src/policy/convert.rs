@@ -28,7 +28,7 @@ fn worker(w: &sdk::Worker) -> wit::Worker {
         memory_used_mib: w.memory_used_mib,
         encoders: w.encoders,
         tags: w.tags,
-        labels: w.labels,
+        labels: w.labels.clone(),
         gpus: w
             .gpus
             .iter()

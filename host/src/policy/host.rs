@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use ffrtmp_api::rest::{PolicyDetail, PolicyDump, PolicyList, PolicyStatus};
+use ffrtmp_api::rest::{LogLevel, PolicyDetail, PolicyDump, PolicyList, PolicyStatus};
 use tokio::sync::oneshot;
 
 use super::accepted::Accepted;
@@ -185,6 +185,22 @@ impl PolicyHost {
 
     /// Takes note of what became of a round: what `dump` shows. Never blocks for long.
     pub fn decided(&self, decision: Decision) {
+        let carried_out = decision.answer.holds.iter().zip(&decision.held);
+        let mut holds = carried_out.filter(|(_, held)| **held).map(|(hold, _)| hold);
+        if let Some(first) = holds.next()
+            && decision.fault.is_none()
+        {
+            let (policy, jobs) = (&decision.policy, 1 + holds.count());
+            let until = jiff::Timestamp::from_millisecond(first.until_ms).unwrap_or_default();
+            let why = policy.reason(first.reason, first.arg);
+            let message = format!(
+                "jobs held on purpose: {jobs}; job {} until {until:.0}: {why}",
+                first.job
+            );
+            let (name, digest) = (&policy.name, &policy.digest);
+            let journal = &self.journal;
+            journal.happened(LogLevel::Debug, "policy_holds", name, digest, None, message);
+        }
         self.questions.decided(Arc::new(decision));
     }
 

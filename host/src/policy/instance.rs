@@ -221,8 +221,8 @@ impl Instance {
     ///
     /// # Errors
     /// When it fails.
-    pub fn sync(&mut self, reset: bool, changes: &[sdk::Change]) -> Result<(), Fault> {
-        let changes: Vec<wit::Change> = changes.iter().map(convert::change).collect();
+    pub fn sync(&mut self, reset: bool, changes: impl AsRef<[sdk::Change]>) -> Result<(), Fault> {
+        let changes: Vec<wit::Change> = changes.as_ref().iter().map(convert::change).collect();
         self.seq = if reset { 1 } else { self.seq + 1 };
         let seq = self.seq;
         let budget = if reset {

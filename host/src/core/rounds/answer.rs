@@ -204,13 +204,9 @@ impl Core {
         assignments: &mut BTreeMap<SessionId, Vec<Assignment>>,
         out: &mut Vec<Effect>,
     ) -> Option<Attempt> {
-        let Some(worker) = self.workers.get(&placement.worker) else {
-            return None;
-        };
+        let worker = self.workers.get(&placement.worker)?;
         let (name, session) = (worker.name.clone(), worker.session);
-        let Some(job) = self.jobs.get(&seq) else {
-            return None;
-        };
+        let job = self.jobs.get(&seq)?;
         let spec: Result<JobSpec, _> = serde_json::from_str(&job.spec);
         let settings = spec.map_err(|e| e.to_string()).and_then(|spec| {
             Ok((
@@ -220,9 +216,7 @@ impl Core {
         });
         self.take_capacity(seq, placement.worker, gpu);
         self.leave_room(seq);
-        let Some(job) = self.jobs.get_mut(&seq) else {
-            return None;
-        };
+        let job = self.jobs.get_mut(&seq)?;
         job.status.attempt = AttemptNo(job.status.attempt.0 + 1);
         job.status.started_ms = None;
         job.status.worker = Some(name.clone());
