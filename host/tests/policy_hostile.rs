@@ -56,7 +56,7 @@ fn fault<R: std::fmt::Debug>(
     let took = from.elapsed();
     drop(instance);
     let (_, mut next) = load(&engine, "well_behaved", &guest("well_behaved"), &limits()).unwrap();
-    next.sync(true, &Sample::new(1).snapshot(10)).unwrap();
+    next.sync(true, Sample::new(1).snapshot(10)).unwrap();
     assert_eq!(next.plan(&ask()).unwrap(), Default::default());
     (fault, took)
 }
@@ -94,7 +94,7 @@ fn a_sync_that_loops_is_stopped_within_its_budget() {
     assert_stopped(
         FaultStage::Sync,
         fault("loops_in_sync", |i| {
-            i.sync(false, &Sample::new(1).snapshot(1))
+            i.sync(false, Sample::new(1).snapshot(1))
         }),
     );
 }
