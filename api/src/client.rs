@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod follow;
 mod lasting;
+mod policies;
 mod query;
 mod sse;
 pub mod transfer;
@@ -23,7 +24,8 @@ use ureq::{Agent, Body, http::Response};
 
 pub use error::{ClientError, Result};
 pub use events::{EventFilter, Events};
-pub use follow::FollowLogs;
+pub use follow::{Follow, FollowLogs, FollowPolicyLog};
+pub use policies::PolicyLogQuery;
 pub use query::JobQuery;
 pub use watch::Watch;
 
@@ -36,8 +38,8 @@ use crate::{
     limits,
     rest::{
         ChangeJob, CreatedToken, ErrorBody, ErrorDetail, Explanation, Job, JobHistory, JobList,
-        JobLogs, JoinRequest, NewToken, Node, NodeList, PolicyDetail, PolicyList, Stats,
-        SubmitBatch, SubmitBatchAnswer, Submitted, TokenList, Version,
+        JobLogs, JoinRequest, NewToken, Node, NodeList, Stats, SubmitBatch, SubmitBatchAnswer,
+        Submitted, TokenList, Version,
     },
     tls::ClientTls,
 };
@@ -209,7 +211,7 @@ impl Client {
 
     /// `GET /v1/jobs/{id}/logs?follow=true`: the log as it grows, until the job ends. Reconnects by itself.
     pub fn follow_logs(&self, job: JobRef) -> FollowLogs<'_> {
-        FollowLogs::new(self, job)
+        FollowLogs::new(self, format!("/v1/jobs/{job}/logs?follow=true"))
     }
 
     /// `POST /v1/jobs/{id}/cancel`.
@@ -327,55 +329,6 @@ impl Client {
     #[allow(clippy::missing_errors_doc)]
     pub fn nodes(&self) -> Result<NodeList> {
         self.read("/v1/nodes")
-    }
-
-    /// `GET /v1/policies/{name}`.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn policy(&self, name: &str) -> Result<PolicyDetail> {
-        self.read(&format!("/v1/policies/{}", escape(name)))
-    }
-
-    /// `POST /v1/policies/{name}/activate`: lets a policy rule and pins it. `policy` is a name, the beginning of a digest, or
-    /// `native`.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn activate_policy(&self, policy: &str) -> Result<PolicyList> {
-        self.order_policies(true, &format!("{}/activate", escape(policy)))
-    }
-
-    /// `POST /v1/policies/unpin`: lets files choose again.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn unpin_policy(&self) -> Result<PolicyList> {
-        self.order_policies(true, "unpin")
-    }
-
-    /// `POST /v1/policies/{name}/disable`: keeps a policy from ruling.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn disable_policy(&self, name: &str) -> Result<PolicyList> {
-        self.order_policies(true, &format!("{}/disable", escape(name)))
-    }
-
-    /// `POST /v1/policies/{name}/enable`: undoes that.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn enable_policy(&self, name: &str) -> Result<PolicyList> {
-        self.order_policies(true, &format!("{}/enable", escape(name)))
-    }
-
-    /// `POST /v1/policies/rollback`: the policy that ruled before rules again. Never repeated: twice goes back twice.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn roll_back_policy(&self) -> Result<PolicyList> {
-        self.order_policies(false, "rollback")
-    }
-
-    fn order_policies(&self, repeatable: bool, order: &str) -> Result<PolicyList> {
-        self.call(repeatable, |client| {
-            client.post(&format!("/v1/policies/{order}"), &NO_BODY)
-        })
-    }
-
-    /// `GET /v1/policies`.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn policies(&self) -> Result<PolicyList> {
-        self.read("/v1/policies")
     }
 
     /// `GET /v1/version`.

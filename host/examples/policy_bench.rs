@@ -80,7 +80,7 @@ fn main() -> anyhow::Result<()> {
             let mut native = Instance::<Balanced>::new("").map_err(|e| anyhow::anyhow!(e))?;
             native.sync(true, 1, &snapshot);
             let (_, mut wasm) = load(&engine, "balanced", &balanced, &limits)?;
-            wasm.sync(true, snapshot.clone())?;
+            wasm.sync(true, &snapshot)?;
             // What reaches the guest and back, without its thoughts.
             empty.sync(true, Vec::new())?;
             let carried = measure(200, || empty.plan(&ask));
@@ -93,7 +93,7 @@ fn main() -> anyhow::Result<()> {
                 if roomy { "empty" } else { "busy " },
                 wasm_time.median.as_secs_f64() / native_time.median.as_secs_f64(),
             );
-            let full = measure(20, || wasm.sync(true, snapshot.clone()));
+            let full = measure(20, || wasm.sync(true, &snapshot));
             println!("      a full sync of {workers} workers (with the host's copy) {full}");
         }
     }

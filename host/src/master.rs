@@ -19,7 +19,7 @@ use crate::{
     metrics::Metrics,
     outbox::Outbox,
     policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
-    shell::{self, Shell},
+    shell::{self, Shell, ToPolicies},
     spool::{Spool, SpoolConfig},
     store::Store,
     tokens::Tokens,
@@ -155,7 +155,7 @@ pub async fn run(
         lease_ms: config.lease.as_millis() as u64,
         ..core::Config::default()
     };
-    let asked = policies.clone();
+    let told = policies.clone();
     let mut core = shell::run(
         &shell,
         inbox,
@@ -163,7 +163,10 @@ pub async fn run(
         core_config,
         live.clone(),
         metrics.clone(),
-        move |round| asked.submit(round),
+        move |message| match message {
+            ToPolicies::Ask(round) => told.submit(round),
+            ToPolicies::Decided(decision) => told.decided(*decision),
+        },
     )?;
     let app = Arc::new(App {
         shell,
@@ -202,6 +205,7 @@ pub async fn run(
     let _ = stop.send(true);
     app.shell.outbox().close_all_sessions();
     app.shell.outbox().close_all_watches();
+    app.policies.journal().close();
     for mut server in servers {
         match tokio::time::timeout(STOP_GRACE, &mut server).await {
             Ok(joined) => joined??,

@@ -148,7 +148,7 @@ impl Outbox {
                 }
                 Effect::Tell(event) => self.events.tell(&event),
                 // Persist and Ask are not outward; the shell took them out.
-                Effect::Persist(_) | Effect::Ask(_) => {}
+                Effect::Persist(_) | Effect::Ask(_) | Effect::Decided(_) => {}
             }
         }
     }

@@ -22,7 +22,9 @@ use tokio::sync::oneshot;
 use crate::{
     clock::Clock,
     core::{
-        Config, Core, Effect, Event, Now, Reply, ReplyTo, SessionId, record::Record, round::Round,
+        Config, Core, Effect, Event, Now, Reply, ReplyTo, SessionId,
+        record::Record,
+        round::{Decision, Round},
     },
     live::Live,
     metrics::Metrics,
@@ -129,7 +131,16 @@ impl Shell {
 #[derive(Debug)]
 pub struct Inbox(Receiver<Input>);
 
-/// Loads the core from the store and starts its thread. `ask_policy` must not block.
+/// What the policy host is told.
+#[derive(Debug)]
+pub enum ToPolicies {
+    /// A question; one outcome comes back for it.
+    Ask(Round),
+    /// A question's end.
+    Decided(Box<Decision>),
+}
+
+/// Loads the core from the store and starts its thread. `policies` must not block.
 ///
 /// # Errors
 /// When the store cannot be read or written, or a thread cannot be started.
@@ -140,7 +151,7 @@ pub fn run(
     config: Config,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
-    ask_policy: impl Fn(Round) + Send + 'static,
+    policies: impl Fn(ToPolicies) + Send + 'static,
 ) -> Result<ShellThread, StoreError> {
     let mut clock = Clock::start();
     let now = clock.now(Duration::ZERO);
@@ -164,7 +175,7 @@ pub fn run(
         config,
         live,
         metrics,
-        ask_policy: Box::new(ask_policy),
+        policies: Box::new(policies),
         clock,
         generation: 1,
         core: Some(core),
@@ -203,7 +214,7 @@ struct Driver {
     config: Config,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
-    ask_policy: Box<dyn Fn(Round) + Send>,
+    policies: Box<dyn Fn(ToPolicies) + Send>,
     clock: Clock,
     generation: u32,
     /// None while the master is read-only.
@@ -275,7 +286,8 @@ impl Driver {
         for effect in core.handle(events, now) {
             match effect {
                 Effect::Persist(record) => records.push(record),
-                Effect::Ask(round) => (self.ask_policy)(round),
+                Effect::Ask(round) => (self.policies)(ToPolicies::Ask(round)),
+                Effect::Decided(decision) => (self.policies)(ToPolicies::Decided(decision)),
                 effect => outward.push(effect),
             }
         }

@@ -86,8 +86,8 @@ fn ten_thousand_swaps_lose_no_round_and_leak_nothing() {
         let mut memory = None;
         while !done.load(Ordering::Relaxed) {
             id += 1;
-            let changes = if reset { snapshot.clone() } else { Vec::new() };
-            let work = Work::Plan(sample.ask(20, &cluster));
+            let changes = if reset { snapshot.clone() } else { Vec::new() }.into();
+            let work = Work::Plan(sample.ask(20, &cluster).into());
             host.submit(Round {
                 id,
                 reset,

@@ -36,11 +36,11 @@ fn balanced_answers_the_same_in_wasm_and_natively() {
         let workers = [0, 1, 3, 64, 65, 300][seed as usize % 6];
         let snapshot = sample.snapshot(workers);
         native.sync(true, 1, &snapshot);
-        wasm.sync(true, snapshot).unwrap();
+        wasm.sync(true, &snapshot).unwrap();
         for seq in 2..12 {
             let changes = sample.changes(native.cluster());
             native.sync(false, seq, &changes);
-            wasm.sync(false, changes).unwrap();
+            wasm.sync(false, &changes).unwrap();
             let jobs: Vec<_> = (0..sample.below(20)).map(|_| sample.job()).collect();
             assert_eq!(wasm.rank(jobs.clone()).unwrap(), native.rank(&jobs));
             let count = sample.below(200) as u32;

@@ -27,6 +27,7 @@ mod metrics;
 mod new_policies;
 mod policies;
 mod policy_corpus;
+mod policy_eyes;
 mod policy_failures;
 mod roles;
 mod secrets;

@@ -271,6 +271,9 @@ pub struct Explanation {
     pub waiting: Option<Waiting>,
     /// Who placed its latest attempt, and why there.
     pub placement: Option<Placement>,
+    /// What there was to choose from when it was placed; known of the last 10,000 placements since the master started.
+    #[serde(default)]
+    pub choice: Option<PlacementChoice>,
     /// While it waits: each connected worker, and whether it could take the job now. At most
     /// [`crate::limits::EXPLAIN_NODES_MAX`]; those that could come first.
     pub nodes: Vec<NodeVerdict>,
@@ -278,6 +281,40 @@ pub struct Explanation {
     pub nodes_left_out: usize,
     /// What happened to it so far.
     pub history: Vec<HistoryEntry>,
+}
+
+/// What there was to choose from when a job was placed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PlacementChoice {
+    /// As which of its attempts it was placed.
+    pub attempt: AttemptNo,
+    /// When, milliseconds since 1970.
+    pub at_ms: i64,
+    /// Jobs that were offered to the policy together with it, itself included.
+    pub candidates: usize,
+    /// The first 16 of them, by rank.
+    pub jobs: Vec<JobSeq>,
+    /// Workers that could have taken it; none where the answer placed so many kinds of jobs that not all were looked at.
+    pub nodes_with_room: Option<usize>,
+    /// The 8 of them with most free CPU, as they stood before the answer was carried out.
+    pub nodes: Vec<NodeRoom>,
+}
+
+/// A worker that could have taken a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeRoom {
+    /// Its name.
+    pub node: String,
+    /// Whether the job went there.
+    pub chosen: bool,
+    /// Free slots.
+    pub slots: u32,
+    /// CPU not reserved, thousandths of a core.
+    pub cpu_millicores: u32,
+    /// Memory not reserved, MiB.
+    pub memory_mib: u32,
 }
 
 /// Why a job waits.
@@ -313,6 +350,8 @@ words! {
         TooLarge = "too_large",
         /// Those that could run it are full.
         WorkersFull = "workers_full",
+        /// The GPUs of those that could run it are taken; the rest of them is not.
+        GpusFull = "gpus_full",
         /// Others are before it.
         InQueue = "in_queue",
     }

@@ -5,8 +5,8 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
-    SubmitItem, Submitted, TokenList,
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyDump, PolicyList,
+    PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
 };
 use ffrtmp_host::{check::Examination, simulate::Comparison};
 use serde::Serialize;
@@ -131,6 +131,18 @@ impl<W: Write> Output for Json<W> {
     }
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
         self.one(policy)
+    }
+    fn policy_dump(&mut self, dump: &PolicyDump) -> io::Result<()> {
+        self.one(dump)
+    }
+    fn policy_log(&mut self, log: &PolicyLog) -> io::Result<()> {
+        self.list(log, &log.lines)
+    }
+    /// One a line in either format: a document that never ends is of no use.
+    fn policy_log_event(&mut self, event: &PolicyLogEvent) -> io::Result<()> {
+        let text = serde_json::to_string(event).map_err(io::Error::other)?;
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.one(versions)

@@ -21,8 +21,8 @@ use ffrtmp_api::{
     encoder::Encoder,
     job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT},
     rest::{
-        CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
-        SubmitItem, Submitted, TokenList, Version,
+        CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyDump,
+        PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList, Version,
     },
     settings::Settings,
 };
@@ -148,6 +148,12 @@ pub trait Output {
     fn token(&mut self, made: &CreatedToken) -> io::Result<()>;
     /// One policy, all of it.
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()>;
+    /// What a policy was last asked and answered.
+    fn policy_dump(&mut self, dump: &PolicyDump) -> io::Result<()>;
+    /// What happened to policies and what they said.
+    fn policy_log(&mut self, log: &PolicyLog) -> io::Result<()>;
+    /// The same, bit by bit.
+    fn policy_log_event(&mut self, event: &PolicyLogEvent) -> io::Result<()>;
     /// Versions.
     fn versions(&mut self, versions: &Versions) -> io::Result<()>;
     /// Settings in force.

@@ -5,8 +5,8 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
-    SubmitItem, Submitted, TokenList,
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyDump, PolicyList,
+    PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
 };
 
 use ffrtmp_host::{check::Examination, simulate::Comparison};
@@ -91,6 +91,20 @@ impl<W: Write> Output for Quiet<W> {
     }
     fn policy(&mut self, _policy: &PolicyDetail) -> io::Result<()> {
         Ok(())
+    }
+    fn policy_dump(&mut self, _dump: &PolicyDump) -> io::Result<()> {
+        Ok(())
+    }
+    fn policy_log(&mut self, log: &PolicyLog) -> io::Result<()> {
+        log.lines
+            .iter()
+            .try_for_each(|line| self.id(clean(&line.message)))
+    }
+    fn policy_log_event(&mut self, event: &PolicyLogEvent) -> io::Result<()> {
+        match event {
+            PolicyLogEvent::Line(line) => self.id(clean(&line.message)),
+            PolicyLogEvent::Gap => Ok(()),
+        }
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         self.id(&versions.client)

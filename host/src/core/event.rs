@@ -6,7 +6,7 @@ use ffrtmp_api::{
     ids::{Attempt, JobSeq},
     job::{JobSpec, JobState, Priority, Queue},
     protocol::{ToMaster, ToWorker},
-    rest::{ClusterEvent, Node, SubmitItem},
+    rest::{ClusterEvent, Node, PlacementChoice, SubmitItem},
     settings::Settings,
 };
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::{
     classes::TooManyClasses,
     explain::Explained,
     record::{JobRow, Record},
-    round::{Round, RoundEnded},
+    round::{Decision, Round, RoundEnded},
 };
 
 /// A worker's connection, numbered by the shell; never reused.
@@ -126,7 +126,7 @@ pub enum Event {
         /// To whom.
         reply: ReplyTo,
     },
-    /// Someone wants to know all about why a job waits. Answered by [`Reply::Explained`].
+    /// Someone wants to know why a job is where it is. Answered by [`Reply::Explained`].
     Explain {
         /// Which.
         job: JobSeq,
@@ -164,6 +164,8 @@ pub enum Effect {
     Tell(Box<ClusterEvent>),
     /// Inward, at once: ask the policy.
     Ask(Round),
+    /// Inward, at once: a question's end, for whoever looks at policies. Nothing depends on it.
+    Decided(Box<Decision>),
 }
 
 /// An answer to a caller.
@@ -177,8 +179,13 @@ pub enum Reply {
     Node(Result<Option<Box<Node>>, NodeError>),
     /// To [`Event::ListNodes`].
     Nodes(Vec<Node>),
-    /// To [`Event::Explain`]; none for a job that does not wait.
-    Explained(Option<Box<Explained>>),
+    /// To [`Event::Explain`].
+    Explained {
+        /// Why it waits, if it does.
+        waits: Option<Box<Explained>>,
+        /// What there was to choose from when it was last placed, if that is known.
+        choice: Option<Box<PlacementChoice>>,
+    },
     /// To [`Event::Room`].
     Room(Room),
     /// To [`Event::ExplainWaiting`]: for each job that waits, why.

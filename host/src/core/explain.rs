@@ -140,6 +140,17 @@ impl Core {
             } else {
                 String::new()
             };
+            let without_gpu = Class {
+                gpu: false,
+                ..class
+            };
+            if wanted
+                .iter()
+                .any(|w| Cluster::fits(w, &without_gpu, &job.cost))
+            {
+                let message = format!("{}{besides}", gpus_taken(&wanted));
+                return Some(waits(WaitReason::GpusFull, message));
+            }
             let message = format!(
                 "the {} workers that could run it are full ({} jobs on {} slots){besides}",
                 wanted.len(),
@@ -248,6 +259,24 @@ fn missing(workers: &[&Worker], class: &Class) -> WaitReason {
     }
 }
 
+/// Which GPUs of these workers are taken.
+fn gpus_taken(workers: &[&Worker]) -> String {
+    let gpus = || workers.iter().flat_map(|worker| &worker.gpus);
+    let sessions: u32 = gpus().map(|gpu| gpu.sessions_max).sum();
+    let used: u32 = gpus().map(|gpu| gpu.sessions_used).sum();
+    let of = match workers {
+        [worker] => worker.name.clone(),
+        several => format!("the {} workers that could run it", several.len()),
+    };
+    if used >= sessions {
+        format!("all {sessions} GPU sessions of {of} are busy")
+    } else {
+        format!(
+            "no GPU of {of} has room for it ({used} of {sessions} sessions are busy, and GPU memory or CPU beside the free ones is not enough)"
+        )
+    }
+}
+
 /// The room a worker has.
 fn room_on(worker: &Worker) -> String {
     format!(
@@ -263,4 +292,32 @@ fn room_on(worker: &Worker) -> String {
             .memory_mib
             .saturating_sub(worker.reserved.memory_mib)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use ffrtmp_policy_sdk::Gpu;
+
+    use super::*;
+
+    #[test]
+    fn busy_gpus_are_counted_over_the_workers_that_could_run_the_job() {
+        let worker = |name: &str, used: &[u32]| Worker {
+            name: name.into(),
+            gpus: used
+                .iter()
+                .map(|used| Gpu {
+                    sessions_max: 3,
+                    sessions_used: *used,
+                    ..Gpu::default()
+                })
+                .collect(),
+            ..Worker::default()
+        };
+        let (full, half) = (worker("g1", &[3]), worker("g2", &[3, 1]));
+        assert_eq!(gpus_taken(&[&full]), "all 3 GPU sessions of g1 are busy");
+        let text = gpus_taken(&[&full, &half]);
+        assert!(text.contains("no GPU of the 2 workers"), "{text}");
+        assert!(text.contains("7 of 9 sessions are busy"), "{text}");
+    }
 }

@@ -35,6 +35,7 @@ impl Core {
             sessions: BTreeMap::new(),
             cluster: Default::default(),
             rounds: Rounds::new(generation),
+            choices: Default::default(),
             stats: Stats::default(),
             last_seq: snapshot.last_seq,
             last_worker: 0,

@@ -10,6 +10,7 @@
 //! report; `sessions` workers coming and going; `leases` time running out.
 
 mod attempts;
+mod choices;
 mod classes;
 mod clock;
 mod control;
@@ -46,6 +47,7 @@ pub use event::{
 pub use explain::Explained;
 pub use job::{RETRIES_DEFAULT, cost_of};
 
+use choices::Choices;
 use classes::Classes;
 use job::Job;
 use queue::{Place, WaitingRoom};
@@ -116,6 +118,7 @@ pub struct Core {
     /// What is free where. See [`workers`].
     cluster: Cluster,
     rounds: Rounds,
+    choices: Choices,
     stats: Stats,
     last_seq: u64,
     last_worker: WorkerId,
@@ -207,8 +210,9 @@ impl Core {
                 out.push(Effect::Reply(reply, Reply::Nodes(self.list_nodes(now))))
             }
             Event::Explain { job, reply } => {
-                let explained = self.explain(job, now).map(Box::new);
-                out.push(Effect::Reply(reply, Reply::Explained(explained)));
+                let waits = self.explain(job, now).map(Box::new);
+                let choice = self.choice_of(job).map(Box::new);
+                out.push(Effect::Reply(reply, Reply::Explained { waits, choice }));
             }
             Event::Room { reply } => out.push(Effect::Reply(reply, Reply::Room(self.room(now)))),
             Event::ExplainWaiting { jobs, reply } => {

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
+use ffrtmp_api::ids::JobSeq;
 use ffrtmp_policy_sdk::{Answer, Ask, Change, JobInfo, Rank};
+
+use super::stats::Refusal;
 
 /// A question to the active policy.
 #[derive(Debug, Clone)]
@@ -14,8 +17,8 @@ pub struct Round {
     pub id: u64,
     /// Whether `changes` is a full snapshot, to be applied to an empty view.
     pub reset: bool,
-    /// What happened since the last round that the policy saw.
-    pub changes: Vec<Change>,
+    /// What happened since the last round that the policy saw. Shared with whoever looks at the round afterwards.
+    pub changes: Arc<Vec<Change>>,
     /// What is asked.
     pub work: Work,
 }
@@ -26,7 +29,7 @@ pub enum Work {
     /// Rank jobs; answered by [`Outcome::Ranks`], one for each, in order.
     Rank(Vec<JobInfo>),
     /// Decide a round; answered by [`Outcome::Answer`].
-    Plan(Ask),
+    Plan(Arc<Ask>),
     /// No question: the policy has stalled, and this says how. It counts as a fault of its; the core takes no notice of what
     /// comes back.
     Stalled(String),
@@ -131,4 +134,41 @@ pub struct RoundEnded {
     pub outcome: Outcome,
     /// Time inside the guest, microseconds of thread CPU time.
     pub guest_us: u64,
+}
+
+/// A question and what became of it, told when the core has carried it out: for people who look, and for a candidate that is
+/// compared. Made of values the core has no use for any more; it decides nothing.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// [`Round::id`].
+    pub id: u64,
+    /// When it was carried out, milliseconds since 1970.
+    pub at_ms: i64,
+    /// Whether `changes` was a full snapshot.
+    pub reset: bool,
+    /// What the policy was told before it was asked.
+    pub changes: Arc<Vec<Change>>,
+    /// What it was asked.
+    pub question: Question,
+    /// Who was asked.
+    pub policy: Arc<PolicyTag>,
+    /// How it failed, if it did: the answer is the built-in policy's then.
+    pub fault: Option<(FaultStage, String)>,
+    /// Time inside the guest, microseconds of thread CPU time.
+    pub guest_us: u64,
+    /// What was answered; nothing to a ranking.
+    pub answer: Answer,
+    /// Why each placement of the answer was refused, in its order; none: it was carried out.
+    pub refused: Vec<Option<Refusal>>,
+    /// Whether each hold of the answer was carried out, in its order.
+    pub held: Vec<bool>,
+}
+
+/// What a policy was asked, in a [`Decision`].
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// Decide a round.
+    Plan(Arc<Ask>),
+    /// Rank these jobs. Only told when the policy failed in it.
+    Rank(Vec<JobSeq>),
 }

@@ -294,6 +294,10 @@ impl Sim {
                     assert!(self.question.is_none(), "one question at a time");
                     self.question = Some(round);
                 }
+                Effect::Decided(told) => {
+                    assert_eq!(told.refused.len(), told.answer.placements.len());
+                    assert_eq!(told.held.len(), told.answer.holds.len());
+                }
                 outward_effect => {
                     if let Effect::Send(session, ToWorker::Assign { .. }) = &outward_effect {
                         let worker = &self.core.workers[&self.core.sessions[session]];

@@ -122,6 +122,8 @@ const TABLE: &[(&str, &str, Needs, Scope)] = &[
     ("DELETE", "/v1/nodes/{name}", Admin, Cluster),
     ("GET", "/v1/policies", Read, Cluster),
     ("GET", "/v1/policies/{name}", Read, Cluster),
+    ("GET", "/v1/policies/{name}/dump", Read, Cluster),
+    ("GET", "/v1/policy-log", Read, Cluster),
     ("POST", "/v1/policies/{name}/activate", Admin, Cluster),
     ("POST", "/v1/policies/{name}/disable", Admin, Cluster),
     ("POST", "/v1/policies/{name}/enable", Admin, Cluster),

@@ -40,19 +40,23 @@ pub async fn explain(
 ) -> Result<Json<Explanation>, ApiError> {
     let id = find(&app, job.parse()?).await?.seq;
     // The core is asked first: its answer comes behind the commit of what it knows, so the row read then is no older.
-    let explained = match app
+    let (explained, choice) = match app
         .shell
         .ask(|reply| Event::Explain { job: id, reply })
         .await
     {
-        Ok(Reply::Explained(explained)) => explained,
+        Ok(Reply::Explained { waits, choice }) => (waits, choice),
         // While the store is read-only nobody knows why; the rest is told all the same.
-        Err(_) => None,
+        Err(_) => (None, None),
         Ok(_) => return Err(ApiError::internal("not an explanation")),
     };
     let row = find(&app, ffrtmp_api::ids::JobRef::Seq(id)).await?;
     let entries = read(&app, move |reader| reader.history(id)).await?;
     let explained = explained.filter(|_| row.status.state == JobState::Pending);
+    // One of an earlier attempt would explain nothing.
+    let placed = row.status.attempt;
+    let is_placed = row.status.state != JobState::Pending;
+    let choice = choice.filter(|choice| is_placed && choice.attempt == placed);
     let (waiting, nodes, nodes_left_out) = match explained {
         Some(explained) => (
             Some(explained.waiting),
@@ -69,6 +73,7 @@ pub async fn explain(
         nodes,
         nodes_left_out,
         placement: row.status.placement.map(|placement| *placement),
+        choice: choice.map(|choice| *choice),
         history: entries,
     }))
 }

@@ -24,6 +24,7 @@ mod origin;
 mod outputs;
 mod peer;
 mod policies;
+mod policy_log;
 mod rate;
 mod serve;
 mod session;
@@ -122,7 +123,9 @@ fn guarded_routes() -> Routes {
         .path(routes!(tokens::revoke))
         .path(routes!(tokens::join))
         .path(routes!(policies::list))
+        .path(routes!(policy_log::policy_log))
         .path(routes!(policies::describe))
+        .path(routes!(policies::dump))
         .path(routes!(policies::activate))
         .path(routes!(policies::disable))
         .path(routes!(policies::enable))

@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use ffrtmp_api::rest::{PolicyDetail, PolicyList};
+use ffrtmp_api::rest::{PolicyDetail, PolicyDump, PolicyList};
 
 use super::{
     App,
@@ -23,7 +23,7 @@ use crate::{
 #[into_params(parameter_in = Path)]
 #[allow(dead_code)] // describes what `Path<String>` takes
 pub struct PolicyPath {
-    /// Its name: the file's name without `.wasm`. `activate` also takes the beginning of a digest (4 digits at least), or
+    /// Its name: the file's name without `.wasm`. `activate` and `dump` also take the beginning of a digest (4 digits at least), or
     /// `native` for the built-in policy.
     name: String,
 }
@@ -46,6 +46,20 @@ pub async fn describe(
     found
         .map(Json)
         .ok_or_else(|| CommandError::Unknown(name).into())
+}
+
+/// What a policy was last asked and answered, and what became of it; and the last question in which it failed.
+#[utoipa::path(get, path = "/v1/policies/{name}/dump", operation_id = "dump_policy", tag = "policies", params(PolicyPath),
+    responses((status = 200, description = "The questions.", body = PolicyDump), NotFound))]
+pub async fn dump(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<PolicyDump>, ApiError> {
+    app.policies.dump(&name).map(Json).ok_or_else(|| {
+        ApiError::no_policy(format!(
+            "no question to a policy {name:?} is kept: only those of the last policies that were asked are, since the master started"
+        ))
+    })
 }
 
 /// Lets a policy rule and pins it: files choose nothing until it is unpinned.

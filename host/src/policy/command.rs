@@ -4,6 +4,8 @@
 //! Runs on the librarian's thread, where everything else that chooses runs too, so that a command and a file that arrives at
 //! the same moment cannot contradict each other.
 
+use ffrtmp_api::rest::LogLevel;
+
 use super::NATIVE;
 use super::board::State;
 use super::choice::{Choice, Mode};
@@ -66,15 +68,19 @@ impl Librarian {
             PolicyCommand::Enable(name) => self.enable(&name),
             PolicyCommand::Rollback => self.roll_back(),
         };
-        match &done {
-            Ok(()) => tracing::info!(
-                event = "policy_command", ?command, rules = %self.current.name,
-                digest = short(&self.current.digest), "carried out"
-            ),
-            Err(error) => {
-                tracing::warn!(event = "policy_command", ?command, %error, "not carried out")
+        let (level, message) = match &done {
+            Ok(()) => {
+                let rules = &self.current.name;
+                let message = format!("{command:?} was carried out; {rules} rules");
+                (LogLevel::Info, message)
             }
-        }
+            Err(error) => {
+                let message = format!("{command:?} was not carried out: {error}");
+                (LogLevel::Warn, message)
+            }
+        };
+        let current = self.current.clone();
+        self.happened(level, "policy_command", &current, None, message);
         self.show_what_chooses();
         done
     }

@@ -192,13 +192,14 @@ pub(super) fn from_artefact(
 /// Whether a component fits the contract.
 fn fit(engine: &PolicyEngine, component: &Component, bytes: &[u8]) -> Result<Compiled, Refusal> {
     check_world(engine, component)?;
+    let digest = digest(bytes);
     let prepared = engine
         .linker()
         .instantiate_pre(component)
-        .and_then(instance::prepare)
+        .and_then(|pre| instance::prepare(pre, short(&digest)))
         .map_err(|e| Refusal::Link(format!("{e:#}")))?;
     Ok(Compiled {
-        digest: digest(bytes),
+        digest,
         language: language::of(bytes),
         prepared,
     })

@@ -15,10 +15,10 @@ fn resources(r: &sdk::Resources) -> wit::Resources {
     }
 }
 
-fn worker(w: sdk::Worker) -> wit::Worker {
+fn worker(w: &sdk::Worker) -> wit::Worker {
     wit::Worker {
         id: w.id,
-        name: w.name,
+        name: w.name.clone(),
         accepting: w.accepting,
         slots: w.slots,
         slots_used: w.slots_used,
@@ -28,7 +28,7 @@ fn worker(w: sdk::Worker) -> wit::Worker {
         memory_used_mib: w.memory_used_mib,
         encoders: w.encoders,
         tags: w.tags,
-        labels: w.labels,
+        labels: w.labels.clone(),
         gpus: w
             .gpus
             .iter()
@@ -54,10 +54,10 @@ fn job_on(j: &sdk::JobOn) -> wit::JobOn {
 }
 
 /// A change, for `sync`.
-pub(super) fn change(change: sdk::Change) -> wit::Change {
+pub(super) fn change(change: &sdk::Change) -> wit::Change {
     use sdk::Change;
-    match change {
-        Change::WorkerUp(w) => wit::Change::WorkerUp(worker(w)),
+    match *change {
+        Change::WorkerUp(ref w) => wit::Change::WorkerUp(worker(w)),
         Change::WorkerGone(id) => wit::Change::WorkerGone(id),
         Change::WorkerAccepting { worker, accepting } => {
             wit::Change::WorkerAccepting(wit::WorkerAccepting { worker, accepting })
@@ -83,9 +83,9 @@ pub(super) fn change(change: sdk::Change) -> wit::Change {
             gpu,
             load_permille,
         }),
-        Change::JobStarted(j) => wit::Change::JobStarted(job_on(&j)),
-        Change::JobEnded(j) => wit::Change::JobEnded(job_on(&j)),
-        Change::JobRegrouped(j) => wit::Change::JobRegrouped(job_on(&j)),
+        Change::JobStarted(ref j) => wit::Change::JobStarted(job_on(j)),
+        Change::JobEnded(ref j) => wit::Change::JobEnded(job_on(j)),
+        Change::JobRegrouped(ref j) => wit::Change::JobRegrouped(job_on(j)),
     }
 }
 

@@ -13,6 +13,7 @@ use wasmtime::{Config, Engine, EngineWeak, OptLevel};
 
 use super::bindings::SchedulingPolicy;
 use super::instance::Guest;
+use super::journal::Journal;
 use super::limits::STACK_BYTES;
 
 /// How often a running guest is interrupted to look at its clock. Budgets are kept to within about two of these.
@@ -27,6 +28,7 @@ pub struct PolicyEngine {
     engine: Engine,
     linker: Arc<Linker<Guest>>,
     ticker: Arc<Ticker>,
+    journal: Arc<Journal>,
 }
 
 impl std::fmt::Debug for PolicyEngine {
@@ -49,12 +51,18 @@ impl PolicyEngine {
             engine,
             linker: Arc::new(linker),
             ticker,
+            journal: Arc::default(),
         })
     }
 
     /// wasmtime's engine.
     pub fn wasmtime(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Where what guests say is kept.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     /// The one set of imports there is.

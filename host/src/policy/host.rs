@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use ffrtmp_api::rest::{PolicyDetail, PolicyList, PolicyStatus};
+use ffrtmp_api::rest::{LogLevel, PolicyDetail, PolicyDump, PolicyList, PolicyStatus};
 use tokio::sync::oneshot;
 
 use super::accepted::Accepted;
@@ -15,15 +15,17 @@ use super::board::{Board, Counters, State};
 use super::choice::{Arrivals, Choice, Mode};
 use super::command::{CommandError, PolicyCommand};
 use super::compiler::Compiler;
+use super::dump::Questions;
 use super::engine::PolicyEngine;
 use super::folder::Folder;
+use super::journal::Journal;
 use super::librarian::{Librarian, Note};
 use super::limits::Limits;
 use super::metrics::Exposed;
 use super::seat::Seat;
 use super::settings::Settings;
 use super::thread::{Order, PolicyThread};
-use crate::core::round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded};
+use crate::core::round::{Decision, FaultStage, Outcome, PolicyTag, Round, RoundEnded};
 use crate::policy::NATIVE;
 
 /// Stack of the policy thread: the guest's 512 KiB, and room for the host's own calls below it.
@@ -58,6 +60,8 @@ pub struct PolicyHost {
     orders: Sender<Order>,
     notes: Sender<Note>,
     board: Arc<Board>,
+    journal: Arc<Journal>,
+    questions: Questions,
     limits: Limits,
     events: Arc<dyn Fn(PolicyEvent) + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
@@ -94,6 +98,7 @@ impl PolicyHost {
         let told = events.clone();
         let board = Board::new(move |status| told(PolicyEvent::Changed(status)));
         let board = Arc::new(board.context("the policy metrics cannot be made")?);
+        let journal = engine.journal().clone();
         let (orders, thread_orders) = channel();
         let (notes, librarian_notes) = channel();
         let native = Seat::native();
@@ -151,6 +156,8 @@ impl PolicyHost {
             orders,
             notes,
             board,
+            journal,
+            questions: Questions::default(),
             limits: config.limits,
             events,
             threads,
@@ -160,6 +167,7 @@ impl PolicyHost {
     /// Hands over a round. Never blocks; exactly one [`PolicyEvent::RoundEnded`] comes back for it.
     pub fn submit(&self, round: Round) {
         let id = round.id;
+        self.questions.told(round.reset, &round.changes);
         if self.orders.send(Order::Round(round)).is_err() {
             let message = "the policy thread has ended".to_owned();
             let policy = Arc::new(PolicyTag {
@@ -180,6 +188,27 @@ impl PolicyHost {
                 guest_us: 0,
             }));
         }
+    }
+
+    /// Takes note of what became of a round: what `dump` shows. Never blocks for long.
+    pub fn decided(&self, decision: Decision) {
+        let carried_out = decision.answer.holds.iter().zip(&decision.held);
+        let mut holds = carried_out.filter(|(_, held)| **held).map(|(hold, _)| hold);
+        if let Some(first) = holds.next()
+            && decision.fault.is_none()
+        {
+            let (policy, jobs) = (&decision.policy, 1 + holds.count());
+            let until = jiff::Timestamp::from_millisecond(first.until_ms).unwrap_or_default();
+            let why = policy.reason(first.reason, first.arg);
+            let message = format!(
+                "jobs held on purpose: {jobs}; job {} until {until:.0}: {why}",
+                first.job
+            );
+            let (name, digest) = (&policy.name, &policy.digest);
+            let journal = &self.journal;
+            journal.happened(LogLevel::Debug, "policy_holds", name, digest, None, message);
+        }
+        self.questions.decided(Arc::new(decision));
     }
 
     /// Every policy it knows, the active one first.
@@ -217,6 +246,17 @@ impl PolicyHost {
             // It was made by us, from TOML, so it is JSON.
             config: serde_json::from_str(&settings.config).ok(),
         })
+    }
+
+    /// What happened to policies and what they said.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// What a policy was last asked and answered: by its name, the first digits of its digest (4 at least), or `native`. None
+    /// if it was not asked lately.
+    pub fn dump(&self, what: &str) -> Option<PolicyDump> {
+        self.questions.dump(what)
     }
 
     /// Its metrics, for a registry.

@@ -3,8 +3,10 @@
 //! A call that fails in any way leaves a store nobody should use again; the caller drops the instance. Nothing here
 //! decides what happens then.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ffrtmp_api::rest::LogLevel;
 use ffrtmp_policy_sdk as sdk;
 use wasmtime::component::InstancePre;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -13,6 +15,7 @@ use super::bindings::{self, SchedulingPolicyPre, types as wit};
 use super::bounds::{Bounds, Refused};
 use super::convert;
 use super::engine::{Budget, OverBudget, PolicyEngine};
+use super::journal::Journal;
 use super::limits::{INFO_BYTES_MAX, Limits, REASON_BYTES_MAX, REASONS_MAX};
 use super::metrics::CallTimes;
 use crate::core::round::FaultStage;
@@ -35,10 +38,13 @@ pub struct Guest {
     log: Log,
 }
 
-/// Lines a guest writes: to the master's log, within bounds.
+/// Lines a guest writes: to the journal, within bounds.
 #[derive(Debug)]
 struct Log {
+    journal: Arc<Journal>,
     policy: String,
+    /// Short.
+    digest: Arc<str>,
     line_bytes: usize,
     per_call: u32,
     per_minute: u32,
@@ -75,20 +81,25 @@ impl bindings::host::Host for Guest {
             log.dropped += 1;
             return;
         }
-        let (policy, dropped) = (&log.policy, std::mem::take(&mut log.dropped));
+        let (policy, digest) = (&log.policy, &log.digest);
+        let dropped = std::mem::take(&mut log.dropped);
         if dropped > 0 {
-            tracing::warn!(
+            log.journal.happened(
+                LogLevel::Warn,
+                "policy_log_dropped",
                 policy,
-                dropped,
-                "the policy logged more than its limit; lines were dropped"
+                digest,
+                None,
+                format!("the policy logged more than its limit; {dropped} lines were dropped"),
             );
         }
-        match level {
-            wit::Level::Debug => tracing::debug!(policy, "{text}"),
-            wit::Level::Info => tracing::info!(policy, "{text}"),
-            wit::Level::Warn => tracing::warn!(policy, "{text}"),
-            wit::Level::Error => tracing::error!(policy, "{text}"),
-        }
+        let level = match level {
+            wit::Level::Debug => LogLevel::Debug,
+            wit::Level::Info => LogLevel::Info,
+            wit::Level::Warn => LogLevel::Warn,
+            wit::Level::Error => LogLevel::Error,
+        };
+        log.journal.said(level, policy, digest, text);
     }
 }
 
@@ -116,11 +127,19 @@ impl std::fmt::Debug for Instance {
 }
 
 /// A component that was checked and can be instantiated.
-pub type Prepared = SchedulingPolicyPre<Guest>;
+#[derive(Clone)]
+pub struct Prepared {
+    pre: SchedulingPolicyPre<Guest>,
+    /// Short: what its instances say is kept under it.
+    digest: Arc<str>,
+}
 
-/// Resolves a component's imports. Its exports are looked up, once for all instances.
-pub(super) fn prepare(pre: InstancePre<Guest>) -> wasmtime::Result<Prepared> {
-    SchedulingPolicyPre::new(pre)
+/// Resolves a component's imports. Its exports are looked up, once for all instances. `digest` is short.
+pub(super) fn prepare(pre: InstancePre<Guest>, digest: &str) -> wasmtime::Result<Prepared> {
+    Ok(Prepared {
+        pre: SchedulingPolicyPre::new(pre)?,
+        digest: digest.into(),
+    })
 }
 
 impl Instance {
@@ -139,7 +158,9 @@ impl Instance {
             bounds: Bounds::new(limits),
             budget: Budget::start(limits.init_cpu, limits.init_wall),
             log: Log {
+                journal: engine.journal().clone(),
                 policy: name.to_owned(),
+                digest: prepared.digest.clone(),
                 line_bytes: limits.log_line_bytes,
                 per_call: limits.log_lines_per_call,
                 per_minute: limits.log_lines_per_minute,
@@ -162,6 +183,7 @@ impl Instance {
         store.set_epoch_deadline(1);
         engine.tick_for_a_call();
         let calls = prepared
+            .pre
             .instantiate(&mut store)
             .map_err(|e| fault(FaultStage::Init, &e, store.data()))?;
         let mut instance = Instance {
@@ -199,8 +221,8 @@ impl Instance {
     ///
     /// # Errors
     /// When it fails.
-    pub fn sync(&mut self, reset: bool, changes: Vec<sdk::Change>) -> Result<(), Fault> {
-        let changes: Vec<wit::Change> = changes.into_iter().map(convert::change).collect();
+    pub fn sync(&mut self, reset: bool, changes: impl AsRef<[sdk::Change]>) -> Result<(), Fault> {
+        let changes: Vec<wit::Change> = changes.as_ref().iter().map(convert::change).collect();
         self.seq = if reset { 1 } else { self.seq + 1 };
         let seq = self.seq;
         let budget = if reset {

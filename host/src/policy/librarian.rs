@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use ffrtmp_api::rest::LogLevel;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::oneshot;
@@ -133,12 +134,13 @@ impl Librarian {
         // Popped from the end: checked in the order of their names.
         self.later.sort_by(|a, b| b.cmp(a));
         self.show_what_chooses();
-        tracing::info!(
-            event = "policy_rule",
-            mode = self.mode.as_str(),
-            pinned = self.memory.pinned().is_some(),
-            "{RULE}"
-        );
+        let mode = self.mode.as_str();
+        let pinned = self.memory.pinned().map_or_else(String::new, |choice| {
+            format!(" Now: {} is pinned.", choice.name)
+        });
+        let message = format!("{RULE} Mode {mode}.{pinned}");
+        let journal = self.engine.journal();
+        journal.happened(LogLevel::Info, "policy_rule", "", "", None, message);
         self.remember();
         seat
     }
@@ -217,33 +219,39 @@ impl Librarian {
     ) -> Seat {
         let dir = self.folder.dir().display().to_string();
         let Some(wanted) = wanted else {
-            tracing::warn!(
-                dir,
-                policy = initial,
-                "no such policy in the folder; the built-in one rules"
-            );
+            let wanted = Choice {
+                name: initial.to_owned(),
+                digest: String::new(),
+            };
+            let message =
+                format!("there is no such policy in the folder {dir}; the built-in one rules");
+            self.happened(LogLevel::Warn, "policy_missing", &wanted, None, message);
             return Seat::native();
         };
         if wanted.is_native() {
             return Seat::native();
         }
         self.current = wanted.clone();
-        if self.memory.is_disabled(&wanted.name) {
-            tracing::warn!(policy = %wanted.name, "the chosen policy is disabled");
+        let unusable = if self.memory.is_disabled(&wanted.name) {
+            Some("the chosen policy is disabled".to_owned())
         } else if self.files_choose() && !self.folder.has(&wanted.name) {
-            tracing::warn!(dir, policy = %wanted.name, "the chosen policy's file is gone");
+            Some(format!("the chosen policy's file is gone from {dir}"))
         } else if self.memory.has_failed(&wanted) {
-            tracing::warn!(policy = %wanted.name, "the chosen policy has failed too often");
+            Some("the chosen policy has failed too often".to_owned())
+        } else {
+            None
+        };
+        if let Some(why) = unusable {
+            self.happened(LogLevel::Warn, "policy_missing", &wanted, None, why);
         } else {
             let on_disk = files
                 .get(&wanted.name)
                 .filter(|(choice, _)| *choice == wanted)
                 .map(|(_, bytes)| bytes.clone());
             if on_disk.is_none() {
-                tracing::warn!(
-                    policy = %wanted.name, digest = short(&wanted.digest),
-                    "the chosen policy's file was changed while the master was away; the kept copy rules"
-                );
+                let message = "the chosen policy's file was changed while the master was away; the kept copy rules";
+                let message = message.to_owned();
+                self.happened(LogLevel::Warn, "policy_kept", &wanted, None, message);
             }
             if let Some(seat) = self.seat_of(&wanted, on_disk) {
                 self.chose(&wanted, fresh);
@@ -361,11 +369,13 @@ impl Librarian {
                 self.install(Seat::wasm(loaded, instance), &choice);
             }
             Some((Arrival::Together { names, before }, ..)) => {
-                tracing::warn!(
-                    event = "policies_together",
-                    policies = names.join(", "), rules = %before.name,
-                    "several new policies arrived within 2 s, so none of them was chosen; `ffrtmp policies activate NAME` chooses one"
+                let message = format!(
+                    "several new policies arrived within 2 s ({}), so none of them was chosen and {} rules; `ffrtmp policies activate NAME` chooses one",
+                    names.join(", "),
+                    before.name
                 );
+                let journal = self.engine.journal();
+                journal.happened(LogLevel::Warn, "policies_together", "", "", None, message);
                 if before != self.current {
                     self.go_back_to(before);
                 }
@@ -408,19 +418,18 @@ impl Librarian {
         if self.memory.is_disabled(name) {
             self.memory.saw(&choice);
             self.show_disabled(name);
-            tracing::info!(
-                event = "policy_disabled",
-                policy = name,
-                digest = short(&choice.digest),
-                "a file of a disabled name is not looked into"
-            );
+            let message = "a file of a disabled name is not looked into".to_owned();
+            self.happened(LogLevel::Info, "policy_disabled", &choice, None, message);
             return None;
         }
         if self.memory.has_failed(&choice) {
-            tracing::warn!(
-                policy = name,
-                digest = short(&choice.digest),
-                "this policy has failed too often and is not chosen again"
+            let message = "this policy has failed too often and is not chosen again".to_owned();
+            self.happened(
+                LogLevel::Warn,
+                "policy_failed_before",
+                &choice,
+                None,
+                message,
             );
             self.show_failed(&choice);
             return None;
@@ -436,24 +445,19 @@ impl Librarian {
         self.show_ready(&loaded);
         self.memory.saw(&choice);
         if !self.files_choose() {
-            tracing::info!(
-                event = "policy_waits",
-                policy = name,
-                digest = short(&choice.digest),
-                rules = %self.current.name,
-                mode = self.mode.as_str(),
-                "the policy passed every check, but files choose nothing now; `ffrtmp policies activate {name}` chooses it"
+            let message = format!(
+                "the policy passed every check, but files choose nothing now and {} rules on; `ffrtmp policies activate {name}` chooses it",
+                self.current.name
             );
+            self.happened(LogLevel::Info, "policy_waits", &choice, None, message);
             return None;
         }
         if known {
-            tracing::warn!(
-                event = "policy_seen_before",
-                policy = name,
-                digest = short(&choice.digest),
-                rules = %self.current.name,
-                "this file was here before under that name, so it is not chosen by itself; `ffrtmp policies activate {name}` chooses it"
+            let message = format!(
+                "this file was here before under that name, so it is not chosen by itself and {} rules on; `ffrtmp policies activate {name}` chooses it",
+                self.current.name
             );
+            self.happened(LogLevel::Warn, "policy_seen_before", &choice, None, message);
             return None;
         }
         Some((loaded, instance))
@@ -463,15 +467,17 @@ impl Librarian {
         let from = Instant::now();
         let compiled = self.compile(name, bytes)?;
         let (loaded, instance) = self.try_out(name, &compiled)?;
-        tracing::info!(
-            event = "policy_checked",
-            policy = name,
-            digest = short(&loaded.digest),
-            version = loaded.info.version,
-            language = loaded.language,
-            ms = from.elapsed().as_millis() as u64,
-            "the policy passed every check"
+        let checked = Choice {
+            name: name.to_owned(),
+            digest: loaded.digest.clone(),
+        };
+        let message = format!(
+            "the policy (version {:?}, {}) arrived and passed every check in {} ms",
+            loaded.info.version,
+            loaded.language.as_deref().unwrap_or("language unknown"),
+            from.elapsed().as_millis()
         );
+        self.happened(LogLevel::Info, "policy_checked", &checked, None, message);
         Ok((loaded, instance))
     }
 
@@ -506,33 +512,34 @@ impl Librarian {
             Some(refusal.to_string()),
         );
         self.board.metrics.refused(refusal);
-        tracing::warn!(
-            event = "policy_refused",
-            policy = name,
-            digest = short(digest),
-            stage = refusal.stage(),
-            "the file {refusal}; {} goes on ruling",
-            self.current.name
-        );
+        let refused = Choice {
+            name: name.to_owned(),
+            digest: digest.to_owned(),
+        };
+        let message = format!("the file {refusal}; {} goes on ruling", self.current.name);
+        let stage = Some(refusal.stage());
+        self.happened(LogLevel::Warn, "policy_refused", &refused, stage, message);
     }
 
     /// A file was removed. What ruled from it goes, unless it was chosen by a command.
     pub(super) fn gone(&mut self, name: &str) {
         self.memory.removed(name);
-        self.present.remove(name);
+        let digest = self.present.remove(name);
         let rules = self.current.name == name && !self.current.is_native();
-        tracing::info!(
-            event = "policy_removed",
-            policy = name,
-            rules,
-            "the policy's file was removed"
-        );
+        let removed = Choice {
+            name: name.to_owned(),
+            digest: digest.unwrap_or_default(),
+        };
+        let message = match rules {
+            true => "the file of the policy that rules was removed",
+            false => "the policy's file was removed",
+        };
+        let message = message.to_owned();
+        self.happened(LogLevel::Info, "policy_removed", &removed, None, message);
         if rules && !self.files_choose() {
-            tracing::warn!(
-                event = "policy_kept",
-                policy = name,
-                "it was chosen by a command, so its kept copy rules on; `ffrtmp policies rollback` or `activate` ends that"
-            );
+            let message = "it was chosen by a command, so its kept copy rules on; `ffrtmp policies rollback` or `activate` ends that";
+            let message = message.to_owned();
+            self.happened(LogLevel::Warn, "policy_kept", &removed, None, message);
             return;
         }
         if rules {
@@ -593,17 +600,16 @@ impl Librarian {
         let usable = |name: &str| any || folder.has(name);
         for choice in self.memory.earlier(&self.current, usable) {
             if let Some(seat) = self.seat_of(&choice, None) {
-                tracing::warn!(event = "policy_went_back", policy = %choice.name, digest = short(&choice.digest), "going back to an earlier policy");
+                let message = format!("going back to an earlier policy, {}", choice.name);
+                self.happened(LogLevel::Warn, "policy_went_back", &choice, None, message);
                 self.chose(&choice, true);
                 return seat;
             }
         }
-        tracing::warn!(
-            event = "policy_went_back",
-            policy = NATIVE,
-            "no earlier policy is left to go back to; the built-in one rules"
-        );
-        self.chose(&Choice::native(), true);
+        let native = Choice::native();
+        let message = "no earlier policy is left to go back to; the built-in one rules".to_owned();
+        self.happened(LogLevel::Warn, "policy_went_back", &native, None, message);
+        self.chose(&native, true);
         Seat::native()
     }
 
@@ -647,6 +653,20 @@ impl Librarian {
     pub(super) fn install(&mut self, seat: Seat, choice: &Choice) {
         self.send(seat);
         self.chose(choice, true);
+    }
+
+    /// Something happened to a policy: for the log, and for `policies log`.
+    pub(super) fn happened(
+        &self,
+        level: LogLevel,
+        event: &'static str,
+        policy: &Choice,
+        stage: Option<&'static str>,
+        message: String,
+    ) {
+        let (name, digest) = (&policy.name, short(&policy.digest));
+        let journal = self.engine.journal();
+        journal.happened(level, event, name, digest, stage, message);
     }
 
     /// Notes the choice here and with the master.

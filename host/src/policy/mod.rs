@@ -3,7 +3,8 @@
 //! From the outside in: [`PolicyHost`] is what the master holds. Its policy thread (`thread`) runs one round at a time in
 //! a seat (`seat`). The librarian (`librarian`) watches the folder (`folder`), checks files off the scheduling thread
 //! ([`component`]), decides which one rules (`choice`) and hands the policy thread a seat that is ready. [`engine`] and
-//! [`limits`] say what a guest may use; [`instance`] makes the calls.
+//! [`limits`] say what a guest may use; [`instance`] makes the calls. What happens to policies, and what they say themselves, is
+//! kept for people in the `journal`; what they were last asked and answered, in `dump`.
 //!
 //! The core never waits for any of this: it hands over a `Round` and goes on; one `RoundEnded` comes back.
 
@@ -17,10 +18,12 @@ pub mod compile_child;
 mod compiler;
 pub mod component;
 mod convert;
+mod dump;
 pub mod engine;
 mod folder;
 mod host;
 pub mod instance;
+mod journal;
 mod language;
 mod librarian;
 pub mod limits;
@@ -34,6 +37,7 @@ pub use board::Counters;
 pub use choice::{Choice, Mode};
 pub use command::{CommandError, PolicyCommand};
 pub use host::{PolicyEvent, PolicyHost, PolicyHostConfig};
+pub use journal::{Journal, Page, STREAMS_MAX as JOURNAL_STREAMS_MAX, Wanted};
 pub use limits::Limits;
 pub use settings::Settings;
 

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use ffrtmp_api::rest::LogLevel;
+
 use super::board::State;
 use super::choice::Choice;
 use super::component::{self, Compiled, Loaded, Refusal, short};
@@ -86,13 +88,8 @@ impl Librarian {
         };
         let (loaded, instance) =
             component::try_out(&self.engine, &choice.name, &compiled, settings)?;
-        tracing::info!(
-            event = "policy_settings",
-            policy = %choice.name,
-            digest = short(&choice.digest),
-            config = loaded.settings.config_digest(),
-            "changed settings are in force from the next round on"
-        );
+        let message = "changed settings are in force from the next round on".to_owned();
+        self.happened(LogLevel::Info, "policy_settings", &choice, None, message);
         // First, so that whoever sees it rule sees no error of before.
         self.board.no_error(&choice.name, short(&choice.digest));
         self.send(Seat::wasm(loaded, instance));
@@ -167,11 +164,18 @@ impl Librarian {
             other => format!("its settings were not taken: with them it {other}"),
         };
         self.board.metrics.refused(refusal);
-        tracing::warn!(
-            event = "policy_settings_refused",
-            policy = name,
-            stage = refusal.stage(),
-            "{error}; those it rules with stay in force"
+        let of = Choice {
+            name: name.to_owned(),
+            digest: self.present.get(name).cloned().unwrap_or_default(),
+        };
+        let message = format!("{error}; those it rules with stay in force");
+        let stage = Some(refusal.stage());
+        self.happened(
+            LogLevel::Warn,
+            "policy_settings_refused",
+            &of,
+            stage,
+            message,
         );
         let digests: Vec<String> = [Some(&self.current.digest), self.present.get(name)]
             .into_iter()

@@ -251,7 +251,7 @@ impl Seat {
 
 fn ask(guest: &mut Instance, sync: bool, round: Round) -> Result<Outcome, Fault> {
     if sync {
-        guest.sync(round.reset, round.changes)?;
+        guest.sync(round.reset, round.changes.as_slice())?;
     }
     match round.work {
         Work::Rank(jobs) => guest.rank(jobs).map(Outcome::Ranks),

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
+use ffrtmp_api::rest::LogLevel;
 use tokio::sync::oneshot;
 
 use super::board::{Board, State};
@@ -81,7 +82,8 @@ impl PolicyThread {
             self.board.set_up(&tag.name, settings);
         }
         self.board.metrics.memory(self.seat.memory_bytes());
-        tracing::info!(event = "policy_rules", policy = %tag.name, digest = %tag.digest, version, "this policy rules from the next round on");
+        let message = format!("this policy (version {version:?}) rules from the next round on");
+        self.happened(LogLevel::Info, "policy_rules", None, message);
         self.seat.stats = stats;
     }
 
@@ -107,10 +109,11 @@ impl PolicyThread {
                     &tag.digest,
                     format!("{}: {message}", stage.as_str()),
                 );
-                tracing::warn!(
-                    event = "policy_fault", policy = %tag.name, digest = %tag.digest, stage = stage.as_str(),
-                    "the policy failed: {message}; the built-in one decides this round"
+                let stage = stage.as_str();
+                let message = format!(
+                    "the policy failed in {stage}: {message}; the built-in one decides this round"
                 );
+                self.happened(LogLevel::Warn, "policy_fault", Some(stage), message);
             }
             _ => {}
         }
@@ -134,10 +137,25 @@ impl PolicyThread {
         }
     }
 
+    /// Something happened to the policy that sits here.
+    fn happened(
+        &self,
+        level: LogLevel,
+        event: &'static str,
+        stage: Option<&'static str>,
+        message: String,
+    ) {
+        let tag = self.seat.tag();
+        let journal = self.engine.journal();
+        journal.happened(level, event, &tag.name, &tag.digest, stage, message);
+    }
+
     /// The policy keeps failing: the built-in one rules at once, and the librarian looks for an earlier one.
     fn dethrone(&mut self, message: String) {
         let failed: Choice = self.seat.choice().clone();
-        tracing::error!(event = "policy_dethroned", policy = %failed.name, digest = %self.seat.tag().digest, "the policy keeps failing and rules no longer; it will not be chosen again by itself");
+        let text =
+            "the policy keeps failing and rules no longer; it will not be chosen again by itself";
+        self.happened(LogLevel::Error, "policy_dethroned", None, text.to_owned());
         self.seat = Seat::native();
         self.board.metrics.swapped();
         self.announce();

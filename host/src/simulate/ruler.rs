@@ -268,7 +268,7 @@ impl Ruler {
                     None => instance.insert(Box::new(guest.instantiate()?)),
                 };
                 if sync {
-                    instance.sync(round.reset, round.changes)?;
+                    instance.sync(round.reset, round.changes.as_slice())?;
                 }
                 let outcome = match round.work {
                     Work::Rank(jobs) => Outcome::Ranks(instance.rank(jobs)?),

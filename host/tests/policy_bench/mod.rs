@@ -125,8 +125,8 @@ impl Bench {
         self.host.submit(Round {
             id,
             reset,
-            changes,
-            work: Work::Plan(ask),
+            changes: changes.into(),
+            work: Work::Plan(ask.into()),
         });
         let ended = loop {
             match self.events.recv_timeout(SOON).expect("the round was lost") {

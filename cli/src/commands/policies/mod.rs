@@ -1,7 +1,9 @@
 //! `ffrtmp policies …`: the scheduling policies.
 
 mod check;
+mod dump;
 mod local;
+mod log;
 mod new;
 mod simulate;
 mod template;
@@ -30,6 +32,10 @@ pub enum PoliciesCommand {
     #[command(after_help = "Examples:
   ffrtmp policies describe balanced")]
     Describe(NameArgs),
+    /// Show what a policy was last asked and answered, and what became of each entry
+    Dump(dump::DumpArgs),
+    /// Print what happened to policies and what they said, once or as it comes
+    Log(log::LogArgs),
     /// Let a policy rule and pin it, so that files that arrive choose nothing until `unpin`
     #[command(after_help = "Examples:
   ffrtmp policies activate binpack
@@ -98,6 +104,8 @@ pub fn run(command: PoliciesCommand, global: &GlobalArgs) -> Result {
     };
     let client = connect(global)?;
     let (list, output) = match command {
+        PoliciesCommand::Dump(args) => return dump::run(&args, global),
+        PoliciesCommand::Log(args) => return log::run(&args, global),
         PoliciesCommand::List(output) => (client.policies()?, output),
         PoliciesCommand::Describe(args) => {
             let policy = client.policy(&args.name)?;

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use ffrtmp_api::rest::Explanation;
+use ffrtmp_api::rest::{Explanation, PlacementChoice};
 
 use super::{Table, job::placement_line};
 use crate::output::{
     columns::{Columns, cell, styled},
     style::{self, Style},
-    units::{clean, moment},
+    units::{bytes, clean, moment},
 };
 
 /// The answer.
@@ -34,6 +34,9 @@ pub fn show<W: Write>(table: &mut Table<W>, explanation: &Explanation) -> io::Re
             .rev()
             .find_map(|entry| entry.node.as_deref());
         table.field("placed by", placement_line(placement, node))?;
+    }
+    if let Some(choice) = &explanation.choice {
+        show_choice(table, explanation, choice)?;
     }
     if !explanation.nodes.is_empty() {
         writeln!(table.out)?;
@@ -72,4 +75,60 @@ pub fn show<W: Write>(table: &mut Table<W>, explanation: &Explanation) -> io::Re
         columns.write(&mut table.out, table.colour)?;
     }
     table.out.flush()
+}
+
+/// What there was to choose from.
+fn show_choice<W: Write>(
+    table: &mut Table<W>,
+    explanation: &Explanation,
+    choice: &PlacementChoice,
+) -> io::Result<()> {
+    let workers = match choice.nodes_with_room {
+        Some(1) => "the only worker with room".to_owned(),
+        Some(n) => format!("{n} workers with room"),
+        None => {
+            "workers that were not looked at: too many kinds of jobs were placed at once".into()
+        }
+    };
+    table.field(
+        "chosen from",
+        format!("{workers}, {}", moment(choice.at_ms)),
+    )?;
+    let others = choice.candidates.saturating_sub(1);
+    if others > 0 {
+        let named = choice.jobs.iter().filter(|job| **job != explanation.id);
+        let named: Vec<String> = named.map(ToString::to_string).collect();
+        let more = match others.saturating_sub(named.len()) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let noun = if others == 1 { "job" } else { "jobs" };
+        let text = format!("{others} other {noun}: {}{more}", named.join(", "));
+        table.field("beside", text)?;
+    }
+    if choice.nodes.is_empty() {
+        return Ok(());
+    }
+    writeln!(table.out)?;
+    let mut columns = Columns::new(&[
+        "WORKER",
+        "CHOSEN",
+        ">FREE SLOTS",
+        ">FREE CORES",
+        ">FREE MEMORY",
+    ]);
+    for room in &choice.nodes {
+        let (chosen, paint) = match room.chosen {
+            true => ("yes", Style::Good),
+            false => ("no", Style::Plain),
+        };
+        columns.row(vec![
+            styled(&room.node, Style::Strong),
+            styled(chosen, paint),
+            cell(room.slots.to_string()),
+            cell(format!("{:.1}", f64::from(room.cpu_millicores) / 1e3)),
+            cell(bytes(u64::from(room.memory_mib) << 20)),
+        ]);
+    }
+    columns.write(&mut table.out, table.colour)
 }

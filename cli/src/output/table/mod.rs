@@ -8,14 +8,16 @@ mod jobs;
 mod nodes;
 mod plan;
 mod policies;
+mod policy_dump;
+mod policy_log;
 mod simulate;
 mod stats;
 
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyList, Stats,
-    SubmitItem, Submitted, TokenList,
+    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyDump, PolicyList,
+    PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
 };
 
 use ffrtmp_host::{check::Examination, simulate::Comparison};
@@ -125,6 +127,15 @@ impl<W: Write> Output for Table<W> {
 
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
         policies::describe(self, policy)
+    }
+    fn policy_dump(&mut self, dump: &PolicyDump) -> io::Result<()> {
+        policy_dump::show(self, dump)
+    }
+    fn policy_log(&mut self, log: &PolicyLog) -> io::Result<()> {
+        policy_log::all(self, log)
+    }
+    fn policy_log_event(&mut self, event: &PolicyLogEvent) -> io::Result<()> {
+        policy_log::event(self, event)
     }
     fn versions(&mut self, versions: &Versions) -> io::Result<()> {
         writeln!(self.out, "ffrtmp  {}", versions.client)?;

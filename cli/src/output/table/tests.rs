@@ -4,8 +4,8 @@ use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState, Priority, Queue},
     rest::{
-        Failure, HistoryEntry, JobProgress, NodeStatus, NodeVerdict, Placement, PolicyLimit,
-        PolicyStatus, WaitReason, Waiting,
+        Failure, HistoryEntry, JobProgress, NodeRoom, NodeStatus, NodeVerdict, Placement,
+        PlacementChoice, PolicyLimit, PolicyStatus, WaitReason, Waiting,
     },
     settings::Settings,
 };
@@ -253,6 +253,7 @@ fn an_explanation_is_the_answer_then_the_workers_then_what_happened() {
                 until_ms: None,
             }),
             placement: None,
+            choice: None,
             nodes: vec![NodeVerdict {
                 node: "w1".into(),
                 fits: false,
@@ -280,6 +281,49 @@ and 3 more workers
 
 WHEN                     ATTEMPT  STATE    WORKER  WHAT HAPPENED
 2025-11-23 10:48:11 UTC        -  pending  -       submitted
+"
+    );
+}
+
+#[test]
+fn an_explanation_of_a_placed_job_names_the_workers_and_the_jobs_there_were_to_choose_from() {
+    let room = |node: &str, chosen| NodeRoom {
+        node: node.into(),
+        chosen,
+        slots: 2,
+        cpu_millicores: 3_500,
+        memory_mib: 2_048,
+    };
+    let text = shown(|table| {
+        table.explanation(&Explanation {
+            id: JobSeq(7),
+            state: JobState::Running,
+            summary: "its ffmpeg runs on w1, attempt 1".into(),
+            waiting: None,
+            placement: None,
+            choice: Some(PlacementChoice {
+                attempt: AttemptNo(1),
+                at_ms: SUBMITTED,
+                candidates: 30,
+                jobs: vec![JobSeq(6), JobSeq(7)],
+                nodes_with_room: Some(12),
+                nodes: vec![room("w2", false), room("w1", true)],
+            }),
+            nodes: Vec::new(),
+            nodes_left_out: 0,
+            history: Vec::new(),
+        })
+    });
+    assert_eq!(
+        text,
+        "Job 7  running
+its ffmpeg runs on w1, attempt 1
+  chosen from 12 workers with room, 2025-11-23 10:48:11 UTC
+  beside      29 other jobs: 6 and 28 more
+
+WORKER  CHOSEN  FREE SLOTS  FREE CORES  FREE MEMORY
+w2      no               2         3.5      2.0 GiB
+w1      yes              2         3.5      2.0 GiB
 "
     );
 }

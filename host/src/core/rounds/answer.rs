@@ -2,10 +2,10 @@
 //!
 //! What does not hold is refused and counted, the rest stands: a policy can be foolish, it cannot break an invariant.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ffrtmp_api::{
-    ids::{AttemptNo, JobSeq},
+    ids::{Attempt, AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState, Queue},
     protocol::{Assignment, ToWorker},
     rest::{Failure, Placement as PlacementNote},
@@ -16,12 +16,13 @@ use ffrtmp_policy_sdk::{Answer, Class, Cluster, Hold, Placement};
 use super::{
     super::{
         Core, Effect, Now, SessionId,
+        choices::Offer,
         explain::meets,
         queue::Place,
         round::PolicyTag,
         stats::{Refusal, RoundResult},
     },
-    Asked,
+    Asked, Told,
     plan::Plan,
 };
 
@@ -40,14 +41,18 @@ impl Core {
         mut plan: Plan,
         answer: Answer,
         policy: &PolicyTag,
+        told: Told,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
+        let mut refused = Vec::with_capacity(answer.placements.len());
         let mut assignments: BTreeMap<SessionId, Vec<Assignment>> = BTreeMap::new();
+        let offer = Arc::new(self.offer(&plan, &answer, now));
         for placement in &answer.placements {
             match self.check(&plan, placement) {
                 Ok((seq, gpu)) => {
-                    plan.placed += self.place(
+                    refused.push(None);
+                    let placed = self.place(
                         seq,
                         placement,
                         gpu,
@@ -57,8 +62,15 @@ impl Core {
                         &mut assignments,
                         out,
                     );
+                    if let Some(attempt) = placed {
+                        plan.placed += 1;
+                        let index = plan.offered.get(&placement.job).map_or(0, |at| at.1);
+                        self.choices
+                            .placed(attempt, placement.worker, &plan.ask, index, &offer);
+                    }
                 }
                 Err(refusal) => {
+                    refused.push(Some(refusal));
                     *self.stats.refusals.entry(refusal).or_default() += 1;
                     tracing::debug!(
                         policy = policy.name,
@@ -79,9 +91,12 @@ impl Core {
                 ));
             }
         }
+        let mut held = Vec::with_capacity(answer.holds.len());
         for hold in &answer.holds {
+            let holds = self.hold(&plan, hold, policy, now);
             // Who stood behind it is at the head now: a night's worth of held jobs must not wait for something else to happen.
-            self.rounds.woken |= self.hold(&plan, hold, policy, now);
+            self.rounds.woken |= holds;
+            held.push(holds);
         }
         let before = plan.skipped.len();
         plan.skipped.extend(
@@ -90,6 +105,10 @@ impl Core {
                 .iter()
                 .filter_map(|id| Some(plan.offered.get(id)?.0)),
         );
+        if let Some(mut told) = told {
+            (told.answer, told.refused, told.held) = (answer, refused, held);
+            out.push(Effect::Decided(told));
+        }
         if plan.skipped.len() > before && plan.page < PAGES_MAX {
             let next = self.plan(std::mem::take(&mut plan.skipped), now);
             if !next.offered.is_empty() {
@@ -163,7 +182,17 @@ impl Core {
         Ok((seq, Some(index)))
     }
 
-    /// Gives a job to a worker. Returns how many were placed: 1, or 0 if the stored spec turns out unusable.
+    /// What the question offers at this moment, for whoever asks later why a job went where it went.
+    fn offer(&self, plan: &Plan, answer: &Answer, now: Now) -> Offer {
+        let mut jobs: Vec<(usize, JobSeq)> = plan.offered.values().map(|(j, i)| (*i, *j)).collect();
+        jobs.sort_unstable();
+        let jobs = jobs.into_iter().map(|(_, job)| job);
+        let placed = answer.placements.iter();
+        let chosen = placed.filter_map(|p| Some(plan.offered.get(&p.job)?.1));
+        Offer::new(&self.cluster, &plan.ask, jobs, chosen, now.wall_ms)
+    }
+
+    /// Gives a job to a worker. Gives the attempt; none if the stored spec turns out unusable.
     #[allow(clippy::too_many_arguments)] // everything an assignment is made of
     fn place(
         &mut self,
@@ -175,14 +204,10 @@ impl Core {
         now: Now,
         assignments: &mut BTreeMap<SessionId, Vec<Assignment>>,
         out: &mut Vec<Effect>,
-    ) -> u64 {
-        let Some(worker) = self.workers.get(&placement.worker) else {
-            return 0;
-        };
+    ) -> Option<Attempt> {
+        let worker = self.workers.get(&placement.worker)?;
         let (name, session) = (worker.name.clone(), worker.session);
-        let Some(job) = self.jobs.get(&seq) else {
-            return 0;
-        };
+        let job = self.jobs.get(&seq)?;
         let spec: Result<JobSpec, _> = serde_json::from_str(&job.spec);
         let settings = spec.map_err(|e| e.to_string()).and_then(|spec| {
             Ok((
@@ -192,9 +217,7 @@ impl Core {
         });
         self.take_capacity(seq, placement.worker, gpu);
         self.leave_room(seq);
-        let Some(job) = self.jobs.get_mut(&seq) else {
-            return 0;
-        };
+        let job = self.jobs.get_mut(&seq)?;
         job.status.attempt = AttemptNo(job.status.attempt.0 + 1);
         job.status.started_ms = None;
         job.status.worker = Some(name.clone());
@@ -227,7 +250,7 @@ impl Core {
                         gpu,
                     });
                 }
-                1
+                Some(attempt)
             }
             Err(message) => {
                 // Accepted by another version of this software.
@@ -241,7 +264,7 @@ impl Core {
                 }
                 self.release_capacity(seq);
                 self.transition(seq, JobState::Failed, message, now, out);
-                0
+                None
             }
         }
     }

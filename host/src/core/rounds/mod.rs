@@ -25,7 +25,7 @@ use super::{
     explain::meets,
     job::Job,
     queue::Place,
-    round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded, Work},
+    round::{Decision, FaultStage, Outcome, PolicyTag, Question, Round, RoundEnded, Work},
     stats::RoundResult,
 };
 use plan::Plan;
@@ -84,8 +84,13 @@ struct InFlight {
     /// Whether it brings everything there is: then its time says nothing about other rounds.
     reset: bool,
     asked_ms: u64,
+    /// As the policy was told them.
+    changes: Arc<Vec<Change>>,
     asked: Asked,
 }
+
+/// What a [`Decision`] tells of its question besides the question itself; none where the policy was not asked.
+type Told = Option<Box<Decision>>;
 
 #[derive(Debug)]
 enum Asked {
@@ -175,6 +180,28 @@ impl Rounds {
     }
 }
 
+impl InFlight {
+    /// What there is to tell of this question so far.
+    fn told(&self, policy: Arc<PolicyTag>, guest_us: u64, now: Now) -> Box<Decision> {
+        Box::new(Decision {
+            id: self.id,
+            at_ms: now.wall_ms,
+            reset: self.reset,
+            changes: self.changes.clone(),
+            question: match &self.asked {
+                Asked::Plan(plan) => Question::Plan(plan.ask.clone()),
+                Asked::Rank(_) => Question::Rank(Vec::new()),
+            },
+            policy,
+            fault: None,
+            guest_us,
+            answer: Answer::default(),
+            refused: Vec::new(),
+            held: Vec::new(),
+        })
+    }
+}
+
 /// The built-in policy, as whoever reads a placement sees it.
 fn native_tag() -> PolicyTag {
     let info = Balanced::info();
@@ -260,7 +287,7 @@ impl Core {
             if let Asked::Plan(plan) = &mut asked {
                 plan.faulted = true;
             }
-            return self.decide_natively(asked, now, out);
+            return self.decide_natively(asked, None, now, out);
         }
         let work = match &asked {
             Asked::Rank(jobs) => Work::Rank(
@@ -277,16 +304,18 @@ impl Core {
         } else {
             std::mem::take(&mut self.rounds.changes)
         };
+        let changes = Arc::new(changes);
         out.push(Effect::Ask(Round {
             id,
             reset,
-            changes,
+            changes: changes.clone(),
             work,
         }));
         self.rounds.in_flight = Some(InFlight {
             id,
             reset,
             asked_ms: now.mono_ms,
+            changes,
             asked,
         });
     }
@@ -328,6 +357,7 @@ impl Core {
         if self.note_policy(&ended.policy) && !matches!(ended.outcome, Outcome::NeedsReset) {
             self.forget_groups();
         }
+        let told = flight.told(ended.policy.clone(), ended.guest_us, now);
         match (flight.asked, ended.outcome) {
             (asked, Outcome::NeedsReset) => {
                 self.rounds.changes.clear();
@@ -335,7 +365,7 @@ impl Core {
                 self.ask(asked, now, out);
             }
             (asked, Outcome::Fault { stage, message }) => {
-                self.fault(asked, stage, &message, now, out)
+                self.fault(asked, stage, message, told, now, out)
             }
             (Asked::Rank(jobs), Outcome::Ranks(ranks)) if jobs.len() == ranks.len() => {
                 if std::mem::take(&mut self.rounds.stand_in_ranks) {
@@ -350,12 +380,13 @@ impl Core {
                     window.took(asked, ended.guest_us, &ended.policy, most);
                     self.stats.candidates_max = window.most(most) as u64;
                 }
-                self.apply_answer(plan, answer, &ended.policy, now, out);
+                self.apply_answer(plan, answer, &ended.policy, Some(told), now, out);
             }
             (asked, _) => self.fault(
                 asked,
                 FaultStage::Answer,
-                "it answered another question, or not all of it",
+                "it answered another question, or not all of it".into(),
+                told,
                 now,
                 out,
             ),
@@ -401,20 +432,24 @@ impl Core {
         &mut self,
         mut asked: Asked,
         stage: FaultStage,
-        message: &str,
+        message: String,
+        mut told: Box<Decision>,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
         *self.stats.faults.entry(stage).or_default() += 1;
         tracing::warn!(
+            event = "policy_fallback",
             stage = stage.as_str(),
             message,
             "the policy failed; the built-in policy decides this round"
         );
-        if let Asked::Plan(plan) = &mut asked {
-            plan.faulted = true;
+        told.fault = Some((stage, message));
+        match &mut asked {
+            Asked::Plan(plan) => plan.faulted = true,
+            Asked::Rank(jobs) => told.question = Question::Rank(jobs.clone()),
         }
-        self.decide_natively(asked, now, out);
+        self.decide_natively(asked, Some(told), now, out);
     }
 
     pub(super) fn check_stuck(&mut self, now: Now, out: &mut Vec<Effect>) {
@@ -425,10 +460,13 @@ impl Core {
             .take_if(|flight| now.mono_ms >= flight.asked_ms + stuck_ms)
         {
             self.rounds.stuck_in = Some(flight.id);
+            let asked_of = self.rounds.policy.clone();
+            let told = flight.told(asked_of.unwrap_or_else(|| native_tag().into()), 0, now);
             self.fault(
                 flight.asked,
                 FaultStage::Stuck,
-                "no answer came back from the policy thread",
+                "no answer came back from the policy thread".into(),
+                told,
                 now,
                 out,
             );
@@ -436,7 +474,7 @@ impl Core {
     }
 
     /// The built-in policy answers the same question, on the core's own view.
-    fn decide_natively(&mut self, asked: Asked, now: Now, out: &mut Vec<Effect>) {
+    fn decide_natively(&mut self, asked: Asked, told: Told, now: Now, out: &mut Vec<Effect>) {
         match asked {
             Asked::Rank(jobs) => {
                 let Ok(mut balanced) = Balanced::init("") else {
@@ -448,10 +486,11 @@ impl Core {
                     .unzip();
                 self.rounds.stand_in_ranks = true;
                 self.apply_ranks(jobs, ranks, NATIVE_EPOCH);
+                out.extend(told.map(Effect::Decided));
             }
             Asked::Plan(plan) => {
                 let answer = self.native_answer(&plan);
-                self.apply_answer(plan, answer, &native_tag(), now, out);
+                self.apply_answer(plan, answer, &native_tag(), told, now, out);
             }
         }
     }

@@ -3,7 +3,10 @@
 //! The heads of the queues, so that a round costs the same with a thousand or a million jobs behind them; only of classes
 //! some free worker can run, so that a job nobody can take delays no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ffrtmp_api::ids::JobSeq;
 use ffrtmp_policy_sdk::{Ask, Candidate, Class};
@@ -13,8 +16,8 @@ use super::super::{Core, Now, explain::meets};
 /// A round in the making.
 #[derive(Debug)]
 pub struct Plan {
-    /// The question.
-    pub ask: Ask,
+    /// The question, shared with the policy and with whoever looks at it afterwards.
+    pub ask: Arc<Ask>,
     /// The jobs in it, by the number the policy knows them by, with their places among the candidates.
     pub offered: BTreeMap<u32, (JobSeq, usize)>,
     /// Jobs the policy passed over on earlier pages.
@@ -100,7 +103,7 @@ impl Core {
             });
         }
         Plan {
-            ask,
+            ask: Arc::new(ask),
             offered,
             skipped,
             page: 1,

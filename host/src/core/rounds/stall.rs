@@ -9,16 +9,16 @@
 //! rounds stays below half its budget. It cuts the window by a quarter when a round took more than three eighths of the
 //! budget, and opens it a little after each that took less than a quarter.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ffrtmp_api::ids::JobSeq;
-use ffrtmp_policy_sdk::{Class, Cluster};
+use ffrtmp_policy_sdk::{Answer, Class, Cluster};
 
 use super::super::{
     Core, Effect, Now,
     explain::meets,
     queue::Place,
-    round::{FaultStage, PolicyTag, Round, Work},
+    round::{Decision, FaultStage, PolicyTag, Question, Round, Work},
 };
 use super::plan::Plan;
 
@@ -137,22 +137,37 @@ impl Core {
         );
         *self.stats.faults.entry(stage).or_default() += 1;
         tracing::warn!(
+            event = "policy_fallback",
             stage = stage.as_str(),
             message,
             "the policy failed; the built-in policy decides this round"
         );
         self.rounds.last_id += 1;
+        let ruling = self.rounds.policy.clone();
+        let told = Box::new(Decision {
+            id: self.rounds.last_id,
+            at_ms: now.wall_ms,
+            reset: false,
+            changes: Arc::default(),
+            question: Question::Plan(plan.ask.clone()),
+            policy: ruling.unwrap_or_else(|| super::native_tag().into()),
+            fault: Some((stage, message.clone())),
+            guest_us: 0,
+            answer: Answer::default(),
+            refused: Vec::new(),
+            held: Vec::new(),
+        });
         // What the policy knows goes with its instance, and what it has not been told yet with that.
         self.rounds.changes.clear();
         self.rounds.reset = true;
         out.push(Effect::Ask(Round {
             id: self.rounds.last_id,
             reset: false,
-            changes: Vec::new(),
+            changes: Arc::default(),
             work: Work::Stalled(message),
         }));
         plan.faulted = true;
-        self.apply_answer(plan, answer, &super::native_tag(), now, out);
+        self.apply_answer(plan, answer, &super::native_tag(), Some(told), now, out);
     }
 }
 
