@@ -8,20 +8,24 @@ use std::time::Duration;
 
 use ffrtmp_host::{
     check::{Examination, Examiner, Finding, Item},
-    policy::{Limits, engine::PolicyEngine},
+    policy::{Limits, Settings, engine::PolicyEngine},
 };
 use sim_bench::repository;
 
+/// With the settings beside the file, if there are any.
 fn examine(path: &str, limits: Limits) -> Examination {
     let file = repository(path);
+    let settings = match std::fs::read_to_string(file.with_extension("toml")) {
+        Ok(text) => Settings::parse(&text, &limits).unwrap_or_else(|e| panic!("{path}: {e}")),
+        Err(_) => Settings::without_a_file(&limits),
+    };
     let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let examiner = Examiner {
         engine: PolicyEngine::new().unwrap(),
-        limits,
         seed: 1,
     };
     let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
-    examiner.examine(&name, &bytes, "")
+    examiner.examine(&name, &bytes, &settings)
 }
 
 /// Time enough for a host that was not optimised and a machine that is busy: these tests are not about speed.

@@ -14,7 +14,7 @@ mod speed;
 use serde::Serialize;
 
 use crate::policy::{
-    Limits,
+    Limits, Settings,
     component::{self, Loaded, Refusal},
     engine::PolicyEngine,
     instance::{Fault, Instance},
@@ -174,9 +174,6 @@ impl Examination {
 pub struct Examiner {
     /// What runs them.
     pub engine: PolicyEngine,
-    /// The limits of the master that is to take them. Times by the wall clock are given twenty times over: a busy machine is
-    /// no fault of the policy's.
-    pub limits: Limits,
     /// What clusters and questions are made from.
     pub seed: u64,
 }
@@ -185,7 +182,6 @@ pub struct Examiner {
 struct Subject<'a> {
     engine: &'a PolicyEngine,
     loaded: &'a Loaded,
-    config: &'a str,
     limits: Limits,
     seed: u64,
 }
@@ -193,13 +189,14 @@ struct Subject<'a> {
 impl Subject<'_> {
     fn fresh(&self) -> Result<Instance, Fault> {
         self.loaded
-            .instantiate(self.engine, self.config, &self.limits)
+            .instantiate(self.engine, &self.loaded.settings.config, &self.limits)
     }
 }
 
 impl Examiner {
-    /// Tries one: its file's name without `.wasm`, its bytes, its configuration as JSON (empty without one).
-    pub fn examine(&self, name: &str, bytes: &[u8], config: &str) -> Examination {
+    /// Tries one: its file's name without `.wasm`, its bytes, and the limits and configuration the master would give it. Times
+    /// by the wall clock are given twenty times over: a busy machine is no fault of the policy's.
+    pub fn examine(&self, name: &str, bytes: &[u8], settings: &Settings) -> Examination {
         let mut found = Examination {
             name: name.to_owned(),
             digest: component::digest(bytes),
@@ -207,7 +204,7 @@ impl Examiner {
             seed: self.seed,
             verdicts: Vec::new(),
         };
-        self.look(name, bytes, config, &mut found);
+        self.look(name, bytes, settings, &mut found);
         for item in Item::ALL {
             if !found.verdicts.iter().any(|verdict| verdict.item == item) {
                 found.say(item, Finding::Skipped, "not reached");
@@ -217,20 +214,18 @@ impl Examiner {
         found
     }
 
-    fn look(&self, name: &str, bytes: &[u8], config: &str, found: &mut Examination) {
-        let most = self.limits.file_bytes;
+    fn look(&self, name: &str, bytes: &[u8], settings: &Settings, found: &mut Examination) {
+        let most = settings.limits.file_bytes;
         let size = bytes.len() as u64;
         if size > most {
             let message = format!("{size} bytes; the master takes files up to {most}");
             return found.say(Item::Size, Finding::Fail, message);
         }
         found.say(Item::Size, Finding::Pass, format!("{size} bytes"));
-        let limits = Limits {
-            call_wall: self.limits.call_wall * 20,
-            init_wall: self.limits.init_wall * 20,
-            ..self.limits.clone()
-        };
-        let loaded = match component::load(&self.engine, name, bytes, &limits) {
+        let mut settings = settings.clone();
+        settings.limits.call_wall *= 20;
+        settings.limits.init_wall *= 20;
+        let loaded = match component::load_with(&self.engine, name, bytes, settings) {
             Ok((loaded, _)) => loaded,
             Err(Refusal::Trial(fault)) => {
                 let item = match fault.stage.as_str() {
@@ -248,13 +243,9 @@ impl Examiner {
         let subject = Subject {
             engine: &self.engine,
             loaded: &loaded,
-            config,
-            limits,
+            limits: loaded.settings.limits.clone(),
             seed: self.seed,
         };
-        if let Err(fault) = subject.fresh() {
-            return found.say(Item::Init, Finding::Fail, fault.to_string());
-        }
         let info = &loaded.info;
         found.version = Some(info.version.clone());
         let message = format!(

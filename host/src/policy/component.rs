@@ -147,9 +147,21 @@ pub fn load(
     bytes: &[u8],
     limits: &Limits,
 ) -> Result<(Arc<Loaded>, Instance), Refusal> {
+    load_with(engine, name, bytes, Settings::without_a_file(limits))
+}
+
+/// The same with the settings that stand beside the file.
+///
+/// # Errors
+/// At the first check it fails, or when it refuses its configuration.
+pub fn load_with(
+    engine: &PolicyEngine,
+    name: &str,
+    bytes: &[u8],
+    settings: Settings,
+) -> Result<(Arc<Loaded>, Instance), Refusal> {
     let compiled = compile(engine, bytes)?;
-    let settings = Arc::new(Settings::without_a_file(limits));
-    try_out(engine, name, &compiled, settings)
+    try_out(engine, name, &compiled, Arc::new(settings))
 }
 
 /// From bytes to a component that fits the contract, compiled in this process.

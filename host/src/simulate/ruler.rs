@@ -14,7 +14,7 @@ use ffrtmp_policy_sdk::{
 use crate::{
     core::round::{FaultStage, Outcome, PolicyTag, Round, RoundEnded, Work},
     policy::{
-        Limits, NATIVE,
+        NATIVE, Settings,
         component::{self, Loaded, short},
         engine::PolicyEngine,
         instance::{Fault, Instance},
@@ -84,8 +84,6 @@ impl std::fmt::Debug for Kind {
 struct Guest {
     engine: PolicyEngine,
     loaded: Arc<Loaded>,
-    config: String,
-    limits: Limits,
 }
 
 /// A policy compiled into this program.
@@ -138,7 +136,7 @@ impl Ruler {
         ))
     }
 
-    /// A guest. `limits` are the master's; only the time is another.
+    /// A guest, with the settings the master would give it; only the time is another.
     ///
     /// # Errors
     /// When the file is refused, as the master would refuse it, or its configuration.
@@ -146,22 +144,12 @@ impl Ruler {
         engine: &PolicyEngine,
         name: &str,
         bytes: &[u8],
-        config: &str,
-        limits: &Limits,
+        mut settings: Settings,
     ) -> Result<Ruler, component::Refusal> {
-        let limits = Limits {
-            call_cpu: CALL_TIME,
-            call_wall: CALL_TIME,
-            init_cpu: CALL_TIME * 5,
-            init_wall: CALL_TIME * 5,
-            ..limits.clone()
-        };
-        let (loaded, mut instance) = component::load(engine, name, bytes, &limits)?;
-        if !config.is_empty() {
-            instance = loaded
-                .instantiate(engine, config, &limits)
-                .map_err(component::Refusal::Trial)?;
-        }
+        let limits = &mut settings.limits;
+        (limits.call_cpu, limits.call_wall) = (CALL_TIME, CALL_TIME);
+        (limits.init_cpu, limits.init_wall) = (CALL_TIME * 5, CALL_TIME * 5);
+        let (loaded, instance) = component::load_with(engine, name, bytes, settings)?;
         let info = Info {
             name: name.to_owned(),
             ..loaded.info.clone()
@@ -170,8 +158,6 @@ impl Ruler {
         let guest = Guest {
             engine: engine.clone(),
             loaded,
-            config: config.to_owned(),
-            limits,
         };
         let kind = Kind::Wasm {
             guest: Arc::new(guest),
@@ -302,8 +288,8 @@ impl Ruler {
         {
             self.recent_faults_ms.pop_front();
         }
-        if self.faults_in_a_row >= guest.limits.faults_in_a_row
-            || self.recent_faults_ms.len() >= guest.limits.faults_in_a_minute
+        if self.faults_in_a_row >= guest.loaded.settings.limits.faults_in_a_row
+            || self.recent_faults_ms.len() >= guest.loaded.settings.limits.faults_in_a_minute
         {
             self.account.dethroned = Some((now_ms, fault.to_string()));
             // It takes an empty configuration, as a test of the master asserts.
@@ -317,8 +303,11 @@ impl Ruler {
 
 impl Guest {
     fn instantiate(&self) -> Result<Instance, Fault> {
-        self.loaded
-            .instantiate(&self.engine, &self.config, &self.limits)
+        self.loaded.instantiate(
+            &self.engine,
+            &self.loaded.settings.config,
+            &self.loaded.settings.limits,
+        )
     }
 }
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use ffrtmp_host::{
-    policy::{Limits, engine::PolicyEngine},
+    policy::{Limits, Settings, engine::PolicyEngine},
     simulate::{ClusterModel, Options, PolicyReport, Ruler, Workload, run},
 };
 
@@ -22,7 +22,9 @@ pub fn wasm(path: &str, config: &str) -> Ruler {
     let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
     let engine = PolicyEngine::new().unwrap();
-    Ruler::wasm(&engine, &name, &bytes, config, &Limits::default()).unwrap()
+    let mut settings = Settings::without_a_file(&Limits::default());
+    settings.config = config.to_owned();
+    Ruler::wasm(&engine, &name, &bytes, settings).unwrap()
 }
 
 /// A cluster from TOML.

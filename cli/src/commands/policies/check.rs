@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ffrtmp_host::{check::Examiner, policy::Limits};
+use ffrtmp_host::check::Examiner;
 
 use super::local::{Guest, engine};
 use crate::{
@@ -41,10 +41,9 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result {
     let guest = Guest::read(&args.file, &configs, "no policy")?;
     let examiner = Examiner {
         engine: engine()?,
-        limits: Limits::default(),
         seed: args.seed,
     };
-    let found = examiner.examine(&guest.name, &guest.bytes, &guest.config);
+    let found = examiner.examine(&guest.name, &guest.bytes, &guest.settings);
     face(args.output.output, global).examination(&found)?;
     if found.failed().next().is_some() {
         return Err(Failure::Silent);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ffrtmp_host::policy::engine::PolicyEngine;
+use ffrtmp_host::policy::{Limits, Settings, engine::PolicyEngine};
 
 use crate::exit::{Failure, Result};
 
@@ -13,8 +13,8 @@ pub struct Guest {
     pub name: String,
     /// Its file.
     pub bytes: Vec<u8>,
-    /// Its `[config]` table as JSON; empty without one.
-    pub config: String,
+    /// Its limits and its configuration.
+    pub settings: Settings,
 }
 
 impl Guest {
@@ -30,15 +30,15 @@ impl Guest {
             .iter()
             .find(|config| config.file_stem() == file.file_stem());
         let beside = file.with_extension("toml");
-        let config = match named {
-            Some(named) => config_of(named)?,
-            None if beside.is_file() => config_of(&beside)?,
-            None => String::new(),
+        let settings = match named {
+            Some(named) => settings_of(named)?,
+            None if beside.is_file() => settings_of(&beside)?,
+            None => Settings::without_a_file(&Limits::default()),
         };
         Ok(Guest {
             name,
             bytes,
-            config,
+            settings,
         })
     }
 }
@@ -63,16 +63,9 @@ pub fn read_bytes(flag: &str, file: &Path, else_: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// The `[config]` table of a policy's settings file, as JSON.
-fn config_of(file: &Path) -> Result<String> {
+/// What a policy's settings file says.
+fn settings_of(file: &Path) -> Result<Settings> {
     let bad = |what: String| Failure::failed(format!("{}: {what}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|e| bad(format!("cannot be read: {e}")))?;
-    let table: toml::Table = text.parse().map_err(|e| bad(format!("{e}")))?;
-    match table.get("config") {
-        None => Ok(String::new()),
-        Some(config @ toml::Value::Table(_)) => {
-            serde_json::to_string(config).map_err(|e| bad(format!("config: {e}")))
-        }
-        Some(_) => Err(bad("config is not a table: write [config] above it".into())),
-    }
+    Settings::parse(&text, &Limits::default()).map_err(bad)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use ffrtmp_host::{
-    policy::{Limits, engine::PolicyEngine},
+    policy::engine::PolicyEngine,
     simulate::{
         ClusterModel, Comparison, Options, Ruler, Workload, cluster, page, ruler, run, workload,
     },
@@ -137,7 +137,6 @@ fn ruler_of(given: &Path, configs: &[PathBuf], engine: &mut Option<PolicyEngine>
         Some(engine) => engine,
         None => engine.insert(super::local::engine()?),
     };
-    let limits = Limits::default();
-    Ruler::wasm(engine, &guest.name, &guest.bytes, &guest.config, &limits)
+    Ruler::wasm(engine, &guest.name, &guest.bytes, guest.settings)
         .map_err(|refusal| Failure::failed(format!("{} {refusal}", given.display())))
 }
