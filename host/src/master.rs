@@ -236,6 +236,7 @@ fn start_policies(
         config.data_dir.join("policies"),
         move |event| match event {
             PolicyEvent::RoundEnded(ended) => shell.tell(Event::RoundEnded(ended)),
+            PolicyEvent::Seated => shell.tell(Event::PolicySeated),
             PolicyEvent::Changed(status) => {
                 shell.outbox().events().tell(&ClusterEvent::Policy(status))
             }

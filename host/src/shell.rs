@@ -328,6 +328,7 @@ impl Driver {
                 | Event::ListNodes { reply }
                 | Event::ExplainWaiting { reply, .. } => self.shell.outbox.discard_reply(reply),
                 Event::Timer
+                | Event::PolicySeated
                 | Event::Frame { .. }
                 | Event::SessionClosed { .. }
                 | Event::RoundEnded(_) => {}

@@ -79,6 +79,7 @@ fn a_digest_s_first_digits_are_enough_and_must_mean_one_policy() {
     ]);
     bench.answered_by();
     let digest = bench.until_state("binpack", "ready").digest;
+    bench.until_state("copy", "ready");
     let error = bench.order(Activate(digest[..6].into())).unwrap_err();
     let text = error.to_string();
     assert!(

@@ -93,6 +93,9 @@ const ROWS: [Row; 15] = [
     row("absurd_scores", 1, "ffrtmp_placements_total"),
 ];
 
+/// Under which name each comes: files of several names within two seconds would leave the choice to a person.
+const FILE: &str = "hostile";
+
 fn drop_in(cluster: &Cluster, name: &str) {
     let source = root()
         .join("tests/hostile")
@@ -101,23 +104,23 @@ fn drop_in(cluster: &Cluster, name: &str) {
     std::fs::copy(source, cluster.path("part")).unwrap();
     std::fs::rename(
         cluster.path("part"),
-        cluster.path(&format!("policies/{name}.wasm")),
+        cluster.path(&format!("policies/{FILE}.wasm")),
     )
     .unwrap();
-    until("it rules", || {
+    until(&format!("{name} rules"), || {
         let list = cluster.client().policies().ok()?.policies;
-        (list[0].name == name).then_some(())
+        (list[0].name == FILE).then_some(())
     });
 }
 
-fn status(cluster: &Cluster, name: &str) -> PolicyStatus {
+fn status(cluster: &Cluster) -> PolicyStatus {
     let list = cluster.client().policies().unwrap().policies;
-    list.into_iter().find(|p| p.name == name).unwrap()
+    list.into_iter().find(|p| p.name == FILE).unwrap()
 }
 
 /// The file goes, and `balanced` rules again.
-fn take_out(cluster: &Cluster, name: &str) {
-    std::fs::remove_file(cluster.path(&format!("policies/{name}.wasm"))).unwrap();
+fn take_out(cluster: &Cluster) {
+    std::fs::remove_file(cluster.path(&format!("policies/{FILE}.wasm"))).unwrap();
     until("balanced rules again", || {
         let list = cluster.client().policies().ok()?.policies;
         (list[0].name == "balanced" && list[0].digest != "native").then_some(())
@@ -163,11 +166,11 @@ fn whatever_a_policy_does_jobs_flow_it_shows_and_memory_returns() {
             cluster.until_completed(id);
         }
         if row.shows.contains("faults") {
-            let status = status(&cluster, row.name);
+            let status = status(&cluster);
             assert!(status.faults >= 1, "{status:?}");
             assert!(status.last_error.is_some(), "{status:?}");
         }
-        take_out(&cluster, row.name);
+        take_out(&cluster);
         // Counted from the first row on: the allocator keeps what one needs.
         before.get_or_insert_with(|| resident(&cluster));
     }
@@ -188,9 +191,9 @@ fn stalls(name: &str) {
     assert_eq!(job.placement.unwrap().digest, "native");
     let faults = cluster.metrics()["ffrtmp_policy_faults_total{stage=\"stall\"}"];
     assert_eq!(faults, 1.0);
-    let error = status(&cluster, name).last_error.unwrap();
+    let error = status(&cluster).last_error.unwrap();
     assert!(error.contains("neither placed nor held"), "{error}");
-    take_out(&cluster, name);
+    take_out(&cluster);
     let id = cluster.submit(tiny(0.2));
     assert_eq!(
         cluster.until_completed(id).placement.unwrap().policy,
@@ -226,11 +229,11 @@ fn a_policy_that_holds_for_ever_holds_a_live_job_for_ten_seconds_and_loses_what_
     });
     until("the batch job is held, and says by whom", || {
         let why = cluster.client().explain(JobRef::Seq(batch)).ok()?.summary;
-        why.contains("held by holds_everything").then_some(())
+        why.contains("held by hostile").then_some(())
     });
     cluster.until_completed(live);
     assert_eq!(cluster.job(batch).state, JobState::Pending);
-    take_out(&cluster, "holds_everything");
+    take_out(&cluster);
     cluster.until_completed(batch);
     cluster.finish();
 }

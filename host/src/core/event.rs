@@ -119,6 +119,8 @@ pub enum Event {
     },
     /// The policy thread is done with a round.
     RoundEnded(RoundEnded),
+    /// Another policy, or the same one set up otherwise, rules from the next round on.
+    PolicySeated,
     /// The time named by [`super::Core::next_deadline_ms`] has come.
     Timer,
     /// Someone wants to see the workers. Answered by [`Reply::Nodes`].

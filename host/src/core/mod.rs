@@ -205,6 +205,7 @@ impl Core {
             Event::Frame { session, frame } => self.frame(session, frame, now, out),
             Event::SessionClosed { session } => self.session_closed(session),
             Event::RoundEnded(ended) => self.round_ended(ended, now, out),
+            Event::PolicySeated => self.policy_seated(),
             Event::Timer => {}
             Event::ListNodes { reply } => {
                 out.push(Effect::Reply(reply, Reply::Nodes(self.list_nodes(now))))

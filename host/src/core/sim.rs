@@ -673,6 +673,7 @@ impl Sim {
             5..=6 => {
                 self.policy.fresh = true;
                 self.policy.version += 1; // swapped
+                self.handle(vec![Event::PolicySeated]);
                 Outcome::NeedsReset
             }
             _ if self.policy.fresh && !round.reset => Outcome::NeedsReset,

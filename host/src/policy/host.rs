@@ -49,6 +49,8 @@ pub struct PolicyHostConfig {
 pub enum PolicyEvent {
     /// A round is over. Exactly one for each [`PolicyHost::submit`].
     RoundEnded(RoundEnded),
+    /// Another policy, or the same one set up otherwise, rules from the next round on.
+    Seated,
     /// A policy came into another state.
     Changed(PolicyStatus),
     /// Another policy was chosen: to be kept in the store, and given back at the next start.

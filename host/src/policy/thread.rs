@@ -85,6 +85,7 @@ impl PolicyThread {
         let message = format!("this policy (version {version:?}) rules from the next round on");
         self.happened(LogLevel::Info, "policy_rules", None, message);
         self.seat.stats = stats;
+        (self.events)(PolicyEvent::Seated);
     }
 
     fn round(&mut self, round: Round) {

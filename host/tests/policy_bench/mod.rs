@@ -132,7 +132,7 @@ impl Bench {
             match self.events.recv_timeout(SOON).expect("the round was lost") {
                 PolicyEvent::RoundEnded(ended) => break ended,
                 PolicyEvent::Chosen(choice) => self.chosen.push(choice),
-                PolicyEvent::Changed(_) => {}
+                PolicyEvent::Changed(_) | PolicyEvent::Seated => {}
             }
         };
         assert_eq!(ended.id, id, "a round ended twice, or out of order");

@@ -408,11 +408,22 @@ impl Core {
         self.rounds.idle_since_ms = None;
         self.rounds.window.forget();
         self.rounds.rank_again();
+        self.release_held();
+        true
+    }
+
+    /// A policy took its seat. Nothing else may be going on, so what the earlier one held would wait for the next round that
+    /// something else starts.
+    pub(super) fn policy_seated(&mut self) {
+        self.release_held();
+        self.rounds.wake();
+    }
+
+    fn release_held(&mut self) {
         for seq in std::mem::take(&mut self.rounds.held) {
             self.leave_room(seq);
             self.requeue(seq);
         }
-        true
     }
 
     /// Another policy was told the groups of the one before: it took over while the thread was stuck, say. Until it has
