@@ -19,10 +19,11 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 /// Routes it cannot judge: streams of events (they last as long as their job, or for ever; a log is one when it is followed), a WebSocket, the files of the page,
 /// a batch, which is accepted whatever some of its items are (each has an answer of its own), and the bytes of files, whose
 /// media type it cannot make.
-const EXCLUDED: [&str; 8] = [
+const EXCLUDED: [&str; 9] = [
     "watch_job",
     "events",
     "job_logs",
+    "policy_log",
     "worker_session",
     "docs_file",
     "submit_batch",
