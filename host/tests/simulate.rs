@@ -187,12 +187,14 @@ fn a_policy_that_traps_costs_its_say_and_no_job() {
 }
 
 #[test]
-fn a_policy_that_places_nothing_leaves_the_jobs_and_the_simulation_ends() {
+fn a_policy_that_places_nothing_is_found_out_and_its_jobs_run_all_the_same() {
     let cluster = ClusterModel::preset("small").unwrap();
     let workload = Workload::preset("steady", 50, 1, &cluster).unwrap();
     let ruler = wasm("tests/hostile/well_behaved.wasm", "");
     let report = run(&workload, &cluster, ruler, &Options::default());
-    assert_eq!((report.completed, report.wait.never_started), (0, 50));
+    assert_eq!((report.completed, report.wait.never_started), (50, 0));
+    let stages: Vec<&str> = report.faults.keys().map(String::as_str).collect();
+    assert_eq!(stages, ["stall"]);
 }
 
 #[test]

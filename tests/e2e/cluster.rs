@@ -440,14 +440,18 @@ impl Cluster {
                 && metrics["ffrtmp_active_jobs"] == active)
                 .then_some(())
         });
-        let parts: Vec<PathBuf> = walk(self.dir.path())
-            .into_iter()
-            .filter(|p| p.to_string_lossy().ends_with(".part"))
-            .collect();
-        assert!(
-            parts.is_empty() || self.jobs().iter().any(|j| j.state.is_active()),
-            "temporary files are left: {parts:?}"
-        );
+        // The master may be writing a small file of its own this moment; what is left for good is left behind.
+        until("no temporary file is left", || {
+            let parts: Vec<PathBuf> = walk(self.dir.path())
+                .into_iter()
+                .filter(|p| p.to_string_lossy().ends_with(".part"))
+                .collect();
+            let done = parts.is_empty() || self.jobs().iter().any(|j| j.state.is_active());
+            if !done {
+                eprintln!("temporary files: {parts:?}");
+            }
+            done.then_some(())
+        });
         for (_, (worker, _)) in self.workers.iter_mut() {
             worker.kill();
         }
