@@ -19,7 +19,8 @@ demo: build ## Transcode a clip on a cluster of its own, swapping the scheduling
 	@scripts/demo.sh
 
 test: setup test-tools lint ## Run every test, with real parts
-	PATH="$$PWD/target/tools/bin:$$PATH" $(CARGO) test --workspace --release --locked --no-fail-fast 2>&1 | tee target/test.log
+	PATH="$$PWD/target/tools/bin:$$PATH" $(CARGO) test --workspace --release --locked --no-fail-fast 2>&1 | tee target/test.log || \
+		{ scripts/test-failures.sh target/test.log; exit 1; }
 	@scripts/test-count.sh target/test.log
 
 fuzz: setup ## Damaged policies and wild answers for a minute each, then 10,000 swaps under load

@@ -656,6 +656,12 @@ fn absolute(field: &'static str, path: &str) -> Result<String, BadField> {
     }
     // `/a/./b` and `/a//b` are `/a/b`: one name for one file. A slash at the end says that a directory is meant.
     let normal: PathBuf = Path::new(path).components().collect();
+    if normal.file_name().is_none() {
+        return bad(
+            field,
+            format!("{:?} is the root of all files; name a file in it", clip(path)),
+        );
+    }
     let slash = if path.ends_with('/') && path.len() > 1 {
         "/"
     } else {

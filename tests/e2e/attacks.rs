@@ -114,15 +114,30 @@ fn resume_right_after_pause_is_not_lost() {
     let cluster = Cluster::with_worker(1);
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
-        preset: Some("slow".into()),
+        preset: Some("medium".into()),
         duration_seconds: Some(2.0),
         ..JobSpec::default()
     });
     cluster.until_state(id, &[JobState::Running]);
-    for _ in 0..20 {
-        cluster.client().pause(JobRef::Seq(id)).unwrap();
-        cluster.client().resume(JobRef::Seq(id)).unwrap();
-    }
+    // On a busy machine the encode may end before the last of them; what counts is that it does end.
+    let client = cluster.client();
+    let rounds = (0..20)
+        .take_while(|_| {
+            let paused = client.pause(JobRef::Seq(id));
+            match paused.and_then(|_| client.resume(JobRef::Seq(id))) {
+                Ok(_) => true,
+                Err(error) => {
+                    let state = cluster.job(id).state;
+                    assert!(
+                        matches!(state, JobState::Publishing | JobState::Completed),
+                        "{state}: {error}"
+                    );
+                    false
+                }
+            }
+        })
+        .count();
+    assert!(rounds > 0, "it ended before it was paused once");
     cluster.until_completed(id);
     cluster.finish();
 }
