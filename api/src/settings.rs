@@ -659,7 +659,10 @@ fn absolute(field: &'static str, path: &str) -> Result<String, BadField> {
     if normal.file_name().is_none() {
         return bad(
             field,
-            format!("{:?} is the root of all files; name a file in it", clip(path)),
+            format!(
+                "{:?} is the root of all files; name a file in it",
+                clip(path)
+            ),
         );
     }
     let slash = if path.ends_with('/') && path.len() > 1 {

@@ -237,6 +237,7 @@ fn start_policies(
         move |event| match event {
             PolicyEvent::RoundEnded(ended) => shell.tell(Event::RoundEnded(ended)),
             PolicyEvent::Seated => shell.tell(Event::PolicySeated),
+            PolicyEvent::Shadow(on) => shell.tell(Event::Shadow { on }),
             PolicyEvent::Changed(status) => {
                 shell.outbox().events().tell(&ClusterEvent::Policy(status))
             }

@@ -329,6 +329,7 @@ impl Driver {
                 | Event::ExplainWaiting { reply, .. } => self.shell.outbox.discard_reply(reply),
                 Event::Timer
                 | Event::PolicySeated
+                | Event::Shadow { .. }
                 | Event::Frame { .. }
                 | Event::SessionClosed { .. }
                 | Event::RoundEnded(_) => {}

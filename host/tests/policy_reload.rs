@@ -130,8 +130,10 @@ fn a_policy_that_fails_now_and_then_is_out_after_five_in_a_minute() {
 #[test]
 fn several_files_at_once_choose_nothing() {
     let mut bench = Bench::new(&[BALANCED]);
-    bench.drop_in(BINPACK, "one.wasm");
-    bench.drop_in("tests/hostile/well_behaved.wasm", "two.wasm");
+    bench.drop_in_together(&[
+        (BINPACK, "one.wasm"),
+        ("tests/hostile/well_behaved.wasm", "two.wasm"),
+    ]);
     assert!(
         bench
             .rounds_for(Duration::from_millis(800))

@@ -60,6 +60,7 @@ fn handle(core: &mut Core, event: Event, policy: &str) -> Vec<Asked> {
                     digest: policy.into(),
                     config: String::new(),
                     budget_us: 0,
+                    stall_ms: 0,
                     reasons: vec![],
                 }
                 .into(),

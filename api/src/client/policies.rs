@@ -66,6 +66,19 @@ impl Client {
         self.order_policies(false, "rollback")
     }
 
+    /// `POST /v1/policies/{name}/shadow`: a policy is asked what the one that rules is asked, and nothing it says is carried
+    /// out. `policy` is a name, the beginning of a digest, or `native`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn shadow_policy(&self, policy: &str) -> Result<PolicyList> {
+        self.order_policies(true, &format!("{}/shadow", escape(policy)))
+    }
+
+    /// `POST /v1/policies/unshadow`: ends that.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn unshadow_policy(&self) -> Result<PolicyList> {
+        self.order_policies(false, "unshadow")
+    }
+
     fn order_policies(&self, repeatable: bool, order: &str) -> Result<PolicyList> {
         self.call(repeatable, |client| {
             client.post(&format!("/v1/policies/{order}"), &NO_BODY)

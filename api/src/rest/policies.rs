@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::PolicyShadow;
+
 /// A policy the master knows, as `GET /v1/policies` shows it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -12,7 +14,7 @@ pub struct PolicyStatus {
     pub version: String,
     /// First 12 hex digits of its SHA-256, or `native`.
     pub digest: String,
-    /// `active`, `ready`, `refused`, `fallback`, `faulted` or `disabled`.
+    /// `active`, `ready`, `shadow`, `refused`, `fallback`, `faulted` or `disabled`.
     pub state: String,
     /// When it came into that state, milliseconds since 1970.
     pub since_ms: i64,
@@ -47,6 +49,9 @@ pub struct PolicyList {
     /// What a command pinned, as `NAME@DIGEST`: files choose nothing meanwhile.
     #[serde(default)]
     pub pinned: Option<String>,
+    /// The candidate that is asked the same questions, and how it compares, if there is one.
+    #[serde(default)]
+    pub shadow: Option<PolicyShadow>,
 }
 
 /// `GET /v1/policies/{name}`.

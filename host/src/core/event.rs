@@ -121,6 +121,11 @@ pub enum Event {
     RoundEnded(RoundEnded),
     /// Another policy, or the same one set up otherwise, rules from the next round on.
     PolicySeated,
+    /// A candidate begins, or ends, to be asked what the policy that rules is asked.
+    Shadow {
+        /// Whether there is one from now on.
+        on: bool,
+    },
     /// The time named by [`super::Core::next_deadline_ms`] has come.
     Timer,
     /// Someone wants to see the workers. Answered by [`Reply::Nodes`].

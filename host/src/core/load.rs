@@ -36,6 +36,7 @@ impl Core {
             cluster: Default::default(),
             rounds: Rounds::new(generation),
             choices: Default::default(),
+            shadowing: false,
             stats: Stats::default(),
             last_seq: snapshot.last_seq,
             last_worker: 0,

@@ -136,6 +136,8 @@ pub struct Core {
     next_compaction_ms: u64,
     /// Whether somebody listens to the cluster.
     telling: bool,
+    /// Whether a candidate wants to know the jobs in question.
+    shadowing: bool,
     /// Workers whose status changed since the last batch, while somebody listens.
     nodes_changed: BTreeSet<WorkerId>,
 }
@@ -207,6 +209,7 @@ impl Core {
             Event::RoundEnded(ended) => self.round_ended(ended, now, out),
             Event::PolicySeated => self.policy_seated(),
             Event::Timer => {}
+            Event::Shadow { on } => self.shadow(on),
             Event::ListNodes { reply } => {
                 out.push(Effect::Reply(reply, Reply::Nodes(self.list_nodes(now))))
             }

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use ffrtmp_api::ids::JobSeq;
-use ffrtmp_policy_sdk::{Answer, Ask, Change, JobInfo, Rank};
+use ffrtmp_api::{ids::JobSeq, job::JobSpec};
+use ffrtmp_policy_sdk::{Answer, Ask, Change, JobId, JobInfo, Rank};
 
 use super::stats::Refusal;
 
@@ -109,6 +109,8 @@ pub struct PolicyTag {
     pub config: String,
     /// CPU time it may take for a call, microseconds; 0 where nothing bounds it, as for the built-in one.
     pub budget_us: u64,
+    /// How long it may leave jobs waiting for nothing but itself, milliseconds; 0: as long as [`super::Config::stall_ms`].
+    pub stall_ms: u64,
     /// Its reasons, by index. `{}` stands for the placement's argument.
     pub reasons: Vec<String>,
 }
@@ -156,12 +158,42 @@ pub struct Decision {
     pub fault: Option<(FaultStage, String)>,
     /// Time inside the guest, microseconds of thread CPU time.
     pub guest_us: u64,
+    /// The jobs in question, as far as a candidate that ranks them itself must know them; only while there is one.
+    pub jobs: Vec<OfferedJob>,
     /// What was answered; nothing to a ranking.
     pub answer: Answer,
     /// Why each placement of the answer was refused, in its order; none: it was carried out.
     pub refused: Vec<Option<Refusal>>,
     /// Whether each hold of the answer was carried out, in its order.
     pub held: Vec<bool>,
+}
+
+/// A job in question, unparsed: the core has no time for that.
+#[derive(Debug, Clone)]
+pub struct OfferedJob {
+    /// The number policies know it by.
+    pub id: JobId,
+    /// When it was accepted, milliseconds since 1970.
+    pub submitted_ms: i64,
+    /// Its spec, as JSON.
+    pub spec: Arc<str>,
+}
+
+impl OfferedJob {
+    /// What a policy is told to rank it by, if it is a candidate of `ask`.
+    pub fn info(&self, ask: &Ask) -> Option<JobInfo> {
+        let candidate = ask.candidates.iter().find(|c| c.job == self.id)?;
+        let spec: JobSpec = serde_json::from_str(&self.spec).unwrap_or_default();
+        Some(JobInfo {
+            id: self.id,
+            queue: candidate.queue,
+            priority: candidate.priority,
+            submitted_ms: self.submitted_ms,
+            deadline_ms: spec.deadline_ms,
+            cost: candidate.cost,
+            labels: spec.labels.into_iter().collect(),
+        })
+    }
 }
 
 /// What a policy was asked, in a [`Decision`].

@@ -684,6 +684,7 @@ impl Sim {
             digest: self.policy.version.to_string(),
             config: String::new(),
             budget_us: 0,
+            stall_ms: 0,
             reasons: vec![],
         };
         self.handle(vec![Event::RoundEnded(RoundEnded {
@@ -824,6 +825,7 @@ impl Sim {
                     digest: "late".into(),
                     config: String::new(),
                     budget_us: 0,
+                    stall_ms: 0,
                     reasons: vec![],
                 };
                 self.policy.fresh = true;
@@ -988,6 +990,7 @@ impl Sim {
                 digest: "late".into(),
                 config: String::new(),
                 budget_us: 0,
+                stall_ms: 0,
                 reasons: vec![],
             };
             self.handle(vec![Event::RoundEnded(RoundEnded {

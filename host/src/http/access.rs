@@ -127,6 +127,8 @@ const TABLE: &[(&str, &str, Needs, Scope)] = &[
     ("POST", "/v1/policies/{name}/activate", Admin, Cluster),
     ("POST", "/v1/policies/{name}/disable", Admin, Cluster),
     ("POST", "/v1/policies/{name}/enable", Admin, Cluster),
+    ("POST", "/v1/policies/{name}/shadow", Admin, Cluster),
+    ("POST", "/v1/policies/unshadow", Admin, Cluster),
     ("POST", "/v1/policies/unpin", Admin, Cluster),
     ("POST", "/v1/policies/rollback", Admin, Cluster),
     ("GET", "/v1/tokens", Admin, Cluster),

@@ -130,6 +130,8 @@ fn guarded_routes() -> Routes {
         .path(routes!(policies::disable))
         .path(routes!(policies::enable))
         .path(routes!(policies::unpin))
+        .path(routes!(policies::shadow))
+        .path(routes!(policies::unshadow))
         .path(routes!(policies::rollback))
         .path(routes!(session::open))
         .path(routes!(upstream::submit, upstream::list))

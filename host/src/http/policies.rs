@@ -23,7 +23,7 @@ use crate::{
 #[into_params(parameter_in = Path)]
 #[allow(dead_code)] // describes what `Path<String>` takes
 pub struct PolicyPath {
-    /// Its name: the file's name without `.wasm`. `activate` and `dump` also take the beginning of a digest (4 digits at least), or
+    /// Its name: the file's name without `.wasm`. `activate`, `shadow` and `dump` also take the beginning of a digest (4 digits at least), or
     /// `native` for the built-in policy.
     name: String,
 }
@@ -90,6 +90,23 @@ pub async fn enable(
     Path(name): Path<String>,
 ) -> Result<Json<PolicyList>, ApiError> {
     order(app, PolicyCommand::Enable(name)).await
+}
+
+/// Puts a policy into the shadow of the one that rules: it is asked the same questions, and nothing it says is carried out.
+#[utoipa::path(post, path = "/v1/policies/{name}/shadow", operation_id = "shadow_policy", tag = "policies", params(PolicyPath),
+    responses((status = 200, description = "It is asked from now on. The policies as they are now.", body = PolicyList), NotFound, Conflict, NotNow, ReadOnly))]
+pub async fn shadow(
+    app: State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<PolicyList>, ApiError> {
+    order(app, PolicyCommand::Shadow(name)).await
+}
+
+/// Takes the policy out of the shadow that is there.
+#[utoipa::path(post, path = "/v1/policies/unshadow", operation_id = "unshadow_policy", tag = "policies",
+    responses((status = 200, description = "It is asked no more. The policies as they are now.", body = PolicyList), Conflict, NotNow, ReadOnly))]
+pub async fn unshadow(app: State<Arc<App>>) -> Result<Json<PolicyList>, ApiError> {
+    order(app, PolicyCommand::Unshadow).await
 }
 
 /// Lets files choose again.

@@ -67,8 +67,18 @@ impl Stats {
         self.faults.fetch_add(1, Relaxed);
     }
 
+    /// Rounds it decided.
+    pub(super) fn rounds(&self) -> u64 {
+        self.rounds.load(Relaxed)
+    }
+
+    /// Rounds in which it failed.
+    pub(super) fn faults(&self) -> u64 {
+        self.faults.load(Relaxed)
+    }
+
     /// Median and 99th percentile of recent guest times.
-    fn percentiles(&self) -> (u64, u64) {
+    pub(super) fn percentiles(&self) -> (u64, u64) {
         let mut times = lock(&self.recent).guest_us.clone();
         times.sort_unstable();
         let at = |percent: usize| {
@@ -355,6 +365,7 @@ impl Board {
             rule: RULE.to_owned(),
             mode: mode.as_str().to_owned(),
             pinned,
+            shadow: None,
         }
     }
 }

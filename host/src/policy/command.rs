@@ -10,6 +10,7 @@ use super::NATIVE;
 use super::board::State;
 use super::choice::{Choice, Mode};
 use super::component::{self, Refusal, short};
+use super::host::PolicyEvent;
 use super::librarian::Librarian;
 use super::seat::Seat;
 
@@ -29,6 +30,11 @@ pub enum PolicyCommand {
     Enable(String),
     /// Let the policy rule that ruled before this one, the built-in one if there is none.
     Rollback,
+    /// Ask this policy what the one that rules is asked, and carry out nothing it says: a name, the beginning of a digest, or
+    /// `native`.
+    Shadow(String),
+    /// End that.
+    Unshadow,
 }
 
 /// Why an order was not carried out.
@@ -67,6 +73,8 @@ impl Librarian {
             PolicyCommand::Disable(name) => self.disable(&name),
             PolicyCommand::Enable(name) => self.enable(&name),
             PolicyCommand::Rollback => self.roll_back(),
+            PolicyCommand::Shadow(what) => self.shadow(&what),
+            PolicyCommand::Unshadow => self.unshadow(),
         };
         let (level, message) = match &done {
             Ok(()) => {
@@ -220,6 +228,29 @@ impl Librarian {
         }
         self.remember_or_refuse(memory)?;
         self.install(Seat::native(), &Choice::native());
+        Ok(())
+    }
+
+    fn shadow(&mut self, what: &str) -> Result<(), CommandError> {
+        let choice = self.find(what)?;
+        let seat = self.seat_by_command(&choice)?;
+        let started = self
+            .shadows
+            .start(seat, self.engine.clone(), self.board.clone());
+        started.map_err(|error| {
+            CommandError::Conflict(format!("no thread could be made for it: {error}"))
+        })?;
+        // Only now: what the core tells from here on, it is told.
+        (self.events)(PolicyEvent::Shadow(true));
+        Ok(())
+    }
+
+    fn unshadow(&mut self) -> Result<(), CommandError> {
+        if !self.shadows.stop() {
+            let why = "no policy is in the shadow; `ffrtmp policies shadow NAME` puts one there";
+            return Err(CommandError::Conflict(why.into()));
+        }
+        (self.events)(PolicyEvent::Shadow(false));
         Ok(())
     }
 

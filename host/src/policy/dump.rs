@@ -300,6 +300,7 @@ mod tests {
             digest: "3f9a02c41b2d".into(),
             config: String::new(),
             budget_us: 0,
+            stall_ms: 0,
             reasons: vec!["it is free: {}".into()],
         };
         Arc::new(Decision {
@@ -314,6 +315,7 @@ mod tests {
             policy: Arc::new(tag),
             fault: fault.then(|| (FaultStage::Plan, "it trapped".to_owned())),
             guest_us: 12,
+            jobs: Vec::new(),
             answer: Answer {
                 placements: vec![placement(1), placement(2)],
                 skips: vec![4],

@@ -24,12 +24,13 @@ use super::limits::Limits;
 use super::metrics::Exposed;
 use super::seat::Seat;
 use super::settings::Settings;
+use super::shadow::Shadows;
 use super::thread::{Order, PolicyThread};
 use crate::core::round::{Decision, FaultStage, Outcome, PolicyTag, Round, RoundEnded};
 use crate::policy::NATIVE;
 
 /// Stack of the policy thread: the guest's 512 KiB, and room for the host's own calls below it.
-const THREAD_STACK_BYTES: usize = 4 << 20;
+pub(super) const THREAD_STACK_BYTES: usize = 4 << 20;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -53,6 +54,8 @@ pub enum PolicyEvent {
     Seated,
     /// A policy came into another state.
     Changed(PolicyStatus),
+    /// A candidate begins, or ends, to be asked what the policy that rules is asked.
+    Shadow(bool),
     /// Another policy was chosen: to be kept in the store, and given back at the next start.
     Chosen(Choice),
 }
@@ -64,6 +67,7 @@ pub struct PolicyHost {
     board: Arc<Board>,
     journal: Arc<Journal>,
     questions: Questions,
+    shadows: Arc<Shadows>,
     limits: Limits,
     events: Arc<dyn Fn(PolicyEvent) + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
@@ -101,6 +105,7 @@ impl PolicyHost {
         let board = Board::new(move |status| told(PolicyEvent::Changed(status)));
         let board = Arc::new(board.context("the policy metrics cannot be made")?);
         let journal = engine.journal().clone();
+        let shadows: Arc<Shadows> = Arc::default();
         let (orders, thread_orders) = channel();
         let (notes, librarian_notes) = channel();
         let native = Seat::native();
@@ -120,6 +125,7 @@ impl PolicyHost {
             memory: accepted.memory(),
             accepted,
             board: board.clone(),
+            shadows: shadows.clone(),
             notes: librarian_notes,
             own_notes: notes.clone(),
             thread: orders.clone(),
@@ -160,6 +166,7 @@ impl PolicyHost {
             board,
             journal,
             questions: Questions::default(),
+            shadows,
             limits: config.limits,
             events,
             threads,
@@ -170,6 +177,7 @@ impl PolicyHost {
     pub fn submit(&self, round: Round) {
         let id = round.id;
         self.questions.told(round.reset, &round.changes);
+        self.shadows.told(round.reset, &round.changes);
         if self.orders.send(Order::Round(round)).is_err() {
             let message = "the policy thread has ended".to_owned();
             let policy = Arc::new(PolicyTag {
@@ -177,6 +185,7 @@ impl PolicyHost {
                 digest: NATIVE.into(),
                 config: String::new(),
                 budget_us: 0,
+                stall_ms: 0,
                 reasons: Vec::new(),
             });
             let outcome = Outcome::Fault {
@@ -210,12 +219,21 @@ impl PolicyHost {
             let journal = &self.journal;
             journal.happened(LogLevel::Debug, "policy_holds", name, digest, None, message);
         }
-        self.questions.decided(Arc::new(decision));
+        let decision = Arc::new(decision);
+        self.shadows.decided(&decision, &self.board.metrics);
+        self.questions.decided(decision);
     }
 
     /// Every policy it knows, the active one first.
     pub fn status(&self) -> PolicyList {
-        self.board.list()
+        let mut list = self.board.list();
+        for policy in &mut list.policies {
+            if policy.state == "ready" && self.shadows.is(&policy.name, &policy.digest) {
+                policy.state = "shadow".to_owned();
+            }
+        }
+        list.shadow = self.shadows.report();
+        list
     }
 
     /// Carries out an order, and gives the policies as they are then.
@@ -282,6 +300,7 @@ impl PolicyHost {
 
     fn stop(&self) {
         // Threads that are gone need no telling.
+        self.shadows.stop();
         let _ = self.orders.send(Order::Stop);
         let _ = self.notes.send(Note::Stop);
     }

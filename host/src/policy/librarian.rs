@@ -24,6 +24,7 @@ use super::instance::Instance;
 use super::limits::Limits;
 use super::seat::Seat;
 use super::settings::Settings;
+use super::shadow::Shadows;
 use super::thread::{Order, Reply};
 use crate::policy::{NATIVE, RULE};
 
@@ -69,6 +70,7 @@ pub(super) struct Librarian {
     pub(super) accepted: Accepted,
     pub(super) memory: Memory,
     pub(super) board: Arc<Board>,
+    pub(super) shadows: Arc<Shadows>,
     pub(super) notes: Receiver<Note>,
     pub(super) own_notes: Sender<Note>,
     pub(super) thread: Sender<Order>,
@@ -192,7 +194,7 @@ impl Librarian {
         }
     }
 
-    fn show_ready(&self, loaded: &Loaded) {
+    pub(super) fn show_ready(&self, loaded: &Loaded) {
         let (digest, version) = (short(&loaded.digest), &loaded.info.version);
         self.board
             .set(&loaded.name, version, digest, State::Ready, None);

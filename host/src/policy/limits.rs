@@ -135,6 +135,8 @@ limits! {
         "the same by the clock";
     compile_memory_bytes: u64, "compile_memory_bytes" = 2 << 30, (256 << 20)..=(16 << 30),
         "address space of the process that compiles; what it really touches is a fraction";
+    stall: Duration, "stall_ms" = 10_000, 1_000..=86_400_000,
+        "how long a job may wait for nothing but the policy; more for one that keeps room free on purpose";
     faults_in_a_row: u32, "faults_in_a_row" = 3, 1..=100,
         "faults at which it rules no longer: one can be bad luck, three are a rule";
     faults_in_a_minute: usize, "faults_in_a_minute" = 5, 1..=1_000,

@@ -14,9 +14,10 @@ use prometheus::{
 
 use super::board::Board;
 use super::component::Refusal;
+use super::shadow::ShadowMetrics;
 
 /// Buckets for a call into a guest, seconds: an empty call takes 0.2 µs, the default budget is 10 ms, `init` has 1 s.
-const GUEST_SECONDS: [f64; 15] = [
+pub(super) const GUEST_SECONDS: [f64; 15] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005,
     0.01, 0.025, 0.05, 0.25, 1.0,
 ];
@@ -54,6 +55,8 @@ pub(super) struct PolicyMetrics {
     good_round: Mutex<Instant>,
     /// Held by a scrape: two at once would clear each other's `info`.
     scrape: Mutex<()>,
+    /// Of a candidate.
+    pub(super) shadow: ShadowMetrics,
 }
 
 impl PolicyMetrics {
@@ -106,6 +109,7 @@ impl PolicyMetrics {
             )?,
             good_round: Mutex::new(Instant::now()),
             scrape: Mutex::default(),
+            shadow: ShadowMetrics::new()?,
         };
         for call in CALLS {
             metrics.guest_seconds.with_label_values(&[call]);
@@ -197,7 +201,9 @@ pub(super) struct Exposed(pub(super) Arc<Board>);
 impl Collector for Exposed {
     fn desc(&self) -> Vec<&Desc> {
         let each = self.0.metrics.each();
-        each.into_iter().flat_map(|metric| metric.desc()).collect()
+        let shadow = self.0.metrics.shadow.each();
+        let all = each.into_iter().chain(shadow);
+        all.flat_map(|metric| metric.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -220,8 +226,7 @@ impl Collector for Exposed {
                 .set(1);
         }
         let each = metrics.each();
-        each.into_iter()
-            .flat_map(|metric| metric.collect())
-            .collect()
+        let all = each.into_iter().chain(metrics.shadow.each());
+        all.flat_map(|metric| metric.collect()).collect()
     }
 }

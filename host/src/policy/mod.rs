@@ -4,7 +4,7 @@
 //! a seat (`seat`). The librarian (`librarian`) watches the folder (`folder`), checks files off the scheduling thread
 //! ([`component`]), decides which one rules (`choice`) and hands the policy thread a seat that is ready. [`engine`] and
 //! [`limits`] say what a guest may use; [`instance`] makes the calls. What happens to policies, and what they say themselves, is
-//! kept for people in the `journal`; what they were last asked and answered, in `dump`.
+//! kept for people in the `journal`; what they were last asked and answered, in `dump`. A candidate can be tried in the `shadow` of the one that rules.
 //!
 //! The core never waits for any of this: it hands over a `Round` and goes on; one `RoundEnded` comes back.
 
@@ -31,6 +31,7 @@ mod metrics;
 mod reload;
 mod seat;
 pub mod settings;
+mod shadow;
 mod thread;
 
 pub use board::Counters;

@@ -60,6 +60,7 @@ impl Seat {
                 digest: NATIVE.into(),
                 config: String::new(),
                 budget_us: 0,
+                stall_ms: 0,
                 reasons: info.reasons,
             }),
             choice,
@@ -83,6 +84,7 @@ impl Seat {
             digest: short(&digest).to_owned(),
             config: loaded.settings.config_digest(),
             budget_us: loaded.settings.limits.call_cpu.as_micros() as u64,
+            stall_ms: loaded.settings.limits.stall.as_millis() as u64,
             reasons: loaded.info.reasons.clone(),
         };
         Seat {

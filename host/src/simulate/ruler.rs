@@ -132,6 +132,7 @@ impl Ruler {
         Ok(Ruler::new(
             info,
             NATIVE.into(),
+            0,
             Kind::Native(Box::new(Seated { instance, seq: 0 })),
         ))
     }
@@ -149,6 +150,7 @@ impl Ruler {
         let limits = &mut settings.limits;
         (limits.call_cpu, limits.call_wall) = (CALL_TIME, CALL_TIME);
         (limits.init_cpu, limits.init_wall) = (CALL_TIME * 5, CALL_TIME * 5);
+        let stall_ms = limits.stall.as_millis() as u64;
         let (loaded, instance) = component::load_with(engine, name, bytes, settings)?;
         let info = Info {
             name: name.to_owned(),
@@ -163,10 +165,10 @@ impl Ruler {
             guest: Arc::new(guest),
             instance: Some(Box::new(instance)),
         };
-        Ok(Ruler::new(info, digest, kind))
+        Ok(Ruler::new(info, digest, stall_ms, kind))
     }
 
-    fn new(info: Info, digest: String, kind: Kind) -> Ruler {
+    fn new(info: Info, digest: String, stall_ms: u64, kind: Kind) -> Ruler {
         Ruler {
             tag: Arc::new(PolicyTag {
                 name: info.name,
@@ -174,6 +176,7 @@ impl Ruler {
                 config: String::new(),
                 // Virtual time has no slow rounds, so there is nothing to narrow.
                 budget_us: 0,
+                stall_ms,
                 reasons: info.reasons,
             }),
             version: info.version,

@@ -105,9 +105,18 @@ impl Bench {
 
     /// As an operator does: written beside, moved into place.
     pub fn drop_in(&self, source: &str, name: &str) {
-        let part = self.folder().join("part");
-        std::fs::copy(repository(source), &part).unwrap();
-        std::fs::rename(part, self.file(name)).unwrap();
+        self.drop_in_together(&[(source, name)]);
+    }
+
+    /// Moves several in, one right after the other, however long it takes to make them.
+    pub fn drop_in_together(&self, files: &[(&str, &str)]) {
+        let part = |name: &str| self.folder().join(format!("{name}.part"));
+        for (source, name) in files {
+            std::fs::copy(repository(source), part(name)).unwrap();
+        }
+        for (_, name) in files {
+            std::fs::rename(part(name), self.file(name)).unwrap();
+        }
     }
 
     /// One round, as the core runs it. Gives who answered.
@@ -132,7 +141,7 @@ impl Bench {
             match self.events.recv_timeout(SOON).expect("the round was lost") {
                 PolicyEvent::RoundEnded(ended) => break ended,
                 PolicyEvent::Chosen(choice) => self.chosen.push(choice),
-                PolicyEvent::Changed(_) | PolicyEvent::Seated => {}
+                PolicyEvent::Changed(_) | PolicyEvent::Seated | PolicyEvent::Shadow(_) => {}
             }
         };
         assert_eq!(ended.id, id, "a round ended twice, or out of order");

@@ -18,12 +18,23 @@ pub fn repository(path: &str) -> PathBuf {
 
 /// A guest of the repository, with its configuration as JSON.
 pub fn wasm(path: &str, config: &str) -> Ruler {
+    let mut settings = Settings::without_a_file(&Limits::default());
+    settings.config = config.to_owned();
+    wasm_with(path, settings)
+}
+
+/// A guest of the repository, with the settings file that lies beside it.
+pub fn wasm_as_shipped(path: &str) -> Ruler {
+    let file = repository(path).with_extension("toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    wasm_with(path, Settings::parse(&text, &Limits::default()).unwrap())
+}
+
+fn wasm_with(path: &str, settings: Settings) -> Ruler {
     let file = repository(path);
     let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
     let engine = PolicyEngine::new().unwrap();
-    let mut settings = Settings::without_a_file(&Limits::default());
-    settings.config = config.to_owned();
     Ruler::wasm(&engine, &name, &bytes, settings).unwrap()
 }
 

@@ -2,16 +2,20 @@
 //!
 //! Jobs that need a GPU go before all others that were submitted up to some hours earlier (6, unless configured otherwise),
 //! and on a worker with GPUs every free encode session keeps a slot free for itself: other jobs spill over onto
-//! GPU workers only into slots that no session could use. Among the places it may go, a job goes where
-//! [`ffrtmp_policy_sdk::most_room`] says.
+//! GPU workers only into slots that no session could use, unless they have waited for some time. Among the places it may go, a
+//! job goes where [`ffrtmp_policy_sdk::most_room`] says.
+//!
+//! How long slots are kept from jobs that wait is `keep_seconds`. The default stays below the 10 s after which the master
+//! takes a policy for stalled that leaves room unused; the settings file that comes with it keeps them for 10 minutes and
+//! says so to the master.
 //!
 //! What it cannot do: whether a job encodes on a GPU or on the CPU is stated by the job (`gpu`), because the two give
 //! different files. So this policy never moves a GPU job to a CPU when GPUs are full; that job waits. What spills over is CPU
 //! work, onto GPU machines that have slots to spare.
 
 use ffrtmp_policy_sdk::{
-    Answer, Ask, Cluster, Gpu, Info, JobInfo, MostRoom, NOWHERE, Policy, Rank, Worker, ageing,
-    config, most_room,
+    Answer, Ask, Candidate, Cluster, Gpu, Info, JobInfo, MostRoom, NOWHERE, Policy, Rank, Worker,
+    ageing, config, most_room,
 };
 use serde::Deserialize;
 
@@ -28,12 +32,16 @@ pub const HEAD_START_HOURS_MAX: u32 = 168;
 struct Config {
     /// By how many hours jobs that need a GPU go before others.
     head_start_hours: u32,
+    /// Seconds after which a job that needs no GPU may take a slot kept for one. More than `stall_ms` in `[limits]` allows
+    /// is a stall.
+    keep_seconds: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config {
             head_start_hours: 6,
+            keep_seconds: 8,
         }
     }
 }
@@ -42,7 +50,11 @@ impl Default for Config {
 #[derive(Debug, Clone)]
 pub struct GpuFirst {
     head_start_ms: i64,
+    keep_ms: u64,
+    /// Every place but slots kept for GPUs.
     room: MostRoom,
+    /// Every place.
+    any_room: MostRoom,
 }
 
 impl Policy for GpuFirst {
@@ -55,7 +67,8 @@ impl Policy for GpuFirst {
     }
 
     fn init(text: &str) -> Result<Self, String> {
-        let hours = config::read::<Config>(text)?.head_start_hours;
+        let config = config::read::<Config>(text)?;
+        let hours = config.head_start_hours;
         if hours > HEAD_START_HOURS_MAX {
             return Err(format!(
                 "head_start_hours = {hours} is more than {HEAD_START_HOURS_MAX}, a week"
@@ -63,7 +76,9 @@ impl Policy for GpuFirst {
         }
         Ok(GpuFirst {
             head_start_ms: i64::from(hours) * HOUR_MS,
+            keep_ms: u64::from(config.keep_seconds) * 1_000,
             room: MostRoom::where_allowed(score),
+            any_room: MostRoom::default(),
         })
     }
 
@@ -81,8 +96,23 @@ impl Policy for GpuFirst {
 
     fn plan(&mut self, cluster: &mut Cluster, ask: &Ask, answer: &mut Answer) {
         self.room.begin(cluster, ask);
+        let mut patient: Vec<&Candidate> = Vec::new();
         for candidate in &ask.candidates {
-            self.room.place(cluster, ask, candidate, answer);
+            if candidate.waited_ms < self.keep_ms || candidate.cost.gpu_sessions > 0 {
+                self.room.place(cluster, ask, candidate, answer);
+            } else if !self.room.place_or_leave(cluster, ask, candidate, answer) {
+                patient.push(candidate);
+            }
+        }
+        if patient.is_empty() {
+            return;
+        }
+        self.any_room.begin(cluster, ask);
+        for placed in &answer.placements {
+            self.any_room.placed_elsewhere(cluster, placed.worker);
+        }
+        for candidate in patient {
+            self.any_room.place(cluster, ask, candidate, answer);
         }
     }
 }

@@ -89,17 +89,36 @@ impl MostRoom {
         candidate: &Candidate,
         answer: &mut Answer,
     ) -> bool {
-        let Some(place) = self.places.best(ask, candidate) else {
+        let placed = self.place_or_leave(cluster, ask, candidate, answer);
+        if !placed {
             self.keep_clear_for(cluster, ask, candidate);
             if self.open_slots > 0 {
                 answer.skips.push(candidate.job);
             }
+        }
+        placed
+    }
+
+    /// Places a candidate if it fits anywhere, and says nothing of it if not. Says whether it did place it.
+    pub fn place_or_leave(
+        &mut self,
+        cluster: &mut Cluster,
+        ask: &Ask,
+        candidate: &Candidate,
+        answer: &mut Answer,
+    ) -> bool {
+        let Some(place) = self.places.best(ask, candidate) else {
             return false;
         };
         self.places.take(cluster, candidate, place);
         self.open_slots = self.open_slots.saturating_sub(1);
         answer.placements.push(explain(ask, candidate, place));
         true
+    }
+
+    /// A job was placed on a worker in this plan, but not through this.
+    pub fn placed_elsewhere(&mut self, cluster: &Cluster, worker: WorkerId) {
+        self.places.placed_elsewhere(cluster, worker);
     }
 
     /// Keeps the freest worker that could run the job, were it empty, clear for it, if it has waited long enough.

@@ -5,6 +5,7 @@ mod dump;
 mod local;
 mod log;
 mod new;
+mod shadow;
 mod simulate;
 mod template;
 
@@ -36,6 +37,8 @@ pub enum PoliciesCommand {
     Dump(dump::DumpArgs),
     /// Print what happened to policies and what they said, once or as it comes
     Log(log::LogArgs),
+    /// Ask a policy what the one that rules is asked, carry out nothing it says, and compare the two
+    Shadow(shadow::ShadowArgs),
     /// Let a policy rule and pin it, so that files that arrive choose nothing until `unpin`
     #[command(after_help = "Examples:
   ffrtmp policies activate binpack
@@ -104,6 +107,7 @@ pub fn run(command: PoliciesCommand, global: &GlobalArgs) -> Result {
     };
     let client = connect(global)?;
     let (list, output) = match command {
+        PoliciesCommand::Shadow(args) => return shadow::run(&args, global),
         PoliciesCommand::Dump(args) => return dump::run(&args, global),
         PoliciesCommand::Log(args) => return log::run(&args, global),
         PoliciesCommand::List(output) => (client.policies()?, output),

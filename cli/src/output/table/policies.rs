@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ffrtmp_api::rest::{PolicyDetail, PolicyList, PolicyStatus};
+use ffrtmp_api::rest::{PolicyDetail, PolicyList, PolicyShadow, PolicyStatus};
 
 use super::Table;
 use crate::output::{
@@ -44,6 +44,9 @@ pub fn list<W: Write>(table: &mut Table<W>, list: &PolicyList) -> io::Result<()>
         ]);
     }
     columns.write(&mut table.out, table.colour)?;
+    if let Some(shadow) = &list.shadow {
+        show_shadow(table, shadow)?;
+    }
     writeln!(table.out, "\n{}", clean(&list.rule))?;
     match (&list.pinned, list.mode.as_str()) {
         (Some(pinned), _) => {
@@ -65,6 +68,50 @@ pub fn list<W: Write>(table: &mut Table<W>, list: &PolicyList) -> io::Result<()>
         (None, "manual") => writeln!(table.out, "Now: mode manual, only commands choose."),
         (None, _) => Ok(()),
     }
+}
+
+/// How a candidate compares with the policy that rules.
+fn show_shadow<W: Write>(table: &mut Table<W>, shadow: &PolicyShadow) -> io::Result<()> {
+    let name = table.paint(Style::Strong, &shadow.policy);
+    let since = age(shadow.since_ms, table.now_ms);
+    let digest = clean(&shadow.digest);
+    writeln!(table.out, "\nIn the shadow: {name} {digest}, for {since}")?;
+    let rounds = format!(
+        "{} answered, {} left out while it was busy, {} failed",
+        shadow.rounds, shadow.rounds_dropped, shadow.faults
+    );
+    table.field("questions", rounds)?;
+    let agreement = match shadow.agreement {
+        Some(share) => format!("{:.1} % of jobs placed on the same worker", share * 100.0),
+        None => "nothing was placed yet".to_owned(),
+    };
+    table.field("agreement", agreement)?;
+    let jobs = format!(
+        "{} on the same worker, {} on another, {} would have waited ({} held on purpose), {} that waited would have been placed",
+        shadow.same_node,
+        shadow.other_node,
+        shadow.would_wait,
+        shadow.would_hold,
+        shadow.would_place
+    );
+    table.field("jobs", jobs)?;
+    if shadow.refused > 0 {
+        table.field(
+            "refused",
+            format!("{} placements could not be", shadow.refused),
+        )?;
+    }
+    let (p50, p99) = (shadow.guest_p50_us, shadow.guest_p99_us);
+    table.field("guest time", format!("p50 {p50} µs, p99 {p99} µs"))?;
+    if let Some(error) = &shadow.last_error {
+        let over = if shadow.over {
+            "; it is asked no more"
+        } else {
+            ""
+        };
+        table.field("last error", format!("{}{over}", clean(error)))?;
+    }
+    Ok(())
 }
 
 /// What is known of one, then its limits.

@@ -86,6 +86,7 @@ impl Small {
                                 digest: "t".into(),
                                 config: String::new(),
                                 budget_us: 0,
+                                stall_ms: 0,
                                 reasons: vec![],
                             }
                             .into(),

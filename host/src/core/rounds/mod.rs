@@ -25,11 +25,13 @@ use super::{
     explain::meets,
     job::Job,
     queue::Place,
-    round::{Decision, FaultStage, Outcome, PolicyTag, Question, Round, RoundEnded, Work},
+    round::{
+        Decision, FaultStage, OfferedJob, Outcome, PolicyTag, Question, Round, RoundEnded, Work,
+    },
     stats::RoundResult,
 };
 use plan::Plan;
-use stall::Window;
+use stall::{Reminder, Window};
 
 /// Changes kept for the policy; beyond it a full snapshot is cheaper.
 const FEED_MAX: usize = 100_000;
@@ -72,6 +74,8 @@ pub struct Rounds {
     policy: Option<Arc<PolicyTag>>,
     /// Since when a job waits for nothing but the policy.
     idle_since_ms: Option<u64>,
+    /// Whether the policy has been asked once more since its time was over.
+    reminder: Reminder,
     /// How many candidates the policy is asked about.
     window: Window,
     /// The question the policy thread is stuck in; until it comes back, rounds are decided without it.
@@ -112,6 +116,11 @@ impl Rounds {
     /// Something changed that may let a job be placed.
     pub fn wake(&mut self) {
         self.woken = true;
+    }
+
+    /// No job waits for nothing but the policy.
+    fn not_idle(&mut self) {
+        (self.idle_since_ms, self.reminder) = (None, Reminder::None);
     }
 
     /// Keeps a change for the policy.
@@ -195,6 +204,7 @@ impl InFlight {
             policy,
             fault: None,
             guest_us,
+            jobs: Vec::new(),
             answer: Answer::default(),
             refused: Vec::new(),
             held: Vec::new(),
@@ -210,6 +220,7 @@ fn native_tag() -> PolicyTag {
         digest: "native".into(),
         config: String::new(),
         budget_us: 0,
+        stall_ms: 0,
         reasons: info.reasons,
     }
 }
@@ -232,9 +243,13 @@ impl Core {
                     self.rounds.last_round += 1;
                     let plan = self.plan(BTreeSet::new(), now);
                     if plan.offered.is_empty() {
+                        self.rounds.not_idle();
                         self.round_result(RoundResult::NoJobs);
                         self.rounds.ranked_last = false;
                         continue;
+                    }
+                    if self.rounds.reminder == Reminder::Due {
+                        self.rounds.reminder = Reminder::Given;
                     }
                     Asked::Plan(plan)
                 }
@@ -357,7 +372,12 @@ impl Core {
         if self.note_policy(&ended.policy) && !matches!(ended.outcome, Outcome::NeedsReset) {
             self.forget_groups();
         }
-        let told = flight.told(ended.policy.clone(), ended.guest_us, now);
+        let mut told = flight.told(ended.policy.clone(), ended.guest_us, now);
+        if self.shadowing
+            && let Asked::Plan(plan) = &flight.asked
+        {
+            told.jobs = self.offered(plan);
+        }
         match (flight.asked, ended.outcome) {
             (asked, Outcome::NeedsReset) => {
                 self.rounds.changes.clear();
@@ -405,7 +425,7 @@ impl Core {
             return false;
         }
         self.rounds.epoch += 1;
-        self.rounds.idle_since_ms = None;
+        self.rounds.not_idle();
         self.rounds.window.forget();
         self.rounds.rank_again();
         self.release_held();
@@ -461,6 +481,29 @@ impl Core {
             Asked::Rank(jobs) => told.question = Question::Rank(jobs.clone()),
         }
         self.decide_natively(asked, Some(told), now, out);
+    }
+
+    /// A candidate begins or ends. One that begins must be told everything, and hears what the policy that rules is told: so
+    /// that one is told everything once more, as after any swap.
+    pub(super) fn shadow(&mut self, on: bool) {
+        self.shadowing = on;
+        if on {
+            self.rounds.changes.clear();
+            self.rounds.reset = true;
+        }
+    }
+
+    /// The jobs in a question, for a candidate to rank.
+    fn offered(&self, plan: &Plan) -> Vec<OfferedJob> {
+        let jobs = plan.offered.iter().filter_map(|(id, (seq, _))| {
+            let job = self.jobs.get(seq)?;
+            Some(OfferedJob {
+                id: *id,
+                submitted_ms: job.submitted_ms,
+                spec: job.spec.clone(),
+            })
+        });
+        jobs.collect()
     }
 
     pub(super) fn check_stuck(&mut self, now: Now, out: &mut Vec<Effect>) {

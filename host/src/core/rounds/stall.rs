@@ -2,8 +2,9 @@
 //!
 //! **A stall.** A policy that answers in time, and nothing: it skips for ever, or places only what is refused. The clock runs
 //! only while a job waits that some worker could take this moment and that was neither placed nor held. When it is over, the
-//! built-in policy is asked the same; if it would place something, the policy is at fault, and that answer is carried out.
-//! Waiting on purpose is what holds are for.
+//! policy is asked once more, because what it decides may depend on the time, and nothing else wakes it. If it places nothing
+//! again, the built-in policy is asked the same; if that would place something, the policy is at fault, and that answer is
+//! carried out. Waiting on purpose is what holds are for; an operator whose policy keeps room free on purpose gives it longer.
 //!
 //! **The window.** A policy whose rounds take long is asked about fewer jobs at once, so that the slowest hundredth of its
 //! rounds stays below half its budget. It cuts the window by a quarter when a round took more than three eighths of the
@@ -27,6 +28,18 @@ use super::plan::Plan;
 const LOOKED_AT_MAX: usize = 64;
 /// Fewest candidates a slow policy is asked about.
 const WINDOW_MIN: usize = 16;
+
+/// Whether a policy whose time is over has been asked once more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reminder {
+    /// Its time is not over.
+    #[default]
+    None,
+    /// The next round is it.
+    Due,
+    /// It was asked.
+    Given,
+}
 
 /// How many candidates a policy is asked about, by how long it takes.
 #[derive(Debug, Default)]
@@ -74,7 +87,7 @@ impl Core {
     /// A round is over and no page of it follows: does a job wait for nothing but the policy?
     pub(super) fn note_stall(&mut self, plan: &Plan, now: Now) {
         if plan.faulted {
-            self.rounds.idle_since_ms = None;
+            self.rounds.not_idle();
         } else if plan.placed == 0 {
             // After a placement another round follows at once, and that one tells.
             let waiting = plan.offered.values().map(|(seq, _)| *seq);
@@ -82,10 +95,11 @@ impl Core {
                 .chain(plan.skipped.iter().copied())
                 .take(LOOKED_AT_MAX)
                 .any(|seq| self.could_run(seq));
-            self.rounds.idle_since_ms = match waits {
-                true => self.rounds.idle_since_ms.or(Some(now.mono_ms)),
-                false => None,
-            };
+            if !waits {
+                self.rounds.not_idle();
+            } else if self.rounds.idle_since_ms.is_none() {
+                self.rounds.idle_since_ms = Some(now.mono_ms);
+            }
         }
     }
 
@@ -116,16 +130,47 @@ impl Core {
         self.rounds
             .idle_since_ms
             .filter(|_| watched)
-            .map(|since| since + self.config.stall_ms)
+            .map(|since| since + self.stall_ms())
     }
 
-    /// Decides in a stalled policy's place, and tells the policy thread.
+    /// How long the policy that rules may leave jobs waiting for nothing but itself.
+    fn stall_ms(&self) -> u64 {
+        let own = self.rounds.policy.as_ref().map_or(0, |p| p.stall_ms);
+        match own {
+            0 => self.config.stall_ms,
+            own => own,
+        }
+    }
+
+    /// Reminds a policy whose time is over; if that was in vain, decides in its place and tells the policy thread.
     pub(in crate::core) fn check_stalled(&mut self, now: Now, out: &mut Vec<Effect>) {
         if self.stall_deadline_ms().is_none_or(|at| now.mono_ms < at) {
             return;
         }
-        self.rounds.idle_since_ms = None;
+        match self.rounds.reminder {
+            Reminder::None => {
+                self.rounds.reminder = Reminder::Due;
+                return self.rounds.wake();
+            }
+            // A ranking goes first.
+            Reminder::Due => return,
+            Reminder::Given => {}
+        }
+        let since = self.rounds.idle_since_ms.unwrap_or(now.mono_ms);
+        self.rounds.not_idle();
         let mut plan = self.plan(BTreeSet::new(), now);
+        // A policy that places some is judged by those it leaves: each has the whole time, from when it came.
+        let left = plan.offered.values().map(|(seq, _)| *seq);
+        let runnable = left.take(LOOKED_AT_MAX).filter(|seq| self.could_run(*seq));
+        let came = |seq| self.jobs.get(&seq).map(|job| job.pending_since_ms);
+        let Some(oldest) = runnable.filter_map(came).min() else {
+            return;
+        };
+        let oldest = oldest.max(since);
+        if now.mono_ms < oldest + self.stall_ms() {
+            self.rounds.idle_since_ms = Some(oldest);
+            return;
+        }
         let answer = self.native_answer(&plan);
         if answer.placements.is_empty() {
             return;
@@ -133,7 +178,7 @@ impl Core {
         let stage = FaultStage::Stall;
         let message = format!(
             "for {} s it neither placed nor held jobs that workers had room for",
-            self.config.stall_ms / 1_000
+            self.stall_ms() / 1_000
         );
         *self.stats.faults.entry(stage).or_default() += 1;
         tracing::warn!(
@@ -153,6 +198,7 @@ impl Core {
             policy: ruling.unwrap_or_else(|| super::native_tag().into()),
             fault: Some((stage, message.clone())),
             guest_us: 0,
+            jobs: Vec::new(),
             answer: Answer::default(),
             refused: Vec::new(),
             held: Vec::new(),
@@ -181,6 +227,7 @@ mod tests {
             digest: "t".into(),
             config: String::new(),
             budget_us,
+            stall_ms: 0,
             reasons: Vec::new(),
         }
     }

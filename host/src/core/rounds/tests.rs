@@ -83,6 +83,7 @@ impl Bench {
                                 digest: "t".into(),
                                 config: String::new(),
                                 budget_us: 0,
+                                stall_ms: 0,
                                 reasons: vec![],
                             }
                             .into(),

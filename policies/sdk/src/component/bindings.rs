@@ -541,7 +541,7 @@ pub mod ffrtmp {
                         .finish()
                 }
             }
-            /// A round's answer. A candidate it does not name simply waits for the next round.
+            /// A round's answer. A candidate it does not name simply waits for the next round; not for ever, see the limits above.
             #[derive(Clone)]
             pub struct Answer {
                 /// Which job goes where.

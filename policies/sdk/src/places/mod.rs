@@ -142,6 +142,11 @@ impl Places {
         self.rewrite(cluster, place.worker);
     }
 
+    /// A job was placed on a worker in this plan, but not through this: the worker is read again.
+    pub fn placed_elsewhere(&mut self, cluster: &Cluster, worker: WorkerId) {
+        self.rewrite(cluster, worker);
+    }
+
     /// Lets nothing more go to a worker until the next [`Places::update`].
     pub fn close(&mut self, cluster: &Cluster, worker: WorkerId) {
         let Some(i) = cluster.index_of(worker) else {
