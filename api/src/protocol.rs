@@ -12,7 +12,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{encoder::EncoderSet, ids::Attempt, job::FailureReason, settings::Settings};
+use crate::{
+    encoder::{Encoder, EncoderSet},
+    ids::Attempt,
+    job::FailureReason,
+    settings::Settings,
+};
 
 /// The protocol this build speaks.
 pub const VERSION: u32 = 1;
@@ -136,6 +141,25 @@ pub struct Capabilities {
     pub gpus: Vec<Gpu>,
     /// First line of `ffmpeg -version`, for people.
     pub ffmpeg: String,
+    /// Encoders that cannot be used here, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unavailable: Vec<Unavailable>,
+    /// Why nothing at all can run here at present: ffmpeg is gone, for one. A worker that says so is given nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfit: Option<String>,
+}
+
+/// An encoder that cannot be used on a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Unavailable {
+    /// Which.
+    pub encoder: Encoder,
+    /// On which GPU its trial failed; none where no device was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<u32>,
+    /// Why, for people; bounded by [`crate::limits::NAME_BYTES_MAX`] when it comes from a worker.
+    pub why: String,
 }
 
 /// A GPU.
@@ -146,8 +170,14 @@ pub struct Gpu {
     pub model: String,
     /// Memory, in MiB.
     pub memory_mib: u32,
-    /// Most encode sessions at once.
+    /// Most encode sessions at once; 0 while it cannot be used.
     pub sessions_max: u32,
+    /// What the driver tells it by: an NVIDIA GPU's UUID, a render node's path.
+    #[serde(default)]
+    pub uuid: String,
+    /// Why it cannot be used at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
 }
 
 /// Alive, and how loaded.
@@ -174,6 +204,21 @@ pub struct GpuLoad {
     pub memory_used_mib: u32,
     /// Encode sessions, whoever holds them.
     pub sessions: u32,
+    /// How busy its encoders are, percent; none where the driver does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder_percent: Option<f32>,
+    /// How busy its decoders are, percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_percent: Option<f32>,
+    /// Its temperature, degrees Celsius.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature_celsius: Option<f32>,
+    /// What its board draws, watts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_watts: Option<f32>,
+    /// What the driver could not tell, and why; none if all is well. What a GPU has no sensor for is no fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// How far an attempt is.

@@ -48,6 +48,8 @@ pub struct WorkerConfig {
     pub ffmpeg: PathBuf,
     /// The ffprobe to run: a path, or a name looked up in `PATH`.
     pub ffprobe: PathBuf,
+    /// NVIDIA's management library, if it is not where a driver installs it.
+    pub nvml_library: Option<PathBuf>,
     /// How long an encode may show no progress before it is stopped as hung.
     pub stall_timeout: Duration,
     /// How long a process group may take to end after SIGTERM before it gets SIGKILL.
@@ -75,6 +77,7 @@ impl WorkerConfig {
             grace: Duration::from_secs(30),
             ffmpeg: "ffmpeg".into(),
             ffprobe: "ffprobe".into(),
+            nvml_library: None,
             // Two minutes: slower than the slowest honest start seen (a cold network file system), fast enough that a
             // hung encode does not hold a slot for a shift.
             stall_timeout: Duration::from_secs(120),

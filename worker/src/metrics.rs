@@ -2,12 +2,14 @@
 //!
 //! Every number is set where it changes, or by the sampler; a scrape only prints them. Nothing here measures.
 
-use ffrtmp_api::protocol::{Gpu, Outcome};
-use prometheus::{
-    Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+use ffrtmp_api::{
+    encoder::Encoder as MediaEncoder,
+    protocol::{Capabilities, GpuLoad, Outcome},
 };
-
-use crate::capabilities::gpu::GpuReading;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
 
 /// How an attempt ended; the values of the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,52 @@ pub(crate) struct Metrics {
     gpu_usage: GaugeVec,
     gpu_temperature: GaugeVec,
     gpu_power: GaugeVec,
+    gpu_encoder: GaugeVec,
+    gpu_decoder: GaugeVec,
+    gpu_memory: GaugeVec,
+    gpu_memory_total: GaugeVec,
+    gpu_sessions: GaugeVec,
+    gpu_sessions_max: GaugeVec,
+    gpu_info: IntGaugeVec,
+    /// In the order of [`FAMILIES`].
+    families: [IntGauge; 3],
+}
+
+/// Upstream's three families of hardware encoders.
+const FAMILIES: [(&str, [MediaEncoder; 3]); 3] = [
+    (
+        "ffrtmp_worker_nvenc_available",
+        [
+            MediaEncoder::H264Nvenc,
+            MediaEncoder::HevcNvenc,
+            MediaEncoder::Av1Nvenc,
+        ],
+    ),
+    (
+        "ffrtmp_worker_qsv_available",
+        [
+            MediaEncoder::H264Qsv,
+            MediaEncoder::HevcQsv,
+            MediaEncoder::Av1Qsv,
+        ],
+    ),
+    (
+        "ffrtmp_worker_vaapi_available",
+        [
+            MediaEncoder::H264Vaapi,
+            MediaEncoder::HevcVaapi,
+            MediaEncoder::Av1Vaapi,
+        ],
+    ),
+];
+
+/// Sets a series, or takes it away.
+fn put(gauge: &GaugeVec, labels: &[&str], value: Option<f64>) {
+    match value {
+        Some(value) => gauge.with_label_values(labels).set(value),
+        // That there was none is as good.
+        None => drop(gauge.remove_label_values(labels)),
+    }
 }
 
 impl Metrics {
@@ -89,6 +137,12 @@ impl Metrics {
         let opts = |name: &str, help: &str| Opts::new(name, help).const_label("node_id", node_id);
         let gauge = |name, help| Gauge::with_opts(opts(name, help));
         let gauges = |name, help, labels: &[&str]| GaugeVec::new(opts(name, help), labels);
+        let family = |name| {
+            IntGauge::with_opts(opts(
+                name,
+                "1 if an encoder of this family passed its trial",
+            ))
+        };
         let metrics = Metrics {
             cpu_usage: gauge(
                 "ffrtmp_worker_cpu_usage",
@@ -137,6 +191,48 @@ impl Metrics {
                 "Power drawn by the GPU's board",
                 &["gpu"],
             )?,
+            gpu_encoder: gauges(
+                "ffrtmp_worker_gpu_encoder_usage",
+                "The GPU's encoders in use, percent",
+                &["gpu"],
+            )?,
+            gpu_decoder: gauges(
+                "ffrtmp_worker_gpu_decoder_usage",
+                "The GPU's decoders in use, percent",
+                &["gpu"],
+            )?,
+            gpu_memory: gauges(
+                "ffrtmp_worker_gpu_memory_bytes",
+                "The GPU's memory in use",
+                &["gpu"],
+            )?,
+            gpu_memory_total: gauges(
+                "ffrtmp_worker_gpu_memory_size_bytes",
+                "The GPU's memory",
+                &["gpu"],
+            )?,
+            gpu_sessions: gauges(
+                "ffrtmp_worker_gpu_encoder_sessions",
+                "Encode sessions on the GPU, whoever holds them",
+                &["gpu"],
+            )?,
+            gpu_sessions_max: gauges(
+                "ffrtmp_worker_gpu_encoder_sessions_max",
+                "Most encode sessions the GPU is given; 0 while it cannot be used",
+                &["gpu"],
+            )?,
+            gpu_info: IntGaugeVec::new(
+                opts(
+                    "ffrtmp_worker_gpu_info",
+                    "1 if the GPU can be used; what it is are the labels",
+                ),
+                &["gpu", "gpu_model", "gpu_uuid"],
+            )?,
+            families: [
+                family(FAMILIES[0].0)?,
+                family(FAMILIES[1].0)?,
+                family(FAMILIES[2].0)?,
+            ],
             registry,
         };
         let build = Gauge::with_opts(
@@ -165,10 +261,20 @@ impl Metrics {
             &metrics.gpu_usage,
             &metrics.gpu_temperature,
             &metrics.gpu_power,
+            &metrics.gpu_encoder,
+            &metrics.gpu_decoder,
+            &metrics.gpu_memory,
+            &metrics.gpu_memory_total,
+            &metrics.gpu_sessions,
+            &metrics.gpu_sessions_max,
         ] {
             registry.register(Box::new(one.clone()))?;
         }
-        metrics.gpus(&[], &[]);
+        registry.register(Box::new(metrics.gpu_info.clone()))?;
+        for one in &metrics.families {
+            registry.register(Box::new(one.clone()))?;
+        }
+        metrics.machine(&Capabilities::default(), &[]);
         Ok(metrics)
     }
 
@@ -200,10 +306,21 @@ impl Metrics {
         self.uptime_seconds.set(uptime_seconds);
     }
 
-    /// Sets what the sampler measured of the GPUs; without one, a single series each at 0.
-    pub(crate) fn gpus(&self, gpus: &[Gpu], readings: &[GpuReading]) {
-        self.has_gpu.set(i64::from(!gpus.is_empty()));
-        if gpus.is_empty() {
+    /// Sets what the machine can do, and what the sampler measured of its GPUs; without one, a single series each of upstream's
+    /// at 0. What a driver does not tell has no series, rather than one at 0.
+    pub(crate) fn machine(&self, can: &Capabilities, loads: &[GpuLoad]) {
+        let gpus = &can.gpus;
+        self.has_gpu
+            .set(i64::from(gpus.iter().any(|gpu| gpu.unusable.is_none())));
+        for (gauge, family) in self.families.iter().zip(FAMILIES) {
+            gauge.set(i64::from(
+                can.encoders
+                    .iter()
+                    .any(|encoder| family.1.contains(&encoder)),
+            ));
+        }
+        let stands_in = gpus.is_empty();
+        if stands_in {
             self.gpu_usage.with_label_values(&["none", "none"]).set(0.0);
             self.gpu_temperature.with_label_values(&["none"]).set(0.0);
             self.gpu_power.with_label_values(&["none"]).set(0.0);
@@ -212,17 +329,46 @@ impl Metrics {
         let _ = self.gpu_usage.remove_label_values(&["none", "none"]);
         let _ = self.gpu_temperature.remove_label_values(&["none"]);
         let _ = self.gpu_power.remove_label_values(&["none"]);
-        for (index, (gpu, reading)) in gpus.iter().zip(readings).enumerate() {
+        for (index, gpu) in gpus.iter().enumerate() {
             let number = index.to_string();
-            self.gpu_usage
-                .with_label_values(&[number.as_str(), gpu.model.as_str()])
-                .set(f64::from(reading.load.utilisation_percent));
-            self.gpu_temperature
-                .with_label_values(&[number.as_str()])
-                .set(reading.temperature_celsius);
-            self.gpu_power
-                .with_label_values(&[number.as_str()])
-                .set(reading.power_watts);
+            let load = loads.get(index);
+            // What it is stays; what it does is known only while it answers.
+            let asked = load.filter(|_| gpu.unusable.is_none());
+            let said = [number.as_str()];
+            self.gpu_info
+                .with_label_values(&[said[0], &gpu.model, &gpu.uuid])
+                .set(i64::from(gpu.unusable.is_none()));
+            let usage = [said[0], gpu.model.as_str()];
+            put(
+                &self.gpu_usage,
+                &usage,
+                asked.map(|load| load.utilisation_percent.into()),
+            );
+            let mib = |mib: u32| f64::from(mib) * 1024.0 * 1024.0;
+            for (gauge, value) in [
+                (
+                    &self.gpu_temperature,
+                    asked.and_then(|l| l.temperature_celsius).map(f64::from),
+                ),
+                (
+                    &self.gpu_power,
+                    asked.and_then(|l| l.power_watts).map(f64::from),
+                ),
+                (
+                    &self.gpu_encoder,
+                    asked.and_then(|l| l.encoder_percent).map(f64::from),
+                ),
+                (
+                    &self.gpu_decoder,
+                    asked.and_then(|l| l.decoder_percent).map(f64::from),
+                ),
+                (&self.gpu_memory, asked.map(|l| mib(l.memory_used_mib))),
+                (&self.gpu_memory_total, Some(mib(gpu.memory_mib))),
+                (&self.gpu_sessions, asked.map(|l| l.sessions.into())),
+                (&self.gpu_sessions_max, Some(gpu.sessions_max.into())),
+            ] {
+                put(gauge, &said, value);
+            }
         }
     }
 
@@ -236,6 +382,8 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use ffrtmp_api::protocol::Gpu;
+
     use super::*;
 
     #[test]
@@ -259,12 +407,16 @@ mod tests {
             model: "L4".into(),
             ..Gpu::default()
         };
-        let reading = GpuReading {
-            temperature_celsius: 61.0,
-            power_watts: 33.5,
-            ..GpuReading::default()
+        let load = GpuLoad {
+            temperature_celsius: Some(61.0),
+            power_watts: Some(33.5),
+            ..GpuLoad::default()
         };
-        metrics.gpus(&[gpu], &[reading]);
+        let can = Capabilities {
+            gpus: vec![gpu],
+            ..Capabilities::default()
+        };
+        metrics.machine(&can, &[load]);
         let text = metrics.render().unwrap();
         assert!(!text.contains("\"none\""), "{text}");
         assert!(

@@ -15,12 +15,9 @@ use tokio::{
 use crate::{
     WorkerConfig,
     attempt::{encode::Bench, held::Attempts},
-    capabilities::{gpu::Gpus, host, trial},
+    capabilities::{gpu::Gpus, host, survey::Surveyor},
     config::check_labels,
-    ffmpeg::{
-        program::{Programs, version},
-        spawner::Spawner,
-    },
+    ffmpeg::{program::Programs, spawner::Spawner},
     http, join,
     metrics::Metrics,
     node::{reap::reap, records::Records, state_dir::StateDir},
@@ -57,13 +54,20 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let metrics = Metrics::new(&name)?;
     metrics.slots(slots);
     let spawner = Spawner::start(state.install_id)?;
-    let gpus = Gpus::find();
+    let gpus = Arc::new(Gpus::find(config.nvml_library.clone()));
+    let surveyor = Surveyor {
+        spawner: spawner.clone(),
+        programs: programs.clone(),
+        gpus: Arc::clone(&gpus),
+        cache: state.trials(),
+    };
 
     tokio::pin!(shutdown);
-    let known = tokio::select! {
+    let first = tokio::select! {
         _ = &mut shutdown => return Ok(()),
-        known = find_out(&spawner, &programs, &gpus, &state) => known?,
+        first = surveyor.first() => first?,
     };
+    let (surveys, survey) = watch::channel(first);
     let token = tokio::select! {
         _ = &mut shutdown => return Ok(()),
         token = join::token(&config, &name, &state) => token?,
@@ -74,8 +78,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         // Slots beyond the cores are the operator's word that jobs may share them; a job reserves a core by default.
         cpu_millicores: host::cpus().max(slots).saturating_mul(1000),
         memory_mib: host::memory_mib()?,
-        gpus: gpus.list.clone(),
-        ..known
+        ..Capabilities::default()
     };
     let (connected, is_connected) = watch::channel(false);
     let listener = match config.metrics_listen {
@@ -92,6 +95,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let bench = Bench {
         spawner,
         programs,
+        survey: survey.clone(),
         scratch: state.scratch.clone(),
         transfer: Transfer::new(config.client()?, state.scratch.clone()),
         records,
@@ -111,7 +115,8 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
             .unwrap_or_else(|| watch::channel(config.labels.clone()).1),
         outbox,
         attempts: Arc::clone(&attempts),
-        sampler: Sampler::start(gpus, metrics.clone())?,
+        sampler: Sampler::start(gpus, survey.clone(), metrics.clone())?,
+        survey,
         metrics: metrics.clone(),
         connected,
     };
@@ -121,7 +126,12 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         }
         std::future::pending::<()>().await;
     };
-    let keeping = keep(&session);
+    let keeping = async {
+        tokio::select! {
+            refusal = keep(&session) => refusal,
+            never = surveyor.keep(&surveys) => match never {},
+        }
+    };
     tokio::pin!(serve, keeping);
     let refusal = tokio::select! {
         _ = &mut shutdown => None,
@@ -145,32 +155,6 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     }
     tracing::info!("worker ends");
     Ok(())
-}
-
-/// What the machine can do, as far as programs have to be run for it.
-async fn find_out(
-    spawner: &Spawner,
-    programs: &Programs,
-    gpus: &Gpus,
-    state: &StateDir,
-) -> anyhow::Result<Capabilities> {
-    let version = version(spawner, &programs.ffmpeg, "ffmpeg").await?;
-    // The other program is checked too: without it every attempt would fail.
-    crate::ffmpeg::program::version(spawner, &programs.ffprobe, "ffprobe").await?;
-    let encoders = trial::encoders(
-        spawner,
-        &programs.ffmpeg,
-        &version,
-        gpus.list.len(),
-        &state.trials(),
-    )
-    .await;
-    let ffmpeg = version.lines().next().unwrap_or_default().to_owned();
-    Ok(Capabilities {
-        encoders,
-        ffmpeg,
-        ..Capabilities::default()
-    })
 }
 
 async fn drain(attempts: &Attempts, grace: Duration, kill_grace: Duration) {

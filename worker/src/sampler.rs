@@ -11,7 +11,12 @@ use anyhow::Context;
 use ffrtmp_api::protocol::Heartbeat;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
-use crate::{capabilities::gpu::Gpus, metrics::Metrics};
+use tokio::sync::watch;
+
+use crate::{
+    capabilities::{gpu::Gpus, survey::Survey},
+    metrics::Metrics,
+};
 
 /// Between two samples.
 const EVERY: Duration = Duration::from_secs(1);
@@ -26,7 +31,11 @@ pub(crate) struct Sampler {
 
 impl Sampler {
     /// Starts the thread.
-    pub(crate) fn start(gpus: Gpus, metrics: Metrics) -> anyhow::Result<Sampler> {
+    pub(crate) fn start(
+        gpus: Arc<Gpus>,
+        survey: watch::Receiver<Survey>,
+        metrics: Metrics,
+    ) -> anyhow::Result<Sampler> {
         let latest = Arc::new(Mutex::new(Heartbeat::default()));
         let (stop, stopped) = mpsc::channel::<()>();
         let shared = Arc::clone(&latest);
@@ -51,12 +60,12 @@ impl Sampler {
                     recent.push_back(cpu);
                     let memory = system.used_memory();
                     metrics.host(cpu, memory, started.elapsed().as_secs_f64());
-                    let readings = gpus.read();
-                    metrics.gpus(&gpus.list, &readings);
+                    let loads = gpus.read();
+                    metrics.machine(&survey.borrow().capabilities, &loads);
                     *shared.lock().unwrap_or_else(PoisonError::into_inner) = Heartbeat {
                         cpu_percent: recent.iter().sum::<f32>() / recent.len() as f32,
                         memory_used_mib: u32::try_from(memory / (1024 * 1024)).unwrap_or(u32::MAX),
-                        gpus: readings.into_iter().map(|reading| reading.load).collect(),
+                        gpus: loads,
                         // Said when it is sent.
                         wall_ms: None,
                     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     encoder::EncoderSet,
     ids::JobSeq,
-    protocol::{Gpu, GpuLoad},
+    protocol::{Gpu, GpuLoad, Unavailable},
 };
 
 /// How a worker stands; the label values of `ffrtmp_nodes_by_status`.
@@ -79,6 +79,12 @@ pub struct Node {
     pub memory_used_mib: u32,
     /// Encoders proven by trial.
     pub encoders: EncoderSet,
+    /// Encoders that cannot be used there, and why.
+    #[serde(default)]
+    pub unavailable: Vec<Unavailable>,
+    /// Why it can run nothing at all at present, in its own words.
+    #[serde(default)]
+    pub unfit: Option<String>,
     /// GPUs.
     pub gpus: Vec<Gpu>,
     /// Load of each.

@@ -69,6 +69,9 @@ pub struct WorkerArgs {
     /// The ffprobe to run
     #[arg(long, value_name = "PATH", default_value = "ffprobe")]
     ffprobe: PathBuf,
+    /// NVIDIA's management library, where the driver has put it in no usual place
+    #[arg(long, value_name = "PATH")]
+    nvml_library: Option<PathBuf>,
     /// The certificate of its metrics.
     #[command(flatten)]
     metrics_tls: MetricsTlsArgs,
@@ -100,6 +103,7 @@ impl WorkerArgs {
             grace: self.grace,
             ffmpeg: self.ffmpeg.clone(),
             ffprobe: self.ffprobe.clone(),
+            nvml_library: self.nvml_library.clone(),
             stall_timeout: self.stall_timeout,
             ..WorkerConfig::new(master, state_dir)
         })

@@ -149,6 +149,8 @@ fn shown(worker: &Worker, now: Now) -> Node {
         cpu_percent: worker.load.cpu_percent,
         memory_used_mib: worker.load.memory_used_mib,
         encoders: worker.capabilities.encoders,
+        unavailable: worker.capabilities.unavailable.clone(),
+        unfit: worker.capabilities.unfit.clone(),
         gpus: worker.capabilities.gpus.clone(),
         gpu_loads: worker.load.gpus.clone(),
         labels: worker.labels.clone(),

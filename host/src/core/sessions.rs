@@ -20,6 +20,8 @@ use super::{
 const SLOTS_MAX: u32 = 4_096;
 /// Most GPUs in one worker.
 const GPUS_MAX: usize = 64;
+/// Most encoders it may say it has not, GPUs counted one by one.
+const UNAVAILABLE_MAX: usize = 1_024;
 /// Load changes smaller than this are not passed to the policy, in thousandths.
 const LOAD_STEP_PERMILLE: u32 = 20;
 
@@ -127,7 +129,7 @@ impl Core {
                 self.sessions.remove(&old);
                 out.push(Effect::Close(old));
             }
-            worker.introduce(hello);
+            worker.introduce(bounded(hello));
             worker.heard_ms = Some(now.mono_ms);
             worker.lease_until_ms = now.mono_ms + self.config.lease_ms;
         }
@@ -432,6 +434,28 @@ fn oversized(hello: &Hello) -> Option<String> {
     None
 }
 
+/// Cuts what a worker tells for people to a length that can be kept and shown.
+fn bounded(mut hello: Hello) -> Hello {
+    let clip = |text: &mut String| {
+        if let Some((at, _)) = text.char_indices().nth(limits::NAME_BYTES_MAX) {
+            text.truncate(at);
+        }
+    };
+    let capabilities = &mut hello.capabilities;
+    capabilities.unavailable.truncate(UNAVAILABLE_MAX);
+    capabilities
+        .unavailable
+        .iter_mut()
+        .for_each(|one| clip(&mut one.why));
+    capabilities.unfit.as_mut().into_iter().for_each(clip);
+    for gpu in &mut capabilities.gpus {
+        clip(&mut gpu.model);
+        clip(&mut gpu.uuid);
+        gpu.unusable.as_mut().into_iter().for_each(clip);
+    }
+    hello
+}
+
 /// Brings what a worker measured into range: an infinite load cannot even be written as JSON.
 fn sanitise(heartbeat: &mut Heartbeat) {
     let percent = |value: f32| {
@@ -445,5 +469,15 @@ fn sanitise(heartbeat: &mut Heartbeat) {
     heartbeat.gpus.truncate(GPUS_MAX);
     for gpu in &mut heartbeat.gpus {
         gpu.utilisation_percent = percent(gpu.utilisation_percent);
+        let finite = |value: &f32| value.is_finite();
+        gpu.encoder_percent = gpu.encoder_percent.map(percent);
+        gpu.decoder_percent = gpu.decoder_percent.map(percent);
+        gpu.temperature_celsius = gpu.temperature_celsius.filter(finite);
+        gpu.power_watts = gpu.power_watts.filter(finite);
+        if let Some(fault) = &mut gpu.fault
+            && let Some((at, _)) = fault.char_indices().nth(limits::NAME_BYTES_MAX)
+        {
+            fault.truncate(at);
+        }
     }
 }

@@ -453,6 +453,7 @@ impl Sim {
                 model: "T4".into(),
                 memory_mib: 16_000,
                 sessions_max: 2,
+                ..Default::default()
             });
         }
         worker.welcomed = false;
@@ -472,7 +473,7 @@ impl Sim {
                 memory_mib: 8_000,
                 encoders,
                 gpus,
-                ffmpeg: String::new(),
+                ..Capabilities::default()
             },
             attempts: worker
                 .attempts

@@ -90,7 +90,11 @@ impl Worker {
 
     /// Whether it takes new work.
     pub fn accepting(&self) -> bool {
-        self.session.is_some() && !self.draining && !self.drained && !self.expired
+        self.session.is_some()
+            && !self.draining
+            && !self.drained
+            && !self.expired
+            && self.capabilities.unfit.is_none()
     }
 
     /// How it stands now.
@@ -99,6 +103,7 @@ impl Worker {
             _ if self.expired => NodeStatus::Offline,
             None => NodeStatus::Offline,
             Some(_) if self.draining || self.drained => NodeStatus::Draining,
+            Some(_) if self.capabilities.unfit.is_some() => NodeStatus::Quarantined,
             Some(_) if self.jobs.len() >= self.capabilities.slots as usize => NodeStatus::Busy,
             Some(_) => NodeStatus::Available,
         }

@@ -253,6 +253,7 @@ impl WorkerTable {
                     model: table.model.clone(),
                     memory_mib: table.memory_mib,
                     sessions_max: table.sessions_max,
+                    ..Gpu::default()
                 };
                 std::iter::repeat_n((gpu, table.speed), table.count as usize)
             })
@@ -269,7 +270,7 @@ impl WorkerTable {
                 memory_mib: self.memory_mib.unwrap_or(self.cores * 2_048),
                 encoders,
                 gpus: gpus.iter().map(|(gpu, _)| gpu.clone()).collect(),
-                ffmpeg: String::new(),
+                ..Capabilities::default()
             },
             labels: self.labels.clone(),
             speed: self.speed,

@@ -25,6 +25,7 @@ use super::{
     watch::{Bounds, EndedBy, Watched, watch},
 };
 use crate::{
+    capabilities::{device::Device, survey::Survey},
     ffmpeg::{
         command::arguments,
         diagnosis::{Failure, explain},
@@ -48,6 +49,8 @@ pub(crate) struct Bench {
     pub(crate) spawner: Spawner,
     /// ffmpeg and ffprobe.
     pub(crate) programs: Programs,
+    /// What the machine can do now: which device a GPU's number means.
+    pub(crate) survey: watch::Receiver<Survey>,
     /// Where outputs nobody asked to keep go, and what is fetched or handed back.
     pub(crate) scratch: PathBuf,
     /// To and from the master's spool.
@@ -188,14 +191,16 @@ async fn run(
     create_target(temp.to_owned())
         .await
         .map_err(EndedBy::Failure)?;
+    let device = bench.survey.borrow().device(order.gpu).cloned();
     let mut command = Command::new(&bench.programs.ffmpeg);
     command
         .args(arguments(
             settings,
             inspected.media.as_ref(),
-            order.gpu,
+            device.as_ref().map(Device::number).or(order.gpu),
             temp,
         ))
+        .envs(device.as_ref().and_then(Device::environment))
         .current_dir("/");
     tracing::debug!(?command, "spawning");
     let process = bench

@@ -1,14 +1,19 @@
-//! Which encoders really work here, by encoding a few frames with each.
+//! Which encoders really work here, by encoding a few frames with each, on each device.
 //!
-//! A name in `ffmpeg -encoders` proves nothing: distributions list NVENC on machines without a GPU. The answer is kept
-//! in the state directory and asked again only when something it rests on changed, so that a restart is instant.
+//! A name in `ffmpeg -encoders` proves nothing: distributions list NVENC on machines without a GPU. What passed is kept in the
+//! state directory and believed until something it rests on changed, so that a restart is instant. What failed on a device that
+//! is there is tried each time: a driver may have been busy.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
-use ffrtmp_api::encoder::{Encoder, EncoderSet};
+use ffrtmp_api::{
+    encoder::{Encoder, EncoderSet},
+    protocol::Unavailable,
+};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use super::device::Device;
 use crate::{
     ffmpeg::{capture::capture, command::trial_arguments, spawner::Spawner},
     node::state_dir::write_whole,
@@ -19,153 +24,178 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Trials at once.
 const TRIALS_AT_ONCE: usize = 4;
 
-/// What the answer rests on. Any difference means asking again.
+/// What the trials came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Trials {
+    tried: Vec<Tried>,
+}
+
+/// One encoder on one device (an index into those asked about), or in software.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Ground {
-    ffmpeg: String,
-    size: u64,
-    modified_ns: i128,
-    version: String,
-    devices: Vec<String>,
+struct Tried {
+    encoder: Encoder,
+    device: Option<usize>,
+    error: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    ground: Ground,
-    encoders: EncoderSet,
+    /// What the answers rest on: the program, all it says of itself, the devices.
+    ground: (String, Vec<Device>),
+    tried: Vec<Tried>,
 }
 
-/// The encoders that work. `version` is what `ffmpeg -version` printed; `cache` is where the answer is kept.
-pub(crate) async fn encoders(
+/// Tries every encoder. `program` identifies ffmpeg: any difference means asking again. `cache` is where the answer is kept.
+pub(crate) async fn trials(
     spawner: &Spawner,
     ffmpeg: &Path,
-    version: &str,
-    gpus: usize,
+    program: &str,
+    devices: &[Device],
     cache: &Path,
-) -> EncoderSet {
-    let devices = devices(gpus);
-    let metadata = fs::metadata(ffmpeg).ok();
-    let ground = Ground {
-        ffmpeg: ffmpeg.to_string_lossy().into_owned(),
-        size: metadata.as_ref().map_or(0, MetadataExt::size),
-        modified_ns: metadata.as_ref().map_or(0, |m| {
-            i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec())
-        }),
-        version: version.to_owned(),
-        devices,
-    };
-    let kept = fs::read(cache)
+) -> Trials {
+    let ground = (program.to_owned(), devices.to_vec());
+    let mut tried = fs::read(cache)
         .ok()
-        .and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
-    if let Some(kept) = kept.filter(|kept| kept.ground == ground) {
-        tracing::debug!("encoders are known from an earlier start");
-        return kept.encoders;
-    }
-    let candidates = Encoder::ALL
+        .and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok())
+        .filter(|kept| kept.ground == ground)
+        .map(|kept| kept.tried)
+        .unwrap_or_default();
+    tried.retain(|one| one.error.is_none() || one.device.is_none());
+    let known: Vec<(Encoder, Option<usize>)> =
+        tried.iter().map(|one| (one.encoder, one.device)).collect();
+    let software = Encoder::ALL
         .into_iter()
-        .filter(|encoder| is_worth_trying(*encoder, &ground.devices));
-    let passed: Vec<Option<Encoder>> = stream::iter(candidates)
-        .map(|encoder| async move { passes(spawner, ffmpeg, encoder).await.then_some(encoder) })
+        .filter(|encoder| !encoder.is_hardware())
+        .map(|encoder| (encoder, None));
+    let hardware = devices.iter().enumerate().flat_map(|(index, device)| {
+        let offered = Encoder::ALL.into_iter();
+        offered
+            .filter(|encoder| device.could_offer(*encoder))
+            .map(move |encoder| (encoder, Some(index)))
+    });
+    let open: Vec<(Encoder, Option<usize>, Command)> = software
+        .chain(hardware)
+        .filter(|one| !known.contains(one))
+        .map(|(encoder, index)| {
+            let device = index.and_then(|index| devices.get(index));
+            (encoder, index, command(ffmpeg, encoder, device))
+        })
+        .collect();
+    let attempts = open.into_iter().map(|(encoder, device, command)| {
+        let spawner = spawner.clone();
+        async move {
+            Tried {
+                encoder,
+                device,
+                error: attempt(&spawner, command).await.err(),
+            }
+        }
+    });
+    let fresh: Vec<Tried> = stream::iter(attempts)
         .buffer_unordered(TRIALS_AT_ONCE)
         .collect()
         .await;
-    let encoders: EncoderSet = passed.into_iter().flatten().collect();
-    let names: Vec<&str> = encoders.iter().map(Encoder::name).collect();
-    tracing::info!(encoders = names.join(","), "encoders that passed a trial");
-    let kept = Kept { ground, encoders };
+    if fresh.is_empty() {
+        tracing::debug!("encoders are known from earlier trials");
+        return Trials { tried };
+    }
+    tried.extend(fresh);
+    tried.sort_by_key(|one| (one.encoder, one.device));
+    let kept = Kept { ground, tried };
     if let Err(error) = serde_json::to_vec(&kept)
         .map_err(Into::into)
         .and_then(|json| write_whole(cache, &json, false))
     {
         tracing::warn!(%error, "the trials' outcome cannot be kept; the next start tries again");
     }
-    encoders
+    Trials { tried: kept.tried }
 }
 
-async fn passes(spawner: &Spawner, ffmpeg: &Path, encoder: Encoder) -> bool {
+impl Trials {
+    /// What passed on a device; `None` is software.
+    pub(crate) fn passed_on(&self, device: Option<usize>) -> EncoderSet {
+        let passed = self.tried.iter().filter(|one| one.error.is_none());
+        passed
+            .filter(|one| one.device == device)
+            .map(|one| one.encoder)
+            .collect()
+    }
+
+    /// What failed, and why.
+    pub(crate) fn failed(&self) -> impl Iterator<Item = Unavailable> {
+        self.tried.iter().filter_map(|one| {
+            Some(Unavailable {
+                encoder: one.encoder,
+                gpu: one.device.map(|index| index as u32),
+                why: one.error.clone()?,
+            })
+        })
+    }
+}
+
+fn command(ffmpeg: &Path, encoder: Encoder, device: Option<&Device>) -> Command {
     let mut command = Command::new(ffmpeg);
-    command.args(trial_arguments(encoder)).current_dir("/");
+    command
+        .args(trial_arguments(encoder, device.map(Device::number)))
+        .envs(device.and_then(Device::environment))
+        .current_dir("/");
+    command
+}
+
+/// A trial; its error is what ffmpeg said.
+async fn attempt(spawner: &Spawner, command: Command) -> Result<(), String> {
     match capture(spawner, command, TRIAL_TIMEOUT).await {
-        Ok(trial) if trial.exit.status.success() => true,
-        Ok(trial) => {
-            tracing::info!(
-                encoder = encoder.name(),
-                why = trial.last_words(),
-                "encoder unavailable"
-            );
-            false
-        }
-        Err(error) => {
-            tracing::info!(encoder = encoder.name(), why = %error, "encoder unavailable");
-            false
-        }
+        Ok(trial) if trial.exit.status.success() => Ok(()),
+        Ok(trial) => Err(why(&trial.stderr)),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-fn is_worth_trying(encoder: Encoder, devices: &[String]) -> bool {
-    let has = |prefix: &str| devices.iter().any(|device| device.starts_with(prefix));
-    match encoder {
-        Encoder::Libx264 | Encoder::Libx265 | Encoder::LibvpxVp9 | Encoder::Libsvtav1 => true,
-        Encoder::H264Nvenc | Encoder::HevcNvenc | Encoder::Av1Nvenc => has("nvidia"),
-        Encoder::H264Vaapi
-        | Encoder::HevcVaapi
-        | Encoder::Av1Vaapi
-        | Encoder::H264Qsv
-        | Encoder::HevcQsv
-        | Encoder::Av1Qsv => has("renderD"),
-    }
-}
-
-/// The devices a hardware encoder could use, by name.
-fn devices(nvml_gpus: usize) -> Vec<String> {
-    let names = |dir: &str| {
-        fs::read_dir(dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect::<Vec<_>>()
+/// The line that tells most: the first that is an error of the encoder or its device. What follows is its consequences.
+fn why(stderr: &str) -> String {
+    let mut lines = stderr.lines().map(str::trim).filter(|l| !l.is_empty());
+    let line = lines.next().unwrap_or("ffmpeg said nothing");
+    // `[h264_nvenc @ 0x55d0c4]`: the address says nothing to anyone.
+    let line = match line.split_once("] ") {
+        Some((tag, rest)) if tag.starts_with('[') && tag.contains(" @ 0x") => rest,
+        _ => line,
     };
-    let mut devices: Vec<String> = (0..nvml_gpus)
-        .map(|index| format!("nvidia-nvml{index}"))
-        .collect();
-    devices.extend(names("/dev").into_iter().filter(|name| {
-        name.strip_prefix("nvidia")
-            .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-    }));
-    devices.extend(
-        names("/dev/dri")
-            .into_iter()
-            .filter(|name| name.starts_with("renderD")),
-    );
-    devices.sort();
-    devices
+    line.chars().take(200).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt, time::Instant};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    /// An ffmpeg that notes each run, and whose hardware encoders do as `hardware` says.
+    fn ffmpeg(dir: &Path, hardware: &str) -> std::path::PathBuf {
+        let path = dir.join("ffmpeg");
+        let log = dir.join("runs");
+        let script = format!(
+            "#!/bin/sh\necho \"$CUDA_VISIBLE_DEVICES $*\" >>{}\ncase \"$*\" in *_nvenc*|*_vaapi*|*_qsv*) {hardware};; esac\n\
+             exec ffmpeg \"$@\"\n",
+            log.display()
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn runs(dir: &Path) -> usize {
+        let text = fs::read_to_string(dir.join("runs")).unwrap_or_default();
+        text.lines().count()
+    }
 
     #[tokio::test]
     async fn the_software_encoders_pass_and_the_second_time_nothing_is_run() {
         let dir = tempfile::tempdir().unwrap();
         let cache = dir.path().join("trials.json");
         let spawner = Spawner::start(uuid::Uuid::new_v4()).unwrap();
-        // A copy by script, so that it can be taken away to prove that it is not run.
-        let ffmpeg = dir.path().join("ffmpeg");
-        let log = dir.path().join("runs");
-        fs::write(
-            &ffmpeg,
-            format!(
-                "#!/bin/sh\necho run >>{}\nexec ffmpeg \"$@\"\n",
-                log.display()
-            ),
-        )
-        .unwrap();
-        fs::set_permissions(&ffmpeg, fs::Permissions::from_mode(0o755)).unwrap();
-        let first = encoders(&spawner, &ffmpeg, "v1", 0, &cache).await;
+        let ffmpeg = ffmpeg(dir.path(), "exit 1");
+        let first = trials(&spawner, &ffmpeg, "v1", &[], &cache).await;
+        let passed = first.passed_on(None);
         for encoder in [
             Encoder::Libx264,
             Encoder::Libx265,
@@ -173,34 +203,65 @@ mod tests {
             Encoder::Libsvtav1,
         ] {
             assert!(
-                first.contains_all(EncoderSet::of(encoder)),
+                passed.contains_all(EncoderSet::of(encoder)),
                 "{encoder:?} failed its trial"
             );
         }
-        assert!(
-            first.iter().all(|encoder| !encoder.is_hardware()) || Path::new("/dev/dri").exists()
+        let before = runs(dir.path());
+        assert_eq!(trials(&spawner, &ffmpeg, "v1", &[], &cache).await, first);
+        assert_eq!(runs(dir.path()), before, "a trial was run for nothing");
+        trials(&spawner, &ffmpeg, "v2", &[], &cache).await;
+        assert!(runs(dir.path()) > before, "a new version was not tried");
+    }
+
+    #[tokio::test]
+    async fn each_device_is_tried_by_itself_and_what_failed_says_why_and_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("trials.json");
+        let spawner = Spawner::start(uuid::Uuid::new_v4()).unwrap();
+        // The second GPU's driver has no AV1; everything else works.
+        let ffmpeg = ffmpeg(
+            dir.path(),
+            "case \"$CUDA_VISIBLE_DEVICES $*\" in GPU-b*av1*) echo '[av1_nvenc @ 0x5] Codec not supported' >&2; exit 1;; *) exit 0;; esac",
         );
-        let runs = fs::read_to_string(&log).unwrap();
-        let started = Instant::now();
-        assert_eq!(encoders(&spawner, &ffmpeg, "v1", 0, &cache).await, first);
-        assert!(started.elapsed() < Duration::from_secs(1));
+        let devices = [
+            Device::Nvidia("GPU-a".into()),
+            Device::Nvidia("GPU-b".into()),
+        ];
+        let first = trials(&spawner, &ffmpeg, "v1", &devices, &cache).await;
+        let all = [Encoder::H264Nvenc, Encoder::HevcNvenc, Encoder::Av1Nvenc];
+        assert_eq!(first.passed_on(Some(0)), all.into_iter().collect());
+        assert_eq!(first.passed_on(Some(1)), all[..2].iter().copied().collect());
+        let failed: Vec<Unavailable> = first.failed().collect();
         assert_eq!(
-            fs::read_to_string(&log).unwrap(),
-            runs,
-            "a trial was run though nothing changed"
+            failed,
+            [Unavailable {
+                encoder: Encoder::Av1Nvenc,
+                gpu: Some(1),
+                why: "Codec not supported".into()
+            }]
         );
-        encoders(&spawner, &ffmpeg, "v2", 0, &cache).await;
-        assert!(
-            fs::read_to_string(&log).unwrap().len() > runs.len(),
-            "a new version was not tried"
+        let before = runs(dir.path());
+        assert_eq!(
+            trials(&spawner, &ffmpeg, "v1", &devices, &cache).await,
+            first
+        );
+        assert_eq!(
+            runs(dir.path()),
+            before + 1,
+            "only what failed is tried again"
         );
     }
 
     #[test]
-    fn hardware_is_tried_only_where_a_device_is() {
-        assert!(!is_worth_trying(Encoder::H264Nvenc, &[]));
-        assert!(is_worth_trying(Encoder::H264Nvenc, &["nvidia0".into()]));
-        assert!(!is_worth_trying(Encoder::HevcVaapi, &["nvidia0".into()]));
-        assert!(is_worth_trying(Encoder::HevcVaapi, &["renderD128".into()]));
+    fn the_first_line_is_the_cause_and_stands_without_its_address() {
+        assert_eq!(
+            why(
+                "[AVHWDeviceContext @ 0x5581] No VA display found for device /dev/dri/renderD128.\nDevice creation failed: -22.\n"
+            ),
+            "No VA display found for device /dev/dri/renderD128."
+        );
+        assert_eq!(why("Unknown encoder 'x'"), "Unknown encoder 'x'");
+        assert_eq!(why("\n"), "ffmpeg said nothing");
     }
 }

@@ -19,7 +19,7 @@ const SYNTHETIC_SIZE: (u32, u32) = (1280, 720);
 const SYNTHETIC_FPS: f64 = 30.0;
 
 /// The arguments of one encode, writing to `target`. `input` is what ffprobe said of the file, `None` for a synthetic
-/// source; `gpu` is the index of the GPU the policy chose.
+/// source; `gpu` is the number ffmpeg knows the chosen GPU by.
 pub(crate) fn arguments(
     settings: &Settings,
     input: Option<&Media>,
@@ -37,9 +37,7 @@ pub(crate) fn arguments(
         "0.5",
         "-y",
     ]);
-    if let Some(vaapi) = vaapi_device(settings.encoder, gpu) {
-        args.pair("-vaapi_device", vaapi);
-    }
+    add_device(&mut args, settings.encoder, gpu);
     let sound = add_input(&mut args, settings, input);
     if let Some(seconds) = settings.duration_seconds {
         args.pair("-t", format!("{seconds:.6}"));
@@ -198,12 +196,10 @@ fn add_audio(args: &mut Args, settings: &Settings, synthetic: bool) {
 }
 
 /// A trial encode: five frames of 256x256 (NVENC refuses much smaller ones) thrown away.
-pub(crate) fn trial_arguments(encoder: Encoder) -> Vec<OsString> {
+pub(crate) fn trial_arguments(encoder: Encoder, gpu: Option<u32>) -> Vec<OsString> {
     let mut args = Args::default();
     args.all(["-nostdin", "-hide_banner", "-loglevel", "error"]);
-    if let Some(vaapi) = vaapi_device(encoder, None) {
-        args.pair("-vaapi_device", vaapi);
-    }
+    add_device(&mut args, encoder, gpu);
     args.all([
         "-f",
         "lavfi",
@@ -225,13 +221,17 @@ pub(crate) fn trial_arguments(encoder: Encoder) -> Vec<OsString> {
     args.0
 }
 
-fn vaapi_device(encoder: Encoder, gpu: Option<u32>) -> Option<String> {
-    matches!(
-        encoder,
-        Encoder::H264Vaapi | Encoder::HevcVaapi | Encoder::Av1Vaapi
-    )
+/// Names the render node an encoder runs on.
+fn add_device(args: &mut Args, encoder: Encoder, gpu: Option<u32>) {
     // Render nodes are numbered from 128 (Linux drm_drv.c: minor = 64 * type + index, render is type 2).
-    .then(|| format!("/dev/dri/renderD{}", 128 + gpu.unwrap_or(0).min(63)))
+    let node = format!("/dev/dri/renderD{}", 128 + gpu.unwrap_or(0).min(63));
+    match encoder {
+        Encoder::H264Vaapi | Encoder::HevcVaapi | Encoder::Av1Vaapi => {
+            args.pair("-vaapi_device", node)
+        }
+        Encoder::H264Qsv | Encoder::HevcQsv | Encoder::Av1Qsv => args.pair("-qsv_device", node),
+        _ => {}
+    }
 }
 
 #[derive(Default)]
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_trial_is_large_enough_for_a_gpu() {
-        let args = trial_arguments(Encoder::H264Vaapi);
+        let args = trial_arguments(Encoder::H264Vaapi, None);
         assert!(args.contains(&"testsrc2=size=256x256:rate=30".into()));
         assert!(args.contains(&"/dev/dri/renderD128".into()));
     }

@@ -13,7 +13,7 @@ use std::{
 
 use ffrtmp_api::{
     clock::wall_ms,
-    protocol::{self, Heartbeat, Hello, ToMaster, ToWorker},
+    protocol::{self, Capabilities, Heartbeat, Hello, ToMaster, ToWorker},
     tls::ClientTls,
 };
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -28,7 +28,9 @@ use super::{
     dial::{DialError, dial},
     outbox::Outbox,
 };
-use crate::{attempt::held::Attempts, metrics::Metrics, sampler::Sampler};
+use crate::{
+    attempt::held::Attempts, capabilities::survey::Survey, metrics::Metrics, sampler::Sampler,
+};
 
 /// Longest TCP, TLS and WebSocket handshake, and longest wait for the welcome.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -45,8 +47,11 @@ pub(crate) struct Session {
     pub(crate) token: Option<String>,
     /// Whom to trust over `wss://`, and what to show.
     pub(crate) tls: ClientTls,
-    /// The hello, but for the attempts, the labels and the time, which are looked at anew each time.
+    /// The hello, but for the attempts, the labels, the time and what [`Session::survey`] knows, which are looked at anew each
+    /// time.
     pub(crate) hello: Hello,
+    /// What the machine can do now. A change is said with another hello.
+    pub(crate) survey: watch::Receiver<Survey>,
     /// Its labels now. Others are said with another hello.
     pub(crate) labels: watch::Receiver<BTreeMap<String, String>>,
     /// What waits to be said.
@@ -223,6 +228,8 @@ async fn say(
     let mut bulk_due = false;
     let mut labels = session.labels.clone();
     labels.mark_unchanged();
+    let mut survey = session.survey.clone();
+    survey.mark_unchanged();
     send(&mut sink, hello(session), cutoff).await?;
     loop {
         let now = Instant::now();
@@ -280,6 +287,10 @@ async fn say(
                 tracing::info!(labels = ?*labels.borrow(), "the labels have changed; the master is told");
                 send(&mut sink, hello(session), cutoff).await?;
             }
+            Ok(()) = survey.changed(), if next_heartbeat.is_some() => {
+                tracing::info!("what this machine can do has changed; the master is told");
+                send(&mut sink, hello(session), cutoff).await?;
+            }
             () = sleep_until(look_again) => {}
             () = session.outbox.urgent() => {}
             _ = bulk.tick() => bulk_due = true,
@@ -290,7 +301,15 @@ async fn say(
 fn hello(session: &Session) -> Option<Message> {
     // In this order: what happens to an attempt after the list is made waits in the outbox for the welcome.
     session.outbox.begin_hello();
+    let known = session.survey.borrow().capabilities.clone();
+    let fixed = &session.hello.capabilities;
     let hello = Hello {
+        capabilities: Capabilities {
+            slots: fixed.slots,
+            cpu_millicores: fixed.cpu_millicores,
+            memory_mib: fixed.memory_mib,
+            ..known
+        },
         attempts: session.attempts.live(),
         labels: session.labels.borrow().clone(),
         wall_ms: Some(wall_ms()),

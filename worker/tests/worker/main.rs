@@ -8,6 +8,7 @@
 
 mod bad_ffmpeg;
 mod files;
+mod machine;
 mod master;
 mod node;
 mod session;

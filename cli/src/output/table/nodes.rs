@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use ffrtmp_api::{
     clock,
     limits::CLOCK_SKEW_MS_MAX,
-    protocol::{Gpu, GpuLoad},
+    protocol::{Gpu, GpuLoad, Unavailable},
     rest::{Node, NodeList, NodeStatus},
 };
 
@@ -82,6 +82,9 @@ pub fn show<W: Write>(table: &mut Table<W>, node: &Node) -> io::Result<()> {
         status.push_str(" (drained: takes nothing when it is back)");
     }
     writeln!(table.out, "{head}  {status}")?;
+    if let Some(why) = &node.unfit {
+        table.field("unfit", format!("{}; it is given nothing", clean(why)))?;
+    }
     table.field("software", clean(&node.software))?;
     table.field("ffmpeg", clean(&node.ffmpeg))?;
     let heard = match node.silent_ms {
@@ -120,6 +123,12 @@ pub fn show<W: Write>(table: &mut Table<W>, node: &Node) -> io::Result<()> {
         false => encoders.join(", "),
     };
     table.field("encoders", encoders)?;
+    for (why, names) in unavailable(&node.unavailable) {
+        table.field(
+            "not usable",
+            format!("{}: {}", names.join(", "), clean(&why)),
+        )?;
+    }
     if node.gpus.is_empty() {
         table.field("GPUs", "none")?;
     }
@@ -159,18 +168,59 @@ pub fn changed<W: Write>(table: &mut Table<W>, nodes: &[(&str, Node)]) -> io::Re
     table.out.flush()
 }
 
-/// `NVIDIA T4: 12 % busy, 1024 of 15360 MiB, 1 of 3 sessions`.
+/// The encoders that cannot be used, those with one reason together, in the order the worker told them.
+fn unavailable(list: &[Unavailable]) -> Vec<(String, Vec<String>)> {
+    let mut by_reason: Vec<(String, Vec<String>)> = Vec::new();
+    for one in list {
+        let name = match one.gpu {
+            Some(gpu) => format!("{} on GPU {gpu}", one.encoder.name()),
+            None => one.encoder.name().to_owned(),
+        };
+        match by_reason.iter_mut().find(|(why, _)| *why == one.why) {
+            Some((_, names)) => names.push(name),
+            None => by_reason.push((one.why.clone(), vec![name])),
+        }
+    }
+    by_reason
+}
+
+/// `NVIDIA T4 (GPU-1f2e): 12 % busy, 1024 of 15360 MiB, 1 of 3 encode sessions, encoder 30 %, 61 °C, 33.5 W`.
 fn gpu_line(gpu: &Gpu, load: Option<&GpuLoad>) -> String {
-    let load = load.cloned().unwrap_or_default();
-    format!(
-        "{}: {:.0} % busy, {} of {} MiB, {} of {} encode sessions",
-        clean(&gpu.model),
+    let name = match gpu.uuid.is_empty() {
+        true => clean(&gpu.model),
+        false => format!("{} ({})", clean(&gpu.model), clean(&gpu.uuid)),
+    };
+    if let Some(why) = &gpu.unusable {
+        return format!("{name}: cannot be used: {}", clean(why));
+    }
+    // Only a driver that is asked has numbers; for other GPUs none is better than zeros.
+    let Some(load) = load else {
+        return format!("{name}: up to {} encode sessions", gpu.sessions_max);
+    };
+    let mut line = format!(
+        "{name}: {:.0} % busy, {} of {} MiB, {} of {} encode sessions",
         load.utilisation_percent,
         load.memory_used_mib,
         gpu.memory_mib,
         load.sessions,
         gpu.sessions_max
-    )
+    );
+    for (value, before, after) in [
+        (load.encoder_percent, "encoder ", " %"),
+        (load.decoder_percent, "decoder ", " %"),
+        (load.temperature_celsius, "", " °C"),
+        (load.power_watts, "", " W"),
+    ] {
+        if let Some(value) = value {
+            // One decimal at most, and none where it is zero.
+            let value = (f64::from(value) * 10.0).round() / 10.0;
+            line.push_str(&format!(", {before}{value}{after}"));
+        }
+    }
+    if let Some(fault) = &load.fault {
+        line.push_str(&format!("; not told: {}", clean(fault)));
+    }
+    line
 }
 
 fn memory(node: &Node) -> String {

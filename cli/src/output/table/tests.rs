@@ -371,14 +371,25 @@ fn a_worker_is_described_with_all_that_is_known_of_it() {
         "name": "w1", "status": "draining", "drained": true, "software": "0.1.0", "ffmpeg": "ffmpeg version 7",
         "slots": 2, "slots_used": 1, "cpu_millicores": 4000, "memory_mib": 8192, "cpu_percent": 50.0,
         "memory_used_mib": 2048, "encoders": ["libx264"],
-        "gpus": [{"model": "T4", "memory_mib": 15360, "sessions_max": 3}],
-        "gpu_loads": [{"utilisation_percent": 12.0, "memory_used_mib": 1024, "sessions": 1}],
+        "unavailable": [
+            {"encoder": "hevc_nvenc", "gpu": 0, "why": "not licensed"},
+            {"encoder": "h264_qsv", "why": "no Intel render node"},
+            {"encoder": "hevc_qsv", "why": "no Intel render node"}
+        ],
+        "unfit": "ffprobe is missing",
+        "gpus": [
+            {"model": "T4", "memory_mib": 15360, "sessions_max": 3, "uuid": "GPU-1"},
+            {"model": "T4", "memory_mib": 15360, "sessions_max": 0, "uuid": "GPU-2", "unusable": "it is lost"}
+        ],
+        "gpu_loads": [{"utilisation_percent": 12.0, "memory_used_mib": 1024, "sessions": 1, "encoder_percent": 30.0,
+            "temperature_celsius": 61.0, "power_watts": 33.46, "fault": "memory: unknown"}],
         "labels": {"zone": "eu"}, "metrics_address": null, "silent_ms": 400, "jobs": [7]
     }))
     .unwrap();
     assert_eq!(
         shown(|table| table.nodes_whole(std::slice::from_ref(&node))),
         "w1  draining (finishes what it has)
+  unfit       ffprobe is missing; it is given nothing
   software    0.1.0
   ffmpeg      ffmpeg version 7
   heard       0.4s ago
@@ -386,7 +397,10 @@ fn a_worker_is_described_with_all_that_is_known_of_it() {
   cpu         50 % of 4 cores in use
   memory      2.0/8.0 GiB in use
   encoders    libx264
-  GPU 0       T4: 12 % busy, 1024 of 15360 MiB, 1 of 3 encode sessions
+  not usable  hevc_nvenc on GPU 0: not licensed
+  not usable  h264_qsv, hevc_qsv: no Intel render node
+  GPU 0       T4 (GPU-1): 12 % busy, 1024 of 15360 MiB, 1 of 3 encode sessions, encoder 30 %, 61 °C, 33.5 W; not told: memory: unknown
+  GPU 1       T4 (GPU-2): cannot be used: it is lost
   labels      zone=eu
   metrics     none
   jobs        7
