@@ -63,6 +63,7 @@ pub struct Metrics {
     holds: IntCounter,
     candidates: IntGauge,
     leases_lost: IntCounter,
+    quarantines: IntCounter,
     uptime: Gauge,
     nodes: IntGauge,
     nodes_by_status: IntGaugeVec,
@@ -129,6 +130,7 @@ impl Metrics {
             holds: make.counter("ffrtmp_policy_holds_total", "Times a policy kept a job waiting on purpose.")?,
             candidates: make.gauge("ffrtmp_policy_candidates_max", "Jobs the policy is asked about in one round at most, cut so that it stays below half its time budget; 0 before its first round.")?,
             leases_lost: make.counter("ffrtmp_leases_lost_total", "Attempts given up because their worker was gone.")?,
+            quarantines: make.counter("ffrtmp_node_quarantines_total", "Times a worker was quarantined because too much failed there.")?,
             uptime: make.float("ffrtmp_master_uptime_seconds", "Seconds since the master started.")?,
             nodes: make.gauge("ffrtmp_nodes_total", "Workers known.")?,
             nodes_by_status: make.gauges("ffrtmp_nodes_by_status", "Workers by status.", "status", &statuses)?,
@@ -211,6 +213,9 @@ impl Metrics {
         self.holds.inc_by(stats.holds - before.holds);
         self.leases_lost
             .inc_by(stats.leases_lost - before.leases_lost);
+        self.quarantines
+            .inc_by(stats.quarantines - before.quarantines);
+        before.quarantines = stats.quarantines;
         before.finished.clone_from(&stats.finished);
         before.rounds.clone_from(&stats.rounds);
         before.attempts_failed.clone_from(&stats.attempts_failed);

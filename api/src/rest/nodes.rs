@@ -23,7 +23,7 @@ pub enum NodeStatus {
     Offline,
     /// Finishing what it has, taking nothing new.
     Draining,
-    /// Connected, given nothing because too much fails there.
+    /// Connected, given nothing, or one job at a time, because too much fails there or because it says that it can run nothing.
     Quarantined,
 }
 
@@ -82,6 +82,9 @@ pub struct Node {
     /// Encoders that cannot be used there, and why.
     #[serde(default)]
     pub unavailable: Vec<Unavailable>,
+    /// Its quarantine, if too much failed there.
+    #[serde(default)]
+    pub quarantine: Option<Quarantine>,
     /// Why it can run nothing at all at present, in its own words.
     #[serde(default)]
     pub unfit: Option<String>,
@@ -101,6 +104,21 @@ pub struct Node {
     pub clock_skew_ms: Option<i64>,
     /// The jobs it holds.
     pub jobs: Vec<JobSeq>,
+}
+
+/// A worker is kept from work because far more failed there than elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Quarantine {
+    /// What failed, for people.
+    pub why: String,
+    /// Until when it is given nothing, milliseconds since 1970; none once that is over and it is on probation: given one job at
+    /// a time.
+    pub until_ms: Option<i64>,
+    /// Jobs that must succeed on probation before it is in service again.
+    pub to_prove: u32,
+    /// How often it was put out since it was last in service; each time lasts twice as long as the one before.
+    pub times: u32,
 }
 
 /// `GET /v1/nodes`.

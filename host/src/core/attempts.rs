@@ -13,7 +13,11 @@ use ffrtmp_api::{
 };
 use ffrtmp_policy_sdk::WorkerId;
 
-use super::{Config, Core, Effect, Now, queue::Place, record::Record};
+use super::{
+    Config, Core, Effect, Now,
+    queue::Place,
+    record::{Record, Retry},
+};
 
 /// Most workers remembered as having failed one job; older ones get another chance.
 const EXCLUDED_MAX: usize = 8;
@@ -213,6 +217,9 @@ impl Core {
             result.or_else(|| job.status.publishing.take().map(|p| Box::new(p.result)));
         job.status.publishing = None;
         job.status.failure = None;
+        if let Some(on) = job.on {
+            self.succeeded_on(on.worker, seq, now, out);
+        }
         self.release_capacity(seq);
         self.transition(seq, JobState::Completed, "done".into(), now, out);
     }
@@ -230,7 +237,8 @@ impl Core {
             return;
         };
         *self.stats.attempts_failed.entry(reason).or_default() += 1;
-        if let Some(on) = job.on {
+        let on = job.on;
+        if let Some(on) = on {
             job.excluded.retain(|w| *w != on.worker);
             if job.excluded.len() == EXCLUDED_MAX {
                 job.excluded.remove(0);
@@ -248,6 +256,21 @@ impl Core {
         let attempts_max = job.retries + 1;
         let again = reason.is_retryable() && failures <= job.retries;
         let detail = format!("{reason}: {message}");
+        let excluded = job.excluded.clone();
+        let delay_ms = backoff_ms(&self.config, seq, failures);
+        let failed_on = excluded
+            .iter()
+            .filter_map(|id| Some(self.workers.get(id)?.name.clone()))
+            .collect();
+        if let Some(job) = self.jobs.get_mut(&seq) {
+            job.status.retry = Some(Box::new(Retry {
+                failed_on,
+                not_before_ms: Some(now.wall_ms.saturating_add_unsigned(delay_ms)),
+            }));
+        }
+        if let Some(on) = on {
+            self.failed_on(on.worker, seq, reason, now, out);
+        }
         self.release_capacity(seq);
         if canceled
             && self
@@ -258,12 +281,12 @@ impl Core {
             self.transition(seq, JobState::Canceled, detail, now, out);
         } else if again {
             self.transition(seq, JobState::Pending, detail, now, out);
-            let delay_ms = backoff_ms(&self.config, seq, failures);
             let reason = format!(
                 "backing off after failure {failures} of at most {attempts_max}: {reason}: {message}"
             );
             self.delay(seq, now.mono_ms + delay_ms, reason.into());
         } else {
+            self.failed_everywhere(seq, &excluded, now, out);
             self.transition(seq, JobState::Failed, detail, now, out);
         }
     }

@@ -254,6 +254,7 @@ impl Core {
         let from = job.status.state;
         let status = &mut job.status;
         status.failures = 0;
+        status.retry = None;
         status.finished_ms = None;
         status.publishing = None;
         status.failure = None;

@@ -26,6 +26,7 @@ impl Core {
         if now.mono_ms >= self.next_lease_check_ms {
             self.next_lease_check_ms = now.mono_ms + LEASE_CHECK_MS;
             self.check_leases(now, out);
+            self.check_quarantines(now, out);
             self.forget_keys(now);
             self.forget_retries(now);
         }

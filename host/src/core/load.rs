@@ -12,6 +12,7 @@ use super::{
     BTreeMap, BTreeSet, Config, Core, Now, VecDeque,
     classes::{Classes, TooManyClasses},
     job::{self, Job},
+    quarantine::Trust,
     queue::{Place, WaitingRoom},
     record::{JobRow, Snapshot},
     rounds::Rounds,
@@ -64,6 +65,7 @@ impl Core {
             let id = core.load_worker(row.name, row.install_id, now);
             if let Some(worker) = core.workers.get_mut(&id) {
                 worker.drained = row.drained;
+                worker.trust = Trust::kept(row.quarantine, now, core.config.quarantine_max_ms);
             }
         }
         for row in snapshot.jobs {
@@ -116,11 +118,24 @@ impl Core {
                     None => self.load_worker(name, Uuid::nil(), now),
                 });
         let gpu = job.status.placement.as_ref().and_then(|p| p.gpu);
-        job.place = match (active, job.status.held) {
-            (true, _) => Place::Elsewhere,
-            (false, true) => Place::Held { until_ms: None },
-            (false, false) => self.room.push_unranked(seq),
+        // What is left of a back-off. A wall clock that was set since cannot make it longer than it would have been.
+        let left_ms = job
+            .status
+            .retry
+            .as_ref()
+            .and_then(|retry| retry.not_before_ms)
+            .map_or(0, |at| at.saturating_sub(now.wall_ms).max(0) as u64)
+            .min(self.config.backoff_max_ms * 2);
+        let until_ms = (left_ms > 0).then_some(now.mono_ms + left_ms);
+        job.place = match (active, job.status.held, until_ms) {
+            (true, _, _) => Place::Elsewhere,
+            (false, true, until_ms) => Place::Held { until_ms },
+            (false, false, Some(until_ms)) => self.room.delay(seq, until_ms),
+            (false, false, None) => self.room.push_unranked(seq),
         };
+        if !active && until_ms.is_some() {
+            job.wait_reason = Some("backing off after a failure before the master's start".into());
+        }
         self.jobs.insert(seq, job);
         if let Some(worker) = worker {
             self.take_capacity(seq, worker, gpu);
@@ -139,6 +154,10 @@ impl Core {
             .unwrap_or((0, false));
         let cost = job::cost_of(&spec);
         let (class, numbered) = self.classes.of(encoders, gpu, &spec.require, &cost)?;
+        let failed_on = row.status.retry.iter().flat_map(|retry| &retry.failed_on);
+        let excluded = failed_on
+            .filter_map(|name| self.names.get(name).copied())
+            .collect();
         let job = Job {
             seq: row.seq,
             uuid: row.uuid,
@@ -156,7 +175,7 @@ impl Core {
             status: row.status,
             place: Place::Elsewhere,
             on: None,
-            excluded: Vec::new(),
+            excluded,
             publish_tried: Vec::new(),
             has_output: spec.output.is_some(),
             held_ms: 0,

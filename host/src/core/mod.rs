@@ -21,6 +21,7 @@ mod leases;
 mod load;
 mod nodes;
 mod publishing;
+mod quarantine;
 mod queue;
 pub mod record;
 pub mod round;
@@ -69,6 +70,10 @@ pub struct Config {
     pub backoff_first_ms: u64,
     /// Longest delay before a retry.
     pub backoff_max_ms: u64,
+    /// How long a worker's first quarantine lasts; doubles each time.
+    pub quarantine_first_ms: u64,
+    /// Longest quarantine.
+    pub quarantine_max_ms: u64,
     /// Most candidates in one round.
     pub candidates_max: usize,
     /// Most jobs ranked in one call: a slice of about 2 ms of guest time.
@@ -89,6 +94,8 @@ impl Default for Config {
             forget_ms: 24 * 3_600_000,
             backoff_first_ms: 1_000,
             backoff_max_ms: 60_000,
+            quarantine_first_ms: 60_000,
+            quarantine_max_ms: 3_600_000,
             candidates_max: 1_000,
             rank_batch_max: 1_000,
             stuck_ms: 5_000,

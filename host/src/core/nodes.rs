@@ -29,6 +29,9 @@ impl Core {
                 NodeControl::Show => Ok(()),
                 NodeControl::Drain | NodeControl::Undrain => {
                     self.set_drained(id, control == NodeControl::Drain, out);
+                    if control == NodeControl::Undrain {
+                        self.release(id, "an operator put it back into service", now, out);
+                    }
                     Ok(())
                 }
                 NodeControl::Remove => self.remove_worker(id, now, out),
@@ -150,6 +153,7 @@ fn shown(worker: &Worker, now: Now) -> Node {
         memory_used_mib: worker.load.memory_used_mib,
         encoders: worker.capabilities.encoders,
         unavailable: worker.capabilities.unavailable.clone(),
+        quarantine: worker.trust.quarantine.clone(),
         unfit: worker.capabilities.unfit.clone(),
         gpus: worker.capabilities.gpus.clone(),
         gpu_loads: worker.load.gpus.clone(),

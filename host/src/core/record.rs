@@ -8,7 +8,7 @@ use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
     job::{JobState, Priority, Queue},
     protocol::MediaResult,
-    rest::{Failure, Placement},
+    rest::{Failure, Placement, Quarantine},
 };
 use uuid::Uuid;
 
@@ -77,6 +77,13 @@ pub enum Record {
         /// Whether it is out of service.
         drained: bool,
     },
+    /// A worker was quarantined, or its quarantine changed or is over.
+    WorkerQuarantined {
+        /// Its name.
+        name: String,
+        /// What holds now.
+        quarantine: Option<Quarantine>,
+    },
     /// A worker has not been heard for so long that it is forgotten, or an operator removed it.
     WorkerForgotten(String),
     /// A policy was chosen.
@@ -144,6 +151,17 @@ pub struct JobStatus {
     pub held: bool,
     /// How often a user had it tried again after it had ended.
     pub retried: u32,
+    /// What a next attempt must keep to, once one has failed.
+    pub retry: Option<Box<Retry>>,
+}
+
+/// What a next attempt of a job must keep to, also after a start of the master.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Retry {
+    /// Names of the workers on which it failed, latest last.
+    pub failed_on: Vec<String>,
+    /// Not before this, milliseconds since 1970. Only read at a start; while the master runs, its monotonic clock decides.
+    pub not_before_ms: Option<i64>,
 }
 
 impl Default for JobStatus {
@@ -164,6 +182,7 @@ impl Default for JobStatus {
             lost: false,
             held: false,
             retried: 0,
+            retry: None,
         }
     }
 }
@@ -217,6 +236,8 @@ pub struct WorkerRow {
     pub seen_ms: i64,
     /// Whether an operator took it out of service.
     pub drained: bool,
+    /// Its quarantine.
+    pub quarantine: Option<Quarantine>,
 }
 
 /// Everything a start needs: what is not terminal, the counts of what is, and who was known.

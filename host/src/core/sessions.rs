@@ -115,6 +115,10 @@ impl Core {
             install_id: hello.install_id,
             seen_ms: now.wall_ms,
             drained: self.workers.get(&id).is_some_and(|w| w.drained),
+            quarantine: self
+                .workers
+                .get(&id)
+                .and_then(|w| w.trust.quarantine.clone()),
         };
         self.sessions.insert(session, id);
         let mut same_session = false;

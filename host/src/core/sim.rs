@@ -76,6 +76,12 @@ impl ModelStore {
                     .expect("a worker is drained once known")
                     .drained = drained;
             }
+            Record::WorkerQuarantined { name, quarantine } => {
+                self.workers
+                    .get_mut(&name)
+                    .expect("a worker is quarantined once known")
+                    .quarantine = quarantine;
+            }
             Record::WorkerKnown(row) => drop(self.workers.insert(row.name.clone(), row)),
             Record::WorkerForgotten(name) => drop(self.workers.remove(&name)),
             Record::JobLog { .. } | Record::PolicyChosen { .. } => {}

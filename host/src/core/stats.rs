@@ -127,6 +127,8 @@ pub struct Stats {
     pub holds: u64,
     /// Total: attempts lost with their worker.
     pub leases_lost: u64,
+    /// Total: times a worker was quarantined.
+    pub quarantines: u64,
     /// Run times of the last jobs that finished, seconds.
     pub run_seconds: VecDeque<f64>,
     /// Submit-to-start times of the last jobs that started, seconds.

@@ -12,7 +12,7 @@ use ffrtmp_api::{
 use ffrtmp_policy_sdk::{Gpu, Resources, Worker as WorkerView, WorkerId};
 use uuid::Uuid;
 
-use super::{classes::Classes, event::SessionId, skew::Skew};
+use super::{classes::Classes, event::SessionId, quarantine::Trust, skew::Skew};
 
 /// A known worker.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub struct Worker {
     pub software: String,
     /// Where its metrics are.
     pub metrics_address: Option<String>,
+    /// What is thought of it.
+    pub trust: Trust,
     /// How far its wall clock is off.
     pub skew: Skew,
     /// What it last said of its load.
@@ -71,6 +73,7 @@ impl Worker {
             labels: BTreeMap::new(),
             software: String::new(),
             metrics_address: None,
+            trust: Trust::default(),
             skew: Skew::default(),
             load: Heartbeat::default(),
             status: NodeStatus::Offline,
@@ -95,6 +98,7 @@ impl Worker {
             && !self.drained
             && !self.expired
             && self.capabilities.unfit.is_none()
+            && !self.trust.is_out()
     }
 
     /// How it stands now.
@@ -104,6 +108,7 @@ impl Worker {
             None => NodeStatus::Offline,
             Some(_) if self.draining || self.drained => NodeStatus::Draining,
             Some(_) if self.capabilities.unfit.is_some() => NodeStatus::Quarantined,
+            Some(_) if self.trust.quarantine.is_some() => NodeStatus::Quarantined,
             Some(_) if self.jobs.len() >= self.capabilities.slots as usize => NodeStatus::Busy,
             Some(_) => NodeStatus::Available,
         }
@@ -116,7 +121,10 @@ impl Worker {
             id: self.id,
             name: self.name.clone(),
             accepting: self.accepting(),
-            slots: caps.slots,
+            slots: match self.trust.on_probation() {
+                true => 1,
+                false => caps.slots,
+            },
             slots_used: 0,
             capacity: Resources {
                 cpu_millicores: caps.cpu_millicores,

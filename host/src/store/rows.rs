@@ -20,7 +20,7 @@ use crate::core::record::{
 /// The columns of a job, in the order [`job`] reads them.
 pub const JOB_COLUMNS: &str = "seq, uuid, spec, queue, priority, submitted_ms, idempotency_key, state, attempt, failures, \
      started_ms, finished_ms, worker, placement, publishing, failure_reason, failure_message, result, cancel_requested, pause_requested, lost, \
-     held, retried";
+     held, retried, retry";
 
 /// Applies one record within the open transaction.
 pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::Error> {
@@ -58,7 +58,7 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
                 .prepare_cached(
                     "UPDATE jobs SET state = ?2, attempt = ?3, failures = ?4, started_ms = ?5, finished_ms = ?6, worker = ?7, \
                      placement = ?8, publishing = ?9, failure_reason = ?10, failure_message = ?11, result = ?12, cancel_requested = ?13, pause_requested = ?14, lost = ?15, \
-                     held = ?16, retried = ?17 \
+                     held = ?16, retried = ?17, retry = ?18 \
                      WHERE seq = ?1",
                 )?
                 .execute(params![
@@ -79,6 +79,7 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
                     status.lost,
                     status.held,
                     status.retried,
+                    to_json(&status.retry),
                 ])?;
         }
         Record::JobMoved {
@@ -114,13 +115,18 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
         }
         Record::WorkerKnown(row) => {
             connection
-                .prepare_cached("INSERT OR REPLACE INTO workers (name, install_id, seen_ms, drained) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![row.name, row.install_id.as_bytes(), row.seen_ms, row.drained])?;
+                .prepare_cached("INSERT OR REPLACE INTO workers (name, install_id, seen_ms, drained, quarantine) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .execute(params![row.name, row.install_id.as_bytes(), row.seen_ms, row.drained, to_json(&row.quarantine)])?;
         }
         Record::WorkerDrained { name, drained } => {
             connection
                 .prepare_cached("UPDATE workers SET drained = ?2 WHERE name = ?1")?
                 .execute(params![name, drained])?;
+        }
+        Record::WorkerQuarantined { name, quarantine } => {
+            connection
+                .prepare_cached("UPDATE workers SET quarantine = ?2 WHERE name = ?1")?
+                .execute(params![name, to_json(quarantine)])?;
         }
         Record::WorkerForgotten(name) => {
             connection
@@ -192,8 +198,9 @@ pub fn snapshot(connection: &Connection, now_ms: i64) -> Result<Snapshot, StoreE
         };
         snapshot.idempotency.push((row.get(0)?, known));
     }
-    let mut statement = connection
-        .prepare("SELECT name, install_id, seen_ms, drained FROM workers ORDER BY name")?;
+    let mut statement = connection.prepare(
+        "SELECT name, install_id, seen_ms, drained, quarantine FROM workers ORDER BY name",
+    )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         snapshot.workers.push(WorkerRow {
@@ -201,6 +208,7 @@ pub fn snapshot(connection: &Connection, now_ms: i64) -> Result<Snapshot, StoreE
             install_id: uuid(row, 1)?,
             seen_ms: row.get(2)?,
             drained: row.get(3)?,
+            quarantine: from_json(row, 4)?,
         });
     }
     Ok(snapshot)
@@ -253,6 +261,7 @@ pub fn job(row: &Row<'_>) -> Result<JobRow, StoreError> {
             lost: row.get(20)?,
             held: row.get(21)?,
             retried: row.get(22)?,
+            retry: from_json(row, 23)?,
         },
     })
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes the schema one version on; its position is the version it starts from. Released entries are never edited.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     // 0 -> 1
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY,
@@ -97,6 +97,9 @@ const MIGRATIONS: [&str; 4] = [
         install_id BLOB,
         joined_by BLOB
     ) STRICT, WITHOUT ROWID;",
+    // 4 -> 5: what retries keep to, and quarantines, outlive the master. Both are JSON.
+    "ALTER TABLE jobs ADD COLUMN retry TEXT;
+    ALTER TABLE workers ADD COLUMN quarantine TEXT;",
 ];
 
 /// What every connection that writes is set to.

@@ -6,14 +6,14 @@ use ffrtmp_api::{
     clock,
     limits::CLOCK_SKEW_MS_MAX,
     protocol::{Gpu, GpuLoad, Unavailable},
-    rest::{Node, NodeList, NodeStatus},
+    rest::{Node, NodeList, NodeStatus, Quarantine},
 };
 
 use super::{Table, job::pairs};
 use crate::output::{
     columns::{Columns, cell, styled},
     style::{self, Style},
-    units::{clean, seconds_short},
+    units::{clean, moment, seconds_short},
 };
 
 /// One line for each.
@@ -82,6 +82,9 @@ pub fn show<W: Write>(table: &mut Table<W>, node: &Node) -> io::Result<()> {
         status.push_str(" (drained: takes nothing when it is back)");
     }
     writeln!(table.out, "{head}  {status}")?;
+    if let Some(quarantine) = &node.quarantine {
+        table.field("quarantine", quarantined(quarantine))?;
+    }
     if let Some(why) = &node.unfit {
         table.field("unfit", format!("{}; it is given nothing", clean(why)))?;
     }
@@ -166,6 +169,21 @@ pub fn changed<W: Write>(table: &mut Table<W>, nodes: &[(&str, Node)]) -> io::Re
         )?;
     }
     table.out.flush()
+}
+
+/// `4 of its last 5 jobs failed; elsewhere 0 of 20 did; given nothing until 2026-01-01 00:00:00, …`.
+fn quarantined(quarantine: &Quarantine) -> String {
+    let why = clean(&quarantine.why);
+    match quarantine.until_ms {
+        Some(until) => format!(
+            "{why}; given nothing until {}, then one job at a time (`ffrtmp nodes undrain` ends it now)",
+            moment(until)
+        ),
+        None => format!(
+            "{why}; on probation: one job at a time until {} more succeed",
+            quarantine.to_prove
+        ),
+    }
 }
 
 /// The encoders that cannot be used, those with one reason together, in the order the worker told them.
