@@ -107,6 +107,7 @@ impl Farm {
                             digest: "t".into(),
                             config: String::new(),
                             budget_us: 0,
+                            stall_ms: 0,
                             reasons: vec![],
                         }
                         .into(),
@@ -193,14 +194,14 @@ impl Farm {
 
     /// A master that starts anew with what was kept. Whatever has not ended waits.
     fn restarted(&self, workers: &[&'static str], codec: &[Encoder]) -> Farm {
+        let waiting = self.jobs.values();
+        let waiting: Vec<JobRow> = waiting
+            .filter(|row| !row.status.state.is_terminal())
+            .cloned()
+            .collect();
         let snapshot = Snapshot {
-            jobs: self
-                .jobs
-                .values()
-                .filter(|row| !row.status.state.is_terminal())
-                .cloned()
-                .collect(),
-            counts: vec![(JobState::Pending, self.jobs.len() as u64)],
+            counts: vec![(JobState::Pending, waiting.len() as u64)],
+            jobs: waiting,
             last_seq: self.jobs.len() as u64,
             workers: self
                 .sessions
