@@ -29,6 +29,7 @@ mod policies;
 mod policy_corpus;
 mod policy_eyes;
 mod policy_failures;
+mod policy_metrics;
 mod policy_shadow;
 mod roles;
 mod secrets;
