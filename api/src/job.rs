@@ -39,6 +39,18 @@ words! {
 }
 
 words! {
+    /// Whether pictures are encoded by special hardware (a GPU) or by the CPU.
+    Hardware {
+        /// By hardware; a worker without it is not given the job.
+        Require = "require",
+        /// By hardware where the worker has it, else by the CPU.
+        Prefer = "prefer",
+        /// By the CPU.
+        Never = "never",
+    }
+}
+
+words! {
     /// Where a job stands. The transitions allowed between these are one table in `host::core::transition`.
     JobState {
         /// Waiting to be placed (or held, or backing off before a retry).
@@ -132,13 +144,14 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
     pub scenario: Option<String>,
-    /// Absolute path of the input, as the worker sees it; or `upload:<id>`, a complete upload. Without one, a synthetic source
-    /// is encoded.
+    /// Absolute path of the input, as the worker sees it; an `http`, `https`, `rtmp`, `rtmps` or `srt` URL; or `upload:<id>`, a
+    /// complete upload. Without one, a synthetic source is encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::InputName>))]
     pub input: Option<String>,
-    /// Absolute path of the output, as the worker sees it; or `spool:<file name>`, to hand it back to the master, where it is
-    /// downloaded. Without one, the result is verified, measured and deleted.
+    /// Absolute path of the output, as the worker sees it (of the playlist, for HLS and DASH: its folder is made); a URL, sent
+    /// to by PUT (`http`, `https`) or streamed to (`rtmp`, `rtmps`, `srt`); or `spool:<file name>`, to hand it back to the
+    /// master, where it is downloaded. Without one, the result is verified, measured and deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::OutputName>))]
     pub output: Option<String>,
@@ -153,11 +166,13 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Seconds>))]
     pub duration_seconds: Option<f64>,
-    /// `h264`, `h265`, `vp9` or `av1`. Default `h264`.
+    /// `h264`, `h265`, `vp9` or `av1`; `copy` to keep the pictures as they are, `none` for sound alone. Default: what the
+    /// output's container is made for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::CodecWord>))]
     pub codec: Option<String>,
-    /// `WIDTHxHEIGHT`, both even.
+    /// `WIDTHxHEIGHT`, both even; `WIDTHx-2` or `-2xHEIGHT` keeps the input's aspect; `fit:WIDTHxHEIGHT` is what fits into
+    /// that, keeping the aspect and never enlarging.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::PictureSize>))]
     pub size: Option<String>,
@@ -177,17 +192,83 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
     pub preset: Option<String>,
-    /// `aac`, `opus`, `copy` or `none`. Default: `aac` when the input has sound (`opus` in WebM).
+    /// How a pixel is stored: `yuv420p` (what every player plays), `yuv420p10le` for 10 bits, and the like. Default `yuv420p`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::PixelFormatWord>))]
+    pub pixel_format: Option<String>,
+    /// Longest distance of key frames: in frames (`48`) or in seconds (`2s`). Default: the encoder's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::GopText>))]
+    pub gop: Option<String>,
+    /// Encodes twice, the first time to learn where the bits are needed. With `bitrate`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub two_pass: bool,
+    /// `aac`, `opus`, `mp3`, `flac`, `pcm`, `copy` or `none`. Default: what the output's container is made for, when the input
+    /// has sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::AudioWord>))]
     pub audio: Option<String>,
+    /// Audio bitrate: `128k` or plain bits per second. Default 128k for AAC, 96k for Opus, 192k for MP3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::BitrateText>))]
+    pub audio_bitrate: Option<String>,
+    /// Audio channels: 1 is mono, 2 stereo, 6 is 5.1. Default: the input's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Channels>))]
+    pub audio_channels: Option<u32>,
+    /// Integrated loudness to bring the sound to, in LUFS (EBU R 128): -16 is usual for streaming, -23 for broadcast. Files
+    /// are measured first and then changed by one factor; streams are adjusted as they come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Loudness>))]
+    pub loudness: Option<f64>,
+    /// `copy` to keep them as streams, `burn` to draw the first of them into the picture, `none`. Default `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::SubtitlesWord>))]
+    pub subtitles: Option<String>,
+    /// Title, artist and the like, written into the output.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::Labels))]
+    pub metadata: BTreeMap<String, String>,
+    /// Whether the index of an .mp4, .mov or .m4a is moved to its front, so that it plays while it is still being downloaded.
+    /// Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faststart: Option<bool>,
+    /// For an output that is a picture: a sheet of so many small ones, across and down, spread over the input. Without it, the
+    /// picture at `start_seconds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::TilesText>))]
+    pub sprites: Option<String>,
+    /// For HLS and DASH: the renditions, `SIZE@BITRATE` each, all made from one decode. Without it there is one, as `size` and
+    /// `bitrate` or `crf` say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::RenditionList))]
+    pub renditions: Vec<String>,
+    /// For HLS and DASH: seconds of a segment. Default 6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::SegmentSeconds>))]
+    pub segment_seconds: Option<f64>,
+    /// Least SSIM of the output against the input, 0 to 1; below it the job fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Ssim>))]
+    pub ssim_min: Option<f64>,
+    /// Least PSNR of the output against the input, in dB; below it the job fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Score>))]
+    pub psnr_min: Option<f64>,
+    /// Least VMAF of the output against the input, 0 to 100; below it the job fails. Needs a worker whose ffmpeg has libvmaf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Score>))]
+    pub vmaf_min: Option<f64>,
     /// The lane.
     pub queue: Queue,
     /// Urgency within the lane.
     pub priority: Priority,
-    /// Needs a GPU encoder for its codec.
+    /// Needs a GPU encoder for its codec: the same as `hardware` = `require`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub gpu: bool,
+    /// Whether a GPU encodes the pictures: `require`, `prefer` (where the worker has one) or `never`. Default `never`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<Hardware>,
     /// Labels a worker must carry, `key=value` each.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::Labels))]
@@ -222,6 +303,14 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// Whether hardware encodes the pictures.
+    pub fn hardware_wanted(&self) -> Hardware {
+        match (self.gpu, self.hardware) {
+            (true, _) => Hardware::Require,
+            (false, asked) => asked.unwrap_or(Hardware::Never),
+        }
+    }
+
     /// What scheduling looks at, and nothing else: no files, no keys, nothing of how it is encoded but the codec, which may
     /// have come from a scenario's or an output's name.
     pub fn for_scheduling(self, codec: Option<String>) -> JobSpec {
@@ -230,6 +319,7 @@ impl JobSpec {
             queue: self.queue,
             priority: self.priority,
             gpu: self.gpu,
+            hardware: self.hardware,
             require: self.require,
             labels: self.labels,
             cpu_millicores: self.cpu_millicores,
@@ -253,10 +343,26 @@ impl JobSpec {
         "bitrate",
         "crf",
         "preset",
+        "pixel_format",
+        "gop",
+        "two_pass",
         "audio",
+        "audio_bitrate",
+        "audio_channels",
+        "loudness",
+        "subtitles",
+        "metadata",
+        "faststart",
+        "sprites",
+        "renditions",
+        "segment_seconds",
+        "ssim_min",
+        "psnr_min",
+        "vmaf_min",
         "queue",
         "priority",
         "gpu",
+        "hardware",
         "require",
         "labels",
         "retries",

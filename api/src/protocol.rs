@@ -282,7 +282,7 @@ pub struct MediaResult {
     pub input_bytes: u64,
     /// Container, as ffprobe names it.
     pub format: String,
-    /// Video codec, as ffprobe names it.
+    /// Video codec, as ffprobe names it; empty without pictures.
     pub video_codec: String,
     /// Audio codec, as ffprobe names it; none without sound.
     pub audio_codec: Option<String>,
@@ -302,6 +302,15 @@ pub struct MediaResult {
     pub memory_peak_kib: u64,
     /// The encoder that ran.
     pub encoder: String,
+    /// Structural similarity of the output to the input, 0 to 1, where the job asked for a least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssim: Option<f64>,
+    /// Peak signal-to-noise ratio of the output against the input, in dB, where the job asked for a least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psnr: Option<f64>,
+    /// VMAF of the output against the input, 0 to 100, where the job asked for a least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vmaf: Option<f64>,
 }
 
 /// The master's frame to a worker.

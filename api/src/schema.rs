@@ -10,7 +10,7 @@ use utoipa::{
     openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr, Schema, schema::Type},
 };
 
-use crate::{job::JobSpec, limits};
+use crate::{job::JobSpec, limits, settings::RENDITIONS_MAX};
 
 /// Declares types that are nothing but a named schema.
 macro_rules! schemas {
@@ -36,14 +36,15 @@ macro_rules! schemas {
 schemas! {
     /// A short text without control characters or characters that change the direction of writing.
     ShortText = text(1, limits::NAME_BYTES_MAX).pattern(Some(PRINTABLE));
-    /// An absolute path, as the worker sees it, without `..`; or `upload:` and the id of a complete upload.
+    /// An absolute path, as the worker sees it, without `..`; an `http`, `https`, `rtmp`, `rtmps` or `srt` URL; or `upload:`
+    /// and the id of a complete upload.
     InputName = text(2, limits::PATH_BYTES_MAX)
-        .pattern(Some("^(/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|upload:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"))
+        .pattern(Some("^(/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|(https?|rtmps?|srt)://[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|upload:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"))
         .examples(["/media/in.mp4"]);
-    /// An absolute path, as the worker sees it, without `..`; or `spool:` and a file name, for an output that is handed back to
-    /// the master and downloaded there.
+    /// An absolute path, as the worker sees it, without `..`; an `http`, `https`, `rtmp`, `rtmps` or `srt` URL; or `spool:` and
+    /// a file name, for an output that is handed back to the master and downloaded there.
     OutputName = text(2, limits::PATH_BYTES_MAX)
-        .pattern(Some("^(/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|spool:[^./\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069][^/\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*)$"))
+        .pattern(Some("^(/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|(https?|rtmps?|srt)://[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|spool:[^./\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069][^/\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*)$"))
         .examples(["/media/out.mp4"]);
     /// A SHA-256 in hex.
     Sha256Text = text(64, 64).pattern(Some("^[0-9a-fA-F]{64}$"));
@@ -63,11 +64,31 @@ schemas! {
     /// Seconds from the beginning: 0 to 30 days.
     StartSeconds = number(Type::Number, 0.0, limits::DURATION_SECONDS_MAX).examples([90.0]);
     /// A codec. `avc` is h264 and `hevc` is h265.
-    CodecWord = words(&["h264", "avc", "h265", "hevc", "vp9", "av1"]);
+    CodecWord = words(&["h264", "avc", "h265", "hevc", "vp9", "av1", "copy", "none"]);
     /// What becomes of sound.
-    AudioWord = words(&["aac", "opus", "copy", "none"]);
-    /// `WIDTHxHEIGHT`: even numbers from 16 to 16384.
-    PictureSize = text(5, 11).pattern(Some("^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$")).examples(["1280x720"]);
+    AudioWord = words(&["aac", "opus", "mp3", "flac", "pcm", "copy", "none"]);
+    /// `WIDTHxHEIGHT`, even numbers from 16 to 16384; `WIDTHx-2` and `-2xHEIGHT` keep the aspect; `fit:` in front is what fits.
+    PictureSize = text(3, 15)
+        .pattern(Some("^((fit:)?[1-9][0-9]{1,4}x[1-9][0-9]{1,4}|[1-9][0-9]{1,4}x(-[12])?|(-[12])?x[1-9][0-9]{1,4})$"))
+        .examples(["1280x720", "1280x-2"]);
+    /// How a pixel is stored, by ffmpeg's name.
+    PixelFormatWord = words(&["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]);
+    /// A distance of key frames: in frames, or in seconds with `s` behind it.
+    GopText = text(1, 16).pattern(Some("^[0-9]+(\\.[0-9]+)?s?$")).examples(["48", "2s"]);
+    /// A number of audio channels.
+    Channels = number(Type::Integer, 1.0, 8.0);
+    /// Integrated loudness in LUFS.
+    Loudness = number(Type::Number, -70.0, -5.0).examples([-16.0]);
+    /// What becomes of subtitles.
+    SubtitlesWord = words(&["none", "copy", "burn"]);
+    /// `ACROSSxDOWN`: numbers from 1 to 20.
+    TilesText = text(3, 5).pattern(Some("^[1-9][0-9]?x[1-9][0-9]?$")).examples(["5x5"]);
+    /// Seconds of a segment.
+    SegmentSeconds = number(Type::Number, 0.5, 60.0).examples([6.0]);
+    /// A structural similarity.
+    Ssim = number(Type::Number, 0.0, 1.0).examples([0.95]);
+    /// A quality score: dB of PSNR, or VMAF.
+    Score = number(Type::Number, 0.0, 100.0);
     /// Frames per second.
     FrameRate = number(Type::Number, 1.0, 240.0).examples([29.97]);
     /// A bitrate between 1k and 1000M: bits per second, or with `k` or `M` behind it.
@@ -88,6 +109,28 @@ schemas! {
         .additional_properties(Some(
             text(0, limits::NAME_BYTES_MAX).pattern(Some(PRINTABLE_OR_EMPTY)),
         ));
+}
+
+/// The renditions of a job, `SIZE@BITRATE` each.
+#[derive(Debug)]
+pub enum RenditionList {}
+
+impl PartialSchema for RenditionList {
+    fn schema() -> RefOr<Schema> {
+        let one = text(4, 32)
+            .pattern(Some("^[^@]+@([0-9]+\\.?[0-9]*|\\.[0-9]+)[kKmM]?$"))
+            .examples(["1280x720@2.8M"]);
+        let list = ArrayBuilder::new()
+            .items(one)
+            .max_items(Some(RENDITIONS_MAX));
+        Schema::Array(list.build()).into()
+    }
+}
+
+impl ToSchema for RenditionList {
+    fn name() -> Cow<'static, str> {
+        "RenditionList".into()
+    }
 }
 
 /// The jobs of a batch.

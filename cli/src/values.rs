@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ffrtmp_api::clock::wall_ms;
+use ffrtmp_api::{clock::wall_ms, settings::Address};
 
 /// `30`, `0.2`, `250ms`, `10s`, `1m30s`, `2h`, `1d`: seconds unless a unit says otherwise.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -179,7 +179,7 @@ pub fn resource(text: &str) -> Result<Resource, String> {
     }
 }
 
-/// A media path as a job carries it: absolute, made so against `cwd`, with `.` and `..` resolved by their letters.
+/// A URL as it is, or a media path as a job carries it: absolute, made so against `cwd`, with `.` and `..` resolved by their letters.
 /// Symbolic links are not looked at: they are the worker's.
 pub fn media_path(path: &Path, cwd: &Path) -> Result<String, String> {
     let text = path
@@ -188,15 +188,8 @@ pub fn media_path(path: &Path, cwd: &Path) -> Result<String, String> {
     if text.is_empty() {
         return Err("the path is empty; name a file".to_owned());
     }
-    if let Some((scheme, _)) = text.split_once("://")
-        && !scheme.is_empty()
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    {
-        return Err(format!(
-            "{text:?} is a URL; only files are taken as yet (a file of that name: ./{text})"
-        ));
+    if Address::looks_like_one(text) {
+        return Ok(text.to_owned());
     }
     let mut absolute = PathBuf::new();
     for component in cwd.join(path).components() {
@@ -360,8 +353,8 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_not_taken_for_a_file() {
-        let error = media_path(Path::new("rtmp://host/app"), Path::new("/")).unwrap_err();
-        assert!(error.contains("is a URL"), "{error}");
+    fn a_url_is_left_as_it_is() {
+        let url = "rtmp://host/app/../key";
+        assert_eq!(media_path(Path::new(url), Path::new("/")).unwrap(), url);
     }
 }

@@ -23,6 +23,7 @@ mod faults;
 mod fuzz_api;
 mod lists;
 mod master_crash;
+mod media;
 mod metrics;
 mod new_policies;
 mod policies;

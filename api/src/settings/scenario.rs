@@ -1,6 +1,9 @@
 //! Scenario names that set something: `1080p60-h265` and its like. Every other name is a label.
 
-use super::{BadField, Codec, bad, clip};
+use super::{
+    BadField, Codec,
+    check::{bad, clip},
+};
 
 /// What a scenario name of the known form sets.
 #[derive(Debug, Clone, Copy, PartialEq)]

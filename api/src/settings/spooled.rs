@@ -2,38 +2,18 @@
 //!
 //! They are ours alone: nothing that begins with them reaches ffmpeg. A path begins with `/`, so neither can be one.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BadField, bad, clip};
+use super::{
+    BadField,
+    check::{bad, clip},
+};
 use crate::{limits, text};
 
 /// What an input in the spool begins with.
 const INPUT_PREFIX: &str = "upload:";
 /// What an output that goes to the spool begins with.
 pub(super) const OUTPUT_PREFIX: &str = "spool:";
-
-/// Where an output goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Output {
-    /// To this absolute path on the worker.
-    File(String),
-    /// To the master's spool, to be downloaded under this file name.
-    Spool(String),
-}
-
-impl fmt::Display for Output {
-    /// As a [`crate::job::JobSpec`] writes it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Output::File(path) => f.write_str(path),
-            Output::Spool(name) => write!(f, "{OUTPUT_PREFIX}{name}"),
-        }
-    }
-}
 
 /// The upload an input names, if it names one.
 pub(super) fn upload(input: &str) -> Result<Option<Uuid>, BadField> {
@@ -81,6 +61,8 @@ pub(super) fn output_name(output: &str) -> Result<String, BadField> {
 #[cfg(test)]
 mod tests {
     use super::super::*;
+    use uuid::Uuid;
+
     use crate::job::JobSpec;
 
     const ID: &str = "0192f0c1-0000-4000-8000-00000000abcd";

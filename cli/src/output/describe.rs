@@ -2,40 +2,119 @@
 //!
 //! Separate because submitting and showing a job both say it. It describes; it never decides a setting.
 
-use ffrtmp_api::settings::{Audio, RateControl, Settings, Size, Source};
+use ffrtmp_api::settings::{
+    Audio, AudioCodec, Gop, Pictures, RateControl, Settings, Size, Source, Still, Subtitles, Video,
+};
 
 use super::units::seconds_short;
 
-/// `h264 by libx264, 854x480, 25 fps, crf 23, preset medium, aac`.
+/// `h264 by libx264, 854x480, 25 fps, crf 23, preset medium, aac 128k`.
 pub fn settings_line(settings: &Settings) -> String {
-    let mut parts = vec![format!(
-        "{} by {}",
-        settings.codec.ffprobe_name(),
-        settings.encoder.name()
-    )];
-    match settings.size {
-        Some(Size::Exact { width, height }) => parts.push(format!("{width}x{height}")),
-        Some(Size::Height(height)) => parts.push(format!("{height} lines high")),
-        None => {}
-    }
-    if let Some(fps) = settings.fps {
-        parts.push(format!("{fps} fps"));
-    }
-    parts.push(match settings.rate {
-        RateControl::Crf(crf) => format!("crf {crf}"),
-        RateControl::Bitrate(bits) => format!("{} kbit/s", bits / 1000),
+    let mut parts = match &settings.pictures {
+        Pictures::None => vec!["no pictures".to_owned()],
+        Pictures::Copy => vec!["pictures copied".to_owned()],
+        Pictures::Still(still) => vec![still_line(still)],
+        Pictures::Video(video) => video_parts(video),
+    };
+    parts.push(match &settings.audio {
+        Some(audio) => audio_line(audio),
+        None => "no sound".to_owned(),
     });
-    parts.push(format!("preset {}", settings.preset));
-    parts.push(
-        match settings.audio {
-            Audio::Aac => "aac",
-            Audio::Opus => "opus",
-            Audio::Copy => "sound copied",
-            Audio::None => "no sound",
-        }
-        .to_owned(),
-    );
+    match settings.subtitles {
+        Subtitles::None => {}
+        Subtitles::Copy => parts.push("subtitles kept".to_owned()),
+        Subtitles::Burn => parts.push("subtitles burned in".to_owned()),
+    }
     parts.join(", ")
+}
+
+fn video_parts(video: &Video) -> Vec<String> {
+    let encoder = match video.prefers_hardware {
+        true => format!("hardware or {}", video.encoder.name()),
+        false => video.encoder.name().to_owned(),
+    };
+    let mut parts = vec![format!("{} by {encoder}", video.codec.ffprobe_name())];
+    if video.ladder.is_empty() {
+        parts.extend(video.size.map(size_line));
+    }
+    parts.extend(video.fps.map(|fps| format!("{fps} fps")));
+    if video.ladder.is_empty() {
+        parts.push(rate_line(video.rate));
+    }
+    for rendition in &video.ladder {
+        parts.push(format!(
+            "{} at {}",
+            size_line(rendition.size),
+            bits(rendition.bitrate)
+        ));
+    }
+    if video.two_pass {
+        parts.push("two passes".to_owned());
+    }
+    parts.push(format!("preset {}", video.preset));
+    parts
+}
+
+/// `1280x720`, `720 lines high`.
+pub fn size_line(size: Size) -> String {
+    match size {
+        Size::Exact { width, height } => format!("{width}x{height}"),
+        Size::Height(height) => format!("{height} lines high"),
+        Size::Width(width) => format!("{width} pixels wide"),
+        Size::Fit { width, height } => format!("within {width}x{height}"),
+    }
+}
+
+/// `crf 23` or `2500 kbit/s`.
+pub fn rate_line(rate: RateControl) -> String {
+    match rate {
+        RateControl::Crf(crf) => format!("crf {crf}"),
+        RateControl::Bitrate(rate) => bits(rate),
+    }
+}
+
+/// `every 48 frames` or `every 2 s`.
+pub fn gop_line(gop: Gop) -> String {
+    match gop {
+        Gop::Frames(frames) => format!("every {frames} frames"),
+        Gop::Seconds(seconds) => format!("every {seconds} s"),
+    }
+}
+
+/// `aac 128k, stereo, -16 LUFS`.
+pub fn audio_line(audio: &Audio) -> String {
+    let mut line = match audio.codec {
+        AudioCodec::Copy => "sound copied".to_owned(),
+        codec => codec.word().to_owned(),
+    };
+    if let Some(rate) = audio.bitrate {
+        line.push_str(&format!(" {}k", rate / 1000));
+    }
+    match audio.channels {
+        None => {}
+        Some(1) => line.push_str(" mono"),
+        Some(2) => line.push_str(" stereo"),
+        Some(n) => line.push_str(&format!(" {n} channels")),
+    }
+    if let Some(lufs) = audio.loudness {
+        line.push_str(&format!(" at {lufs} LUFS"));
+    }
+    line
+}
+
+fn still_line(still: &Still) -> String {
+    let size = still.size.map(|size| format!(" {}", size_line(size)));
+    match still.sheet {
+        None => format!("one picture{}", size.unwrap_or_default()),
+        Some((across, down)) => format!(
+            "a sheet of {across}x{down} pictures{}",
+            size.map(|size| format!(", each{size}")).unwrap_or_default()
+        ),
+    }
+}
+
+fn bits(rate: u64) -> String {
+    format!("{} kbit/s", rate / 1000)
 }
 
 /// `/media/in.mp4 (from 10s, first 30s)` or `synthetic, 10s`.
@@ -43,10 +122,11 @@ pub fn source_line(settings: &Settings) -> String {
     let short = |seconds: f64| seconds_short(seconds).replace(".0s", "s");
     let length = settings.duration_seconds.map(short);
     match &settings.source {
-        Source::File(_) | Source::Upload(_) => {
+        Source::File(_) | Source::Upload(_) | Source::Url(_) => {
             let name = match &settings.source {
                 Source::Upload(id) => format!("upload {id}"),
                 Source::File(path) => path.clone(),
+                Source::Url(address) => address.to_string(),
                 Source::Synthetic => String::new(),
             };
             let start = settings
@@ -82,7 +162,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             settings_line(&settings),
-            "h264 by libx264, 854x480, 2500 kbit/s, preset medium, aac"
+            "h264 by libx264, 854x480, 2500 kbit/s, preset medium, aac 128k"
         );
         assert_eq!(source_line(&settings), "/a.mp4 (first 30s)");
         let part = Settings {

@@ -27,6 +27,7 @@ use ffrtmp_api::{
     settings::Settings,
 };
 use ffrtmp_host::{check::Examination, simulate::Comparison};
+use ffrtmp_worker::plan::commands;
 use serde::Serialize;
 
 pub use describe::{settings_line, source_line};
@@ -64,13 +65,15 @@ pub struct Plan {
     pub settings: Settings,
     /// What a worker must have to be given it.
     pub needs: Needs,
+    /// What the worker would run, one command line for each pass.
+    pub commands: Vec<Vec<String>>,
 }
 
 /// The class of worker a job needs.
 #[derive(Debug, Serialize)]
 pub struct Needs {
-    /// Proven by a trial encode.
-    pub encoder: Encoder,
+    /// Proven by a trial encode; none where no pictures are encoded.
+    pub encoder: Option<Encoder>,
     /// Whether it takes a GPU.
     pub gpu: bool,
     /// Labels it carries.
@@ -85,13 +88,14 @@ impl Plan {
     /// Of a job and what it resolves to.
     pub fn new(job: JobSpec, settings: Settings) -> Plan {
         let needs = Needs {
-            encoder: settings.encoder,
-            gpu: settings.encoder.is_hardware(),
+            encoder: settings.encoders_needed().iter().next(),
+            gpu: settings.needs_gpu(),
             labels: job.require.clone(),
             cpu_millicores: job.cpu_millicores.unwrap_or(CPU_MILLICORES_DEFAULT),
             memory_mib: job.memory_mib.unwrap_or(MEMORY_MIB_DEFAULT),
         };
         Plan {
+            commands: commands(&settings),
             job,
             settings,
             needs,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use ffrtmp_api::{
     ids::{Attempt, JobSeq},
-    job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT, Priority, Queue, TENANT_LABEL},
+    job::{
+        CPU_MILLICORES_DEFAULT, Hardware, JobSpec, MEMORY_MIB_DEFAULT, Priority, Queue,
+        TENANT_LABEL,
+    },
     rest::JobChange,
     settings::Settings,
 };
@@ -125,15 +128,12 @@ pub fn cost_of(spec: &JobSpec) -> Resources {
     Resources {
         cpu_millicores: spec.cpu_millicores.unwrap_or(CPU_MILLICORES_DEFAULT),
         memory_mib: spec.memory_mib.unwrap_or(MEMORY_MIB_DEFAULT),
-        gpu_sessions: u32::from(spec.gpu),
+        gpu_sessions: u32::from(spec.hardware_wanted() == Hardware::Require),
         gpu_memory_mib: 0,
     }
 }
 
 /// The needs that make a job's class: encoder bits and whether a GPU is needed.
 pub fn needs_of(settings: &Settings) -> (u32, bool) {
-    (
-        settings.encoders_needed().bits(),
-        settings.encoder.is_hardware(),
-    )
+    (settings.encoders_needed().bits(), settings.needs_gpu())
 }

@@ -3,7 +3,7 @@
 use ffrtmp_api::{
     job::{JobSpec, JobState, Priority, Queue},
     rest::NodeStatus,
-    settings::Settings,
+    settings::{Output, Settings},
 };
 use ffrtmp_policy_sdk::WorkerId;
 use uuid::Uuid;
@@ -149,9 +149,8 @@ impl Core {
     pub(super) fn job_of(&mut self, row: JobRow, now: Now) -> Result<(Job, bool), TooManyClasses> {
         // Both were checked when the job was accepted; a spec that a newer version no longer accepts fails when placed.
         let spec: JobSpec = serde_json::from_str(&row.spec).unwrap_or_default();
-        let (encoders, gpu) = Settings::resolve(&spec)
-            .map(|s| job::needs_of(&s))
-            .unwrap_or((0, false));
+        let settings = Settings::resolve(&spec).ok();
+        let (encoders, gpu) = settings.as_ref().map(job::needs_of).unwrap_or((0, false));
         let cost = job::cost_of(&spec);
         let (class, numbered) = self.classes.of(encoders, gpu, &spec.require, &cost)?;
         let failed_on = row.status.retry.iter().flat_map(|retry| &retry.failed_on);
@@ -177,7 +176,10 @@ impl Core {
             on: None,
             excluded,
             publish_tried: Vec::new(),
-            has_output: spec.output.is_some(),
+            has_output: match &settings {
+                Some(settings) => settings.output.as_ref().is_some_and(Output::is_published),
+                None => spec.output.is_some(),
+            },
             held_ms: 0,
             rank_epoch: 0,
             group: 0,

@@ -4,6 +4,7 @@ use ffrtmp_api::{
     ids::JobSeq,
     job::JobState,
     rest::{ErrorDetail, SubmitItem, Submitted},
+    settings::Output,
 };
 
 use super::{
@@ -124,7 +125,11 @@ impl Core {
                 on: None,
                 excluded: Vec::new(),
                 publish_tried: Vec::new(),
-                has_output: new.spec.output.is_some(),
+                has_output: new
+                    .settings
+                    .output
+                    .as_ref()
+                    .is_some_and(Output::is_published),
                 has_started: false,
                 held_ms: 0,
                 rank_epoch: 0,

@@ -50,7 +50,7 @@ pub fn hold_input(app: &App, caller: &Caller, new: &NewJob) -> Result<Option<Hol
                 }),
             }
         }
-        Source::File(_) | Source::Synthetic => Ok(None),
+        Source::File(_) | Source::Url(_) | Source::Synthetic => Ok(None),
     }
 }
 
@@ -274,6 +274,10 @@ fn spooled_name(row: &JobRow) -> Result<String, ApiError> {
         Some(Output::Spool(name)) => Ok(name),
         Some(Output::File(path)) => Err(conflict(format!(
             "the output of job {} is not kept by the master: it is written to {path} as the workers see it",
+            row.seq
+        ))),
+        Some(elsewhere) => Err(conflict(format!(
+            "the output of job {} is not kept by the master: it goes to {elsewhere}",
             row.seq
         ))),
         None => Err(conflict(format!(

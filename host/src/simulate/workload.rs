@@ -147,8 +147,8 @@ impl Workload {
         runs_ms: u64,
         spec: JobSpec,
     ) -> Result<(), ffrtmp_api::settings::BadField> {
-        let codec = Settings::resolve(&spec)?.codec;
-        let spec = spec.for_scheduling(Some(codec.ffprobe_name().into()));
+        let codec = Settings::resolve(&spec)?.codec_name();
+        let spec = spec.for_scheduling(Some(codec.into()));
         // A spec of plain fields and string maps always has a JSON form.
         let json = serde_json::to_string(&spec).unwrap_or_default();
         let shape = match self.known.get(&json) {
@@ -228,20 +228,14 @@ mod tests {
         );
         let webm = workload.shape(&workload.jobs[1]);
         assert_eq!(
-            webm.settings.encoder,
-            ffrtmp_api::encoder::Encoder::LibvpxVp9
+            webm.settings.video().map(|video| video.encoder),
+            Some(ffrtmp_api::encoder::Encoder::LibvpxVp9)
         );
         assert_eq!(
             (webm.spec.output.clone(), webm.group("tenant")),
             (None, "a")
         );
-        assert!(
-            workload
-                .shape(&workload.jobs[0])
-                .settings
-                .encoder
-                .is_hardware()
-        );
+        assert!(workload.shape(&workload.jobs[0]).settings.needs_gpu());
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn upload_of(spec: &str) -> Option<Uuid> {
     let spec: JobSpec = serde_json::from_str(spec).ok()?;
     match Settings::resolve(&spec).ok()?.source {
         Source::Upload(id) => Some(id),
-        Source::File(_) | Source::Synthetic => None,
+        Source::File(_) | Source::Url(_) | Source::Synthetic => None,
     }
 }
 

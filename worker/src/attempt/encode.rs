@@ -4,6 +4,7 @@
 //! never touches the output's final name.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -12,26 +13,34 @@ use std::{
 };
 
 use ffrtmp_api::{
+    encoder::{Encoder, EncoderSet},
     ids::Attempt,
     job::FailureReason,
+    limits::LOG_BYTES_MAX,
     protocol::{Assignment, MediaResult},
-    settings::{Output, Settings, Source},
+    settings::{Output, Pictures, Settings, Source},
 };
 use tokio::sync::watch;
 
 use super::{
     control::{Control, Observer, Stop, stopped},
+    folder,
     prepare::{Inspected, blocking, create_target, inspect, target},
     watch::{Bounds, EndedBy, Watched, watch},
 };
 use crate::{
     capabilities::{device::Device, survey::Survey},
     ffmpeg::{
-        command::arguments,
+        command::{FOLDER, Order, Pass, arguments, needs_folder, passes},
         diagnosis::{Failure, explain},
-        probe::{ProbeError, probe},
+        hidden::Hidden,
+        loudness::measured,
+        probe::{Media, ProbeError, probe},
         process::start_ticks,
         program::Programs,
+        progress::Report,
+        quality::{self, Likeness},
+        reach::Reach,
         spawner::Spawner,
         verify::verify,
     },
@@ -142,9 +151,9 @@ async fn encode_here(
     };
     let temp = target(settings, order.attempt, &bench.scratch);
     let mut log = String::new();
-    let verdict = run(bench, order, &inspected, &temp, control, observer, &mut log).await;
+    let verdict = by_best(bench, order, &inspected, &temp, control, observer, &mut log).await;
     let ended = match (verdict, &settings.output) {
-        (Ok(result), Some(Output::File(_))) => {
+        (Ok(result), Some(Output::File(_) | Output::Folder { .. } | Output::Put(_))) => {
             return (
                 Ended::Encoded {
                     temp,
@@ -161,7 +170,7 @@ async fn encode_here(
                 Err(failure) => Ended::Failed(failure),
             },
         },
-        (Ok(result), None) => Ended::Completed { result },
+        (Ok(result), None | Some(Output::Push(_))) => Ended::Completed { result },
         (Err(by), _) => by.into(),
     };
     discard(temp).await;
@@ -176,6 +185,55 @@ async fn discard(path: PathBuf) {
     .await;
 }
 
+/// Encodes by hardware where the job prefers it and this worker has it, and in software if that turns out not to work.
+async fn by_best(
+    bench: &Bench,
+    order: &Assignment,
+    inspected: &Inspected,
+    temp: &Path,
+    control: &mut watch::Receiver<Control>,
+    observer: &dyn Observer,
+    log: &mut String,
+) -> Result<MediaResult, EndedBy> {
+    let hardware = order
+        .settings
+        .video()
+        .filter(|video| video.prefers_hardware)
+        .and_then(|video| {
+            let here = bench.survey.borrow().capabilities.encoders;
+            let proven = |e: &Encoder| here.contains_all(EncoderSet::of(*e));
+            let encoder = video
+                .codec
+                .hardware_encoders()
+                .iter()
+                .copied()
+                .find(proven)?;
+            Some(video.by(encoder))
+        });
+    if let Some(video) = hardware {
+        let mut order = order.clone();
+        let encoder = video.encoder.name();
+        order.settings.pictures = Pictures::Video(video);
+        match run(bench, &order, inspected, temp, control, observer, log).await {
+            Err(EndedBy::Failure(failure))
+                if matches!(
+                    failure.reason,
+                    FailureReason::CapabilityMismatch | FailureReason::ResourceError
+                ) =>
+            {
+                tracing::warn!(
+                    encoder,
+                    failure = failure.message,
+                    "hardware that was preferred failed; the CPU encodes"
+                );
+            }
+            ended => return ended,
+        }
+    }
+    run(bench, order, inspected, temp, control, observer, log).await
+}
+
+/// Makes the temporary file and what stands beside it in scratch, runs every pass, and verifies what came out.
 async fn run(
     bench: &Bench,
     order: &Assignment,
@@ -186,74 +244,255 @@ async fn run(
     log: &mut String,
 ) -> Result<MediaResult, EndedBy> {
     let settings = &order.settings;
+    let is_folder = matches!(settings.output, Some(Output::Folder { .. }));
     // Recorded before the file exists and again when the process does, so that no crash in between hides either.
     record(bench, order.attempt, temp, None)?;
-    create_target(temp.to_owned())
+    create_target(temp.to_owned(), is_folder)
         .await
         .map_err(EndedBy::Failure)?;
-    let device = bench.survey.borrow().device(order.gpu).cloned();
-    let mut command = Command::new(&bench.programs.ffmpeg);
-    command
-        .args(arguments(
-            settings,
-            inspected.media.as_ref(),
-            device.as_ref().map(Device::number).or(order.gpu),
-            temp,
-        ))
-        .envs(device.as_ref().and_then(Device::environment))
-        .current_dir("/");
-    tracing::debug!(?command, "spawning");
-    let process = bench
-        .spawner
-        .spawn(command)
-        .await
-        .map_err(|error| cannot_spawn(&bench.programs.ffmpeg, &error))?;
-    let pid = process.pid();
-    record(
-        bench,
-        order.attempt,
-        temp,
-        start_ticks(pid).map(|start_ticks| Leader { pid, start_ticks }),
-    )?;
-    tracing::info!(pid, job = %order.job_uuid, scenario = order.scenario.as_deref(), "ffmpeg started");
-    observer.started();
-    let bounds = Bounds {
-        stall: bench.stall_timeout,
-        timeout: settings.timeout_seconds.map(Duration::from_secs_f64),
-        kill_grace: bench.kill_grace,
-        expected_seconds: inspected.expected_seconds,
+    let work = match needs_folder(settings) {
+        true => Some(
+            WorkFolder::make(&bench.scratch, order.attempt, is_folder.then_some(temp))
+                .await
+                .map_err(EndedBy::Failure)?,
+        ),
+        false => None,
     };
-    let watched = watch(process, order.attempt, bounds, control, observer)
-        .await
-        .map_err(|error| platform(format!("ffmpeg could not be watched: {error}")))?;
-    *log = watched.log.text();
-    if let Some(by) = watched.ended_by {
-        return Err(by);
-    }
-    if !watched.exit.status.success() {
-        return Err(EndedBy::Failure(explain(
-            watched.exit.status,
-            watched.log.newest_first(),
-        )));
-    }
+    let runs = Runs {
+        bench,
+        order,
+        inspected,
+        temp,
+        directory: work.as_ref().map_or(Path::new("/"), |work| &work.0),
+    };
+    let spent = runs.all(control, observer, log).await;
+    drop(work);
+    let spent = spent?;
     tokio::select! {
         stop = stopped(control) => Err(EndedBy::Stop(stop)),
-        result = measure(bench, settings, inspected, temp, &watched) => result.map_err(EndedBy::Failure),
+        result = measure(bench, settings, inspected, temp, &spent) => result.map_err(EndedBy::Failure),
     }
 }
 
-/// Verifies the output, syncs it and puts the result together.
-async fn measure(
-    bench: &Bench,
-    settings: &Settings,
-    inspected: &Inspected,
-    temp: &Path,
-    watched: &Watched,
-) -> Result<MediaResult, Failure> {
-    let output = probe(
+/// A folder in scratch that an encode works in; gone when dropped.
+struct WorkFolder(PathBuf);
+
+impl WorkFolder {
+    async fn make(
+        scratch: &Path,
+        attempt: Attempt,
+        output: Option<&Path>,
+    ) -> Result<WorkFolder, Failure> {
+        let path = scratch.join(format!("{attempt}.work"));
+        let (made, output) = (path.clone(), output.map(Path::to_owned));
+        blocking(move || {
+            remove_quietly(&made);
+            let make = || {
+                std::fs::create_dir(&made)?;
+                match &output {
+                    Some(output) => std::os::unix::fs::symlink(output, made.join(FOLDER)),
+                    None => Ok(()),
+                }
+            };
+            make().map_err(|error| {
+                Failure::new(
+                    FailureReason::PlatformError,
+                    format!("{} cannot be made: {error}", made.display()),
+                )
+            })
+        })
+        .await?;
+        Ok(WorkFolder(path))
+    }
+}
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        remove_quietly(&self.0);
+    }
+}
+
+/// The runs of ffmpeg that one encode takes.
+struct Runs<'a> {
+    bench: &'a Bench,
+    order: &'a Assignment,
+    inspected: &'a Inspected,
+    temp: &'a Path,
+    directory: &'a Path,
+}
+
+/// What the runs took, all together, and what the last of them reported.
+#[derive(Default)]
+struct Spent {
+    wall: Duration,
+    cpu_seconds: f64,
+    memory_peak_kib: u64,
+    last: Report,
+    likeness: Likeness,
+}
+
+impl Spent {
+    fn add(&mut self, watched: &Watched) {
+        self.wall += watched.exit.wall;
+        self.cpu_seconds += watched.exit.cpu_seconds;
+        self.memory_peak_kib = self.memory_peak_kib.max(watched.exit.memory_peak_kib);
+    }
+}
+
+impl Runs<'_> {
+    async fn all(
+        &self,
+        control: &mut watch::Receiver<Control>,
+        observer: &dyn Observer,
+        log: &mut String,
+    ) -> Result<Spent, EndedBy> {
+        let settings = &self.order.settings;
+        let mut passes = passes(settings);
+        // What makes no sound has no loudness.
+        if self
+            .inspected
+            .media
+            .as_ref()
+            .is_some_and(|media| media.audio.is_none())
+        {
+            passes.retain(|pass| *pass != Pass::Loudness);
+        }
+        let compares = settings.quality.is_asked();
+        let runs = passes.len() + usize::from(compares);
+        let share = |n: usize| (n as f64 / runs as f64, (n + 1) as f64 / runs as f64);
+        let device = self.device();
+        let mut spent = Spent::default();
+        let mut loudness = None;
+        for (n, pass) in passes.iter().enumerate() {
+            let line = arguments(
+                *pass,
+                Order {
+                    settings,
+                    input: self.inspected.media.as_ref(),
+                    gpu: device.as_ref().map(Device::number).or(self.order.gpu),
+                    loudness: loudness.as_ref(),
+                    target: self.temp,
+                },
+            );
+            let watched = self
+                .one(
+                    line,
+                    share(n),
+                    *pass == Pass::Subtitles,
+                    n == 0,
+                    control,
+                    observer,
+                    log,
+                )
+                .await?;
+            spent.add(&watched);
+            match pass {
+                Pass::Loudness => loudness = measured(&watched.log.text()),
+                Pass::Encode => spent.last = watched.last,
+                Pass::Subtitles | Pass::First => {}
+            }
+        }
+        if let (true, Some(input)) = (compares, &self.inspected.media) {
+            let output = self.look_at_output().await.map_err(EndedBy::Failure)?;
+            let line = quality::arguments(settings, input, &output, self.temp);
+            let watched = self
+                .one(line, share(runs - 1), false, false, control, observer, log)
+                .await?;
+            spent.likeness = quality::likeness(&watched.log.text());
+            quality::judge(&settings.quality, &spent.likeness).map_err(EndedBy::Failure)?;
+        }
+        Ok(spent)
+    }
+
+    /// The device that was chosen for this encode; where hardware is used that nobody chose, the first that has it.
+    fn device(&self) -> Option<Device> {
+        let survey = self.bench.survey.borrow();
+        let hardware = self.order.settings.video().map(|video| video.encoder);
+        let gpu = self.order.gpu.or_else(|| {
+            let needed = EncoderSet::of(hardware.filter(|encoder| encoder.is_hardware())?);
+            let gpus = &survey.capabilities.gpus;
+            let has = gpus.iter().position(|gpu| gpu.encoders.contains_all(needed))?;
+            u32::try_from(has).ok()
+        });
+        survey.device(gpu).cloned()
+    }
+
+    async fn look_at_output(&self) -> Result<Media, Failure> {
+        look(self.bench, Reach::File(self.temp)).await
+    }
+
+    /// Runs ffmpeg once, to a good end.
+    #[allow(clippy::too_many_arguments)] // what differs from run to run
+    async fn one(
+        &self,
+        line: Vec<OsString>,
+        share: (f64, f64),
+        bytes_count: bool,
+        is_first: bool,
+        control: &mut watch::Receiver<Control>,
+        observer: &dyn Observer,
+        log: &mut String,
+    ) -> Result<Watched, EndedBy> {
+        let (bench, order) = (self.bench, self.order);
+        let hidden = Hidden::of_job(&order.settings);
+        let mut command = Command::new(&bench.programs.ffmpeg);
+        command
+            .args(&line)
+            .envs(self.device().as_ref().and_then(Device::environment))
+            .current_dir(self.directory);
+        tracing::debug!(command = %hidden.clean(&format!("{command:?}")), "spawning");
+        let process = bench
+            .spawner
+            .spawn(command)
+            .await
+            .map_err(|error| cannot_spawn(&bench.programs.ffmpeg, &error))?;
+        let pid = process.pid();
+        record(
+            bench,
+            order.attempt,
+            self.temp,
+            start_ticks(pid).map(|start_ticks| Leader { pid, start_ticks }),
+        )?;
+        tracing::info!(pid, job = %order.job_uuid, scenario = order.scenario.as_deref(), "ffmpeg started");
+        if is_first {
+            observer.started();
+        }
+        let bounds = Bounds {
+            stall: bench.stall_timeout,
+            timeout: order.settings.timeout_seconds.map(Duration::from_secs_f64),
+            kill_grace: bench.kill_grace,
+            expected_seconds: self.inspected.expected_seconds,
+            share,
+            bytes_count,
+            hidden,
+        };
+        let watched = watch(process, order.attempt, bounds, control, observer)
+            .await
+            .map_err(|error| platform(format!("ffmpeg could not be watched: {error}")))?;
+        log.push_str(&watched.log.text());
+        // Of several runs the last is what people look for.
+        if log.len() > LOG_BYTES_MAX {
+            *log = watched.log.text();
+        }
+        if let Some(by) = watched.ended_by {
+            return Err(by);
+        }
+        if !watched.exit.status.success() {
+            return Err(EndedBy::Failure(explain(
+                watched.exit.status,
+                watched.log.newest_first(),
+            )));
+        }
+        Ok(watched)
+    }
+}
+
+/// Asks ffprobe about what was made.
+async fn look(bench: &Bench, reach: Reach<'_>) -> Result<Media, Failure> {
+    probe(
         &bench.spawner,
         &bench.programs,
-        temp,
+        reach,
         true,
         bench.probe_timeout,
     )
@@ -267,19 +506,69 @@ async fn measure(
             FailureReason::PlatformError,
             format!("the output cannot be verified: ffprobe gave {error}"),
         ),
-    })?;
-    let input_format = inspected.media.as_ref().map(|media| media.format.as_str());
+    })
+}
+
+/// Verifies the output, syncs it and puts the result together.
+async fn measure(
+    bench: &Bench,
+    settings: &Settings,
+    inspected: &Inspected,
+    temp: &Path,
+    spent: &Spent,
+) -> Result<MediaResult, Failure> {
+    let mut result = MediaResult {
+        input_bytes: inspected.input_bytes,
+        wall_seconds: spent.wall.as_secs_f64(),
+        cpu_seconds: spent.cpu_seconds,
+        memory_peak_kib: spent.memory_peak_kib,
+        encoder: settings.encoder_name().to_owned(),
+        ssim: spent.likeness.ssim,
+        psnr: spent.likeness.psnr,
+        vmaf: spent.likeness.vmaf,
+        ..MediaResult::default()
+    };
+    if let Some(Output::Push(_)) = settings.output {
+        // What was streamed is gone; there is only ffmpeg's word for it.
+        remove_quietly(temp);
+        let last = &spent.last;
+        return Ok(MediaResult {
+            bytes: last.bytes,
+            format: settings.container.ffmpeg_name().to_owned(),
+            video_codec: settings
+                .video()
+                .map(|video| video.codec.ffprobe_name().to_owned())
+                .unwrap_or_default(),
+            frames: last.frames,
+            duration_seconds: last.media_seconds,
+            ..result
+        });
+    }
+    let index;
+    let reach = match (&settings.output, &settings.pictures) {
+        (Some(Output::Folder { index: name, .. }), _) => {
+            index = temp.join(name);
+            Reach::OwnFolder(&index)
+        }
+        (_, Pictures::Still(_)) => Reach::OwnStill(temp),
+        _ => Reach::File(temp),
+    };
+    let output = look(bench, reach).await?;
     verify(
         settings,
         &output,
-        input_format,
+        inspected.media.as_ref(),
         inspected.expected_seconds,
-        &watched.last,
+        &spent.last,
     )?;
-    let keep = matches!(settings.output, Some(Output::File(_)));
+    let keep = matches!(settings.output, Some(Output::File(_) | Output::Put(_)));
+    let is_folder = matches!(settings.output, Some(Output::Folder { .. }));
     let path = temp.to_owned();
-    let bytes = blocking(move || {
+    result.bytes = blocking(move || {
         let size = || -> io::Result<u64> {
+            if is_folder {
+                return folder::sync(&path);
+            }
             let file = File::open(&path)?;
             if keep {
                 file.sync_all()?;
@@ -296,21 +585,14 @@ async fn measure(
     .await?;
     let video = output.video.unwrap_or_default();
     Ok(MediaResult {
-        bytes,
-        input_bytes: inspected.input_bytes,
         format: output.format,
         video_codec: video.codec,
         audio_codec: output.audio.map(|sound| sound.codec),
         width: video.width,
         height: video.height,
         frames: video.packets.unwrap_or(0),
-        duration_seconds: output
-            .duration_seconds
-            .unwrap_or(watched.last.media_seconds),
-        wall_seconds: watched.exit.wall.as_secs_f64(),
-        cpu_seconds: watched.exit.cpu_seconds,
-        memory_peak_kib: watched.exit.memory_peak_kib,
-        encoder: settings.encoder.name().to_owned(),
+        duration_seconds: output.duration_seconds.unwrap_or(spent.last.media_seconds),
+        ..result
     })
 }
 

@@ -14,6 +14,7 @@ use ffrtmp_api::{
     clock::wall_ms,
     ids::Attempt,
     protocol::{Assignment, LiveAttempt, MediaResult, Outcome, Progress, ToMaster, ToWorker},
+    settings::Address,
 };
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
@@ -22,6 +23,7 @@ use super::{
     control::{Control, Observer, Stop, stopped},
     encode::{Bench, Ended, encode},
     publish::publish,
+    put::put,
 };
 use crate::{
     metrics::{Ending, Metrics},
@@ -382,11 +384,15 @@ impl Attempts {
         let attempts = Arc::clone(self);
         // Renames and syncs on a network mount can take long.
         tokio::task::spawn_blocking(move || {
-            let outcome = match is_spooled(&output) {
-                true => attempts.bench.transfer.publish(attempt),
-                false => publish(&temp, &output, bytes, overwrite),
+            let address = output.to_str().filter(|text| Address::looks_like_one(text));
+            let outcome = match address {
+                Some(address) => put(&temp, address, bytes),
+                None if is_spooled(&output) => attempts.bench.transfer.publish(attempt),
+                None => publish(&temp, &output, bytes, overwrite),
             };
-            tracing::info!(%attempt, output = %output.display(), ?outcome, "publishing");
+            // An address may hold a password.
+            let shown = address.map_or(output.display().to_string(), |_| "a web server".into());
+            tracing::info!(%attempt, output = shown, ?outcome, "publishing");
             let mut table = attempts.lock();
             match table.held.get(&attempt) {
                 None => {}

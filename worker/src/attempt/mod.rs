@@ -5,7 +5,9 @@
 
 pub(crate) mod control;
 pub(crate) mod encode;
+pub(crate) mod folder;
 pub(crate) mod held;
 pub(crate) mod prepare;
 pub(crate) mod publish;
+pub(crate) mod put;
 pub(crate) mod watch;

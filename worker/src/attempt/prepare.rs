@@ -12,14 +12,20 @@ use std::{
 use ffrtmp_api::{
     ids::Attempt,
     job::FailureReason,
-    settings::{Output, Settings, Source},
+    settings::{Container, Output, Pictures, Settings, Source, Subtitles},
 };
 
-use crate::ffmpeg::{
-    diagnosis::Failure,
-    probe::{Media, ProbeError, check_input, probe},
-    program::Programs,
-    spawner::Spawner,
+use super::folder;
+use crate::{
+    ffmpeg::{
+        diagnosis::Failure,
+        probe::{Caption, Media, ProbeError, check_input, probe},
+        program::Programs,
+        reach::Reach,
+        spawner::Spawner,
+    },
+    guard,
+    node::reap::remove_quietly,
 };
 
 /// Longest file name most Linux file systems take, in bytes.
@@ -43,51 +49,136 @@ pub(crate) async fn inspect(
     settings: &Settings,
     timeout: Duration,
 ) -> Result<Inspected, Failure> {
-    if let Some(Output::File(output)) = settings.output.clone() {
-        let overwrite = settings.overwrite;
-        blocking(move || check_output(Path::new(&output), overwrite)).await?;
+    match settings.output.clone() {
+        Some(Output::File(output)) => {
+            let overwrite = settings.overwrite;
+            blocking(move || check_output(Path::new(&output), overwrite)).await?;
+        }
+        Some(Output::Folder { path, index }) => {
+            let overwrite = settings.overwrite;
+            blocking(move || folder::check(Path::new(&path), &index, overwrite)).await?;
+        }
+        Some(Output::Put(address) | Output::Push(address)) => guard::allowed(&address).await?,
+        Some(Output::Spool(_)) | None => {}
     }
-    let Source::File(path) = &settings.source else {
-        return Ok(Inspected {
-            expected_seconds: settings.duration_seconds,
-            ..Inspected::default()
-        });
+    let (reach, input_bytes) = match &settings.source {
+        Source::File(path) => {
+            let path = PathBuf::from(path);
+            let to_check = path.clone();
+            let input_bytes = blocking(move || check_input(&to_check)).await?;
+            if let Some(Output::File(output)) = settings.output.clone() {
+                blocking(move || check_distinct(&path, Path::new(&output))).await?;
+            }
+            let Source::File(path) = &settings.source else {
+                return Ok(Inspected::default());
+            };
+            (Reach::File(Path::new(path)), input_bytes)
+        }
+        Source::Url(address) => {
+            guard::allowed(address).await?;
+            if address.scheme().is_live() {
+                // A stream is not asked twice: some senders serve one listener, once.
+                return Ok(Inspected {
+                    expected_seconds: settings.duration_seconds,
+                    ..Inspected::default()
+                });
+            }
+            (Reach::Url(address), 0)
+        }
+        Source::Upload(_) | Source::Synthetic => {
+            return Ok(Inspected {
+                expected_seconds: settings.duration_seconds,
+                ..Inspected::default()
+            });
+        }
     };
-    let path = PathBuf::from(path);
-    let to_check = path.clone();
-    let input_bytes = blocking(move || check_input(&to_check)).await?;
-    if let Some(Output::File(output)) = settings.output.clone() {
-        let input = path.clone();
-        blocking(move || check_distinct(&input, Path::new(&output))).await?;
-    }
     let bad = |what: String| {
         Failure::new(
             FailureReason::InputError,
-            format!("input {}: {what}", path.display()),
+            format!("input {}: {what}", reach.shown()),
         )
     };
-    let media = probe(spawner, programs, &path, false, timeout)
+    let media = probe(spawner, programs, reach, false, timeout)
         .await
-        .map_err(|error| match error {
-            ProbeError::NotMedia(said) => bad(format!("is not media that can be read: {said}")),
-            ProbeError::Run(error) if error.kind() == io::ErrorKind::TimedOut => Failure::new(
+        .map_err(|error| match (error, reach) {
+            (ProbeError::NotMedia(said), Reach::Url(_)) => unreachable_input(&reach.shown(), &said),
+            (ProbeError::NotMedia(said), _) => {
+                bad(format!("is not media that can be read: {said}"))
+            }
+            (ProbeError::Run(error), _) if error.kind() == io::ErrorKind::TimedOut => Failure::new(
                 FailureReason::Timeout,
-                format!("input {}: ffprobe gave {error}", path.display()),
+                format!("input {}: ffprobe gave {error}", reach.shown()),
             ),
-            ProbeError::Run(error) => Failure::new(
+            (ProbeError::Run(error), _) => Failure::new(
                 FailureReason::PlatformError,
                 format!("ffprobe cannot be run here: {error}"),
             ),
         })?;
-    if media.video.is_none() {
-        return Err(bad(format!("holds no video (it is {})", media.format)));
-    }
+    has_what_is_needed(&media, settings).map_err(bad)?;
     let expected_seconds = expected(media.duration_seconds, settings).map_err(bad)?;
+    let still_of_all =
+        matches!(&settings.pictures, Pictures::Still(still) if still.sheet.is_some());
+    if still_of_all && expected_seconds.is_none() {
+        return Err(bad(
+            "does not tell how long it is, so pictures cannot be spread over it; name duration_seconds".into(),
+        ));
+    }
     Ok(Inspected {
         media: Some(media),
         input_bytes,
         expected_seconds,
     })
+}
+
+/// Whether the input holds what the job takes from it.
+fn has_what_is_needed(media: &Media, settings: &Settings) -> Result<(), String> {
+    if settings.pictures == Pictures::None {
+        return match media.audio {
+            Some(_) => Ok(()),
+            None => Err(format!("holds no sound (it is {})", media.format)),
+        };
+    }
+    if media.video.is_none() {
+        return Err(format!("holds no video (it is {})", media.format));
+    }
+    let of_pictures = |captions: &[Caption]| captions.iter().find(|c| !c.is_text()).cloned();
+    match settings.subtitles {
+        Subtitles::None => Ok(()),
+        Subtitles::Copy if settings.container == Container::Matroska => Ok(()),
+        Subtitles::Copy => match of_pictures(&media.captions) {
+            Some(caption) => Err(format!(
+                "holds subtitles that are pictures ({}), which the output's container cannot hold; use .mkv, or leave them out",
+                caption.codec
+            )),
+            None => Ok(()),
+        },
+        Subtitles::Burn => match media.captions.first() {
+            None => Err("holds no subtitles to burn".into()),
+            Some(first) if !first.is_text() => Err(format!(
+                "its first subtitles are pictures ({}); only text is burned",
+                first.codec
+            )),
+            Some(_) => Ok(()),
+        },
+    }
+}
+
+/// An address that gave no media: it, or the way to it, may be better later; what is not there at all stays away.
+fn unreachable_input(shown: &str, said: &str) -> Failure {
+    let lasting = [
+        "404 Not Found",
+        "403 Forbidden",
+        "401 Unauthorized",
+        "400 Bad Request",
+        "Invalid data found",
+        "Format not on whitelist",
+        "not on whitelist",
+    ];
+    let reason = match lasting.iter().any(|sign| said.contains(sign)) {
+        true => FailureReason::InputError,
+        false => FailureReason::NetworkError,
+    };
+    Failure::new(reason, format!("input {shown}: {said}"))
 }
 
 /// How long the output should become, of an input that is `has` seconds long, where both can be told.
@@ -114,10 +205,10 @@ fn expected(has: Option<f64>, settings: &Settings) -> Result<Option<f64>, String
 /// The temporary file an attempt writes: beside the output, hidden, named after the attempt; or in scratch, where the
 /// output is not kept or goes to the master.
 pub(crate) fn target(settings: &Settings, attempt: Attempt, scratch: &Path) -> PathBuf {
-    let Some(Output::File(output)) = &settings.output else {
-        return scratch.join(format!("{attempt}.{}", settings.container.ffmpeg_name()));
+    let output = match &settings.output {
+        Some(Output::File(path) | Output::Folder { path, .. }) => Path::new(path),
+        _ => return scratch.join(format!("{attempt}.{}", settings.container.ffmpeg_name())),
     };
-    let output = Path::new(output);
     let tail = format!(".ffrtmp-{}-{}.part", attempt.job, attempt.no);
     let name = output.file_name().unwrap_or_default().to_string_lossy();
     let mut end = name.len().min(NAME_BYTES_MAX - 1 - tail.len());
@@ -127,15 +218,13 @@ pub(crate) fn target(settings: &Settings, attempt: Attempt, scratch: &Path) -> P
     output.with_file_name(format!(".{}{tail}", name.get(..end).unwrap_or_default()))
 }
 
-/// Makes the empty temporary file. What can be wrong with the directory shows here, not after the encode.
-pub(crate) async fn create_target(target: PathBuf) -> Result<(), Failure> {
+/// Makes the empty temporary file, or folder. What can be wrong with the directory shows here, not after the encode.
+pub(crate) async fn create_target(target: PathBuf, is_folder: bool) -> Result<(), Failure> {
     blocking(move || {
         // What has this name can only be of this attempt; a symlink would lead ffmpeg elsewhere.
-        match fs::remove_file(&target) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(cannot_write(&target, &error));
-            }
-            _ => {}
+        remove_quietly(&target);
+        if is_folder {
+            return fs::create_dir(&target).map_err(|error| cannot_write(&target, &error));
         }
         OpenOptions::new()
             .write(true)
@@ -147,7 +236,8 @@ pub(crate) async fn create_target(target: PathBuf) -> Result<(), Failure> {
     .await
 }
 
-fn check_output(output: &Path, overwrite: bool) -> Result<(), Failure> {
+/// Whether the folder that `output` is to stand in is there.
+pub(crate) fn check_directory(output: &Path) -> Result<(), Failure> {
     let fail = |what: &str| {
         Err(Failure::new(
             FailureReason::UserError,
@@ -156,16 +246,24 @@ fn check_output(output: &Path, overwrite: bool) -> Result<(), Failure> {
     };
     let directory = output.parent().unwrap_or(Path::new("/"));
     match fs::metadata(directory) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return fail(&format!("{} is not a directory", directory.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return fail(&format!(
-                "the directory {} does not exist on this worker; make it first",
-                directory.display()
-            ));
-        }
-        Err(error) => return fail(&format!("{}: {error}", directory.display())),
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => fail(&format!("{} is not a directory", directory.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fail(&format!(
+            "the directory {} does not exist on this worker; make it first",
+            directory.display()
+        )),
+        Err(error) => fail(&format!("{}: {error}", directory.display())),
     }
+}
+
+fn check_output(output: &Path, overwrite: bool) -> Result<(), Failure> {
+    let fail = |what: &str| {
+        Err(Failure::new(
+            FailureReason::UserError,
+            format!("output {}: {what}", output.display()),
+        ))
+    };
+    check_directory(output)?;
     match fs::symlink_metadata(output) {
         Ok(metadata) if metadata.is_dir() => fail("is a directory; name a file"),
         Ok(_) if !overwrite => {

@@ -17,6 +17,7 @@ use rustix::{
     io::Errno,
 };
 
+use super::folder;
 use crate::ffmpeg::diagnosis::Failure;
 
 /// Carries out the order and answers with what the master is to be told.
@@ -28,14 +29,14 @@ pub(crate) fn publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -
 }
 
 fn try_publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Result<(), Failure> {
-    let name = temp.file_name().unwrap_or_default().to_string_lossy();
-    if temp.parent() != output.parent() || !name.starts_with('.') || !name.contains(".ffrtmp-") {
-        return Err(platform(format!(
-            "{} is not a temporary file of an attempt beside {}",
-            temp.display(),
-            output.display()
-        )));
+    // A folder is published as a whole; the job names the index in it.
+    if let Some(path) = output.parent()
+        && temp.parent() != Some(path)
+        && temp.parent() == path.parent()
+    {
+        return publish_folder(temp, path, output, bytes, overwrite);
     }
+    check_name(temp, output)?;
     let there = match fs::symlink_metadata(temp) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -65,6 +66,57 @@ fn try_publish(temp: &Path, output: &Path, bytes: u64, overwrite: bool) -> Resul
         Err(error) => return Err(failed(output, &error.into())),
     }
     sync_directory(output)
+}
+
+/// Never moves what does not look like an attempt's.
+fn check_name(temp: &Path, output: &Path) -> Result<(), Failure> {
+    let name = temp.file_name().unwrap_or_default().to_string_lossy();
+    if temp.parent() != output.parent() || !name.starts_with('.') || !name.contains(".ffrtmp-") {
+        return Err(platform(format!(
+            "{} is not a temporary file of an attempt beside {}",
+            temp.display(),
+            output.display()
+        )));
+    }
+    Ok(())
+}
+
+fn publish_folder(
+    temp: &Path,
+    path: &Path,
+    index: &Path,
+    bytes: u64,
+    overwrite: bool,
+) -> Result<(), Failure> {
+    check_name(temp, path)?;
+    let has = |folder: &Path| match fs::symlink_metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => folder::size(folder).map(Some),
+        Ok(_) => Err(io::Error::from(io::ErrorKind::NotADirectory)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    match has(temp).map_err(|error| failed(temp, &error))? {
+        Some(there) if there == bytes => {}
+        Some(there) => {
+            return Err(platform(format!(
+                "{} holds {there} bytes where {bytes} were encoded",
+                temp.display()
+            )));
+        }
+        // Gone: was it this order that moved it, its answer lost?
+        None => match has(path).map_err(|error| failed(path, &error))? {
+            Some(there) if there == bytes && index.is_file() => return sync_directory(path),
+            _ => {
+                return Err(platform(format!(
+                    "{} is not to be found on this worker",
+                    temp.display()
+                )));
+            }
+        },
+    }
+    let name = index.file_name().unwrap_or_default().to_string_lossy();
+    folder::rename(temp, path, &name, overwrite).map_err(|error| failed(path, &error))?;
+    sync_directory(path)
 }
 
 /// The temporary file is gone: was it this order that moved it, its answer lost?
@@ -193,5 +245,22 @@ mod tests {
         fs::write(&stranger, "12345").unwrap();
         assert!(said(publish(&stranger, &output, 5, true)).contains("not a temporary file"));
         assert!(stranger.exists());
+    }
+
+    #[test]
+    fn a_folder_is_moved_whole_and_an_order_carried_out_twice_answers_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let temp = dir.path().join(".show.ffrtmp-1-1.part");
+        fs::create_dir(&temp).unwrap();
+        fs::write(temp.join("index.m3u8"), "123").unwrap();
+        fs::write(temp.join("a.ts"), "45").unwrap();
+        let output = dir.path().join("show/index.m3u8");
+        assert!(said(publish(&temp, &output, 6, false)).contains("5 bytes where 6"));
+        assert_eq!(publish(&temp, &output, 5, false), Outcome::Published);
+        assert_eq!(publish(&temp, &output, 5, false), Outcome::Published);
+        assert!(output.exists() && !temp.exists());
+        let stranger = dir.path().join("b");
+        fs::create_dir(&stranger).unwrap();
+        assert!(said(publish(&stranger, &output, 0, true)).contains("not a temporary file"));
     }
 }

@@ -16,6 +16,7 @@ use super::control::{Control, Observer, Stop};
 use crate::ffmpeg::{
     capture::reader,
     diagnosis::Failure,
+    hidden::Hidden,
     log::Log,
     process::{Exit, Process},
     progress::{Pace, Parser, Report},
@@ -32,7 +33,7 @@ const LEFTOVERS: Duration = Duration::from_secs(1);
 const NEARLY_DONE_PERCENT: f32 = 99.0;
 
 /// What a run may take, and what it is measured against.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Bounds {
     /// Longest silence.
     pub(crate) stall: Duration,
@@ -42,6 +43,20 @@ pub(crate) struct Bounds {
     pub(crate) kill_grace: Duration,
     /// Seconds of media to encode, where known.
     pub(crate) expected_seconds: Option<f64>,
+    /// The part of the whole job that this run is: from which share to which, 0 to 1.
+    pub(crate) share: (f64, f64),
+    /// Whether bytes that move are progress too: a run that looks for something in a file has no frames to show.
+    pub(crate) bytes_count: bool,
+    /// What must not be read in the log.
+    pub(crate) hidden: Hidden,
+}
+
+impl Bounds {
+    /// Percent of the whole job, when `percent` of this run are done.
+    fn of_all(&self, percent: f32) -> f32 {
+        let (from, to) = self.share;
+        (from * 100.0) as f32 + percent * (to - from) as f32
+    }
 }
 
 /// How a run ended.
@@ -173,6 +188,7 @@ impl<'a> Run<'a> {
         process: &'a Process,
         observer: &'a dyn Observer,
     ) -> Run<'a> {
+        let log = Log::without(bounds.hidden.clone());
         Run {
             attempt,
             bounds,
@@ -180,7 +196,7 @@ impl<'a> Run<'a> {
             observer,
             parser: Parser::default(),
             pace: Pace::default(),
-            log: Log::default(),
+            log,
             last: Report::default(),
             ended_by: None,
             kill_at: None,
@@ -210,7 +226,7 @@ impl<'a> Run<'a> {
         let (fps, speed) = self.pace.add(Instant::now(), &report);
         self.observer.progress(Progress {
             attempt: self.attempt,
-            percent: self.percent(),
+            percent: self.percent().map(|percent| self.bounds.of_all(percent)),
             frames: report.frames,
             fps,
             speed,
@@ -297,6 +313,7 @@ impl<'a> Run<'a> {
     /// Whether the last frame is done and bytes still move.
     fn is_finishing(&mut self) -> bool {
         if !(self.last.ended
+            || self.bounds.bytes_count
             || self
                 .percent()
                 .is_some_and(|percent| percent >= NEARLY_DONE_PERCENT))

@@ -6,12 +6,15 @@ use std::collections::VecDeque;
 
 use ffrtmp_api::limits::LOG_BYTES_MAX;
 
+use super::hidden::Hidden;
+
 /// Longest line kept; the rest of a longer one is cut off.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// The end of a log.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
+    hidden: Hidden,
     lines: VecDeque<String>,
     bytes: usize,
     bytes_dropped: u64,
@@ -19,6 +22,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// A log in which what is `hidden` does not turn up.
+    pub(crate) fn without(hidden: Hidden) -> Log {
+        Log {
+            hidden,
+            ..Log::default()
+        }
+    }
+
     /// Takes what was read and answers with the whole lines it completed, each ended by a newline; empty if none.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> String {
         let mut fresh = String::new();
@@ -72,6 +83,7 @@ impl Log {
                 }
             })
             .collect();
+        line = self.hidden.clean(&line).into_owned();
         line.push('\n');
         self.partial.clear();
         fresh.push_str(&line);

@@ -6,10 +6,14 @@
 pub(crate) mod capture;
 pub(crate) mod command;
 pub(crate) mod diagnosis;
+pub(crate) mod hidden;
 pub(crate) mod log;
+pub(crate) mod loudness;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod progress;
+pub(crate) mod quality;
+pub(crate) mod reach;
 pub(crate) mod spawner;
 pub(crate) mod verify;

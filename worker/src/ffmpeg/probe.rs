@@ -8,13 +8,10 @@ use std::{io, os::unix::fs::OpenOptionsExt, path::Path, process::Command, time::
 use ffrtmp_api::job::FailureReason;
 use serde::Deserialize;
 
-use super::{capture::capture, diagnosis::Failure, program::Programs, spawner::Spawner};
-
-/// Demuxers an input may be opened with. Every one reads a single file; none (hls, dash, concat, sdp, image2, imf, …)
-/// opens what the file names. Names as `ffmpeg -demuxers` prints them.
-pub(crate) const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpegts,mpeg,mpegvideo,asf,\
-    asf_o,ogg,mxf,nut,rm,dv,gxf,ivf,h264,hevc,av1,obu,m4v,h263,vc1,mjpeg,yuv4mpegpipe,gif,wtv,swf,nsv,vob,roq,bink,smk,\
-    wav,w64,mp3,flac,aac,ac3,eac3,aiff,caf,amr,dts,truehd";
+use super::{
+    capture::capture, diagnosis::Failure, hidden::Hidden, program::Programs, reach::Reach,
+    spawner::Spawner,
+};
 
 /// A media file, as ffprobe sees it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +24,10 @@ pub(crate) struct Media {
     pub(crate) video: Option<Video>,
     /// The first stream of sound.
     pub(crate) audio: Option<Sound>,
+    /// The other streams of moving pictures: more renditions.
+    pub(crate) more_video: Vec<Video>,
+    /// The streams of subtitles.
+    pub(crate) captions: Vec<Caption>,
 }
 
 /// A stream of pictures.
@@ -40,6 +41,8 @@ pub(crate) struct Video {
     pub(crate) width: u32,
     /// Pixels.
     pub(crate) height: u32,
+    /// Frames per second, where the file tells.
+    pub(crate) fps: Option<f64>,
     /// Packets, if they were counted.
     pub(crate) packets: Option<u64>,
 }
@@ -51,6 +54,27 @@ pub(crate) struct Sound {
     pub(crate) index: u32,
     /// Codec.
     pub(crate) codec: String,
+    /// Channels.
+    pub(crate) channels: u32,
+}
+
+/// A stream of subtitles.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Caption {
+    /// Its number in the file.
+    pub(crate) index: u32,
+    /// Codec.
+    pub(crate) codec: String,
+}
+
+impl Caption {
+    /// Whether it is text, rather than pictures of text.
+    pub(crate) fn is_text(&self) -> bool {
+        !matches!(
+            self.codec.as_str(),
+            "hdmv_pgs_subtitle" | "dvd_subtitle" | "dvb_subtitle" | "xsub"
+        )
+    }
 }
 
 /// Whether `path` is a file that can be read at all. Answers with its size in bytes.
@@ -88,38 +112,33 @@ pub(crate) fn check_input(path: &Path) -> Result<u64, Failure> {
     Ok(metadata.len())
 }
 
-/// Asks ffprobe about `path`. The error is ffprobe's own last line.
+/// Asks ffprobe about a file or an address. The error is ffprobe's own last line.
 pub(crate) async fn probe(
     spawner: &Spawner,
     programs: &Programs,
-    path: &Path,
+    reach: Reach<'_>,
     count_packets: bool,
     timeout: Duration,
 ) -> Result<Media, ProbeError> {
     let mut command = Command::new(&programs.ffprobe);
-    command.args([
-        "-hide_banner",
-        "-v",
-        "error",
-        "-protocol_whitelist",
-        "file",
-        "-format_whitelist",
-        FORMATS,
-    ]);
+    command.args(["-hide_banner", "-v", "error"]);
+    command.args(reach.options());
     if count_packets {
         command.arg("-count_packets");
     }
     command
         .args(["-show_format", "-show_streams", "-of", "json", "-i"])
-        .arg(file_url(path));
+        .arg(reach.url());
     let answer = capture(spawner, command, timeout)
         .await
         .map_err(ProbeError::Run)?;
     if !answer.exit.status.success() {
-        let url = format!("{}: ", file_url(path).to_string_lossy());
-        return Err(ProbeError::NotMedia(
-            answer.last_words().trim_start_matches(&url).to_owned(),
-        ));
+        let url = format!("{}: ", reach.url().to_string_lossy());
+        let said = answer.last_words().trim_start_matches(&url).to_owned();
+        return Err(ProbeError::NotMedia(match reach {
+            Reach::Url(address) => Hidden::of([address]).clean(&said).into_owned(),
+            _ => said,
+        }));
     }
     parse(&answer.stdout).map_err(|error| {
         ProbeError::NotMedia(format!("ffprobe's answer is not understood: {error}"))
@@ -135,13 +154,6 @@ pub(crate) enum ProbeError {
     /// It ran and refused the file.
     #[error("{0}")]
     NotMedia(String),
-}
-
-/// `file:/abs/path`: whatever characters the path holds, it is neither an option nor another protocol.
-pub(crate) fn file_url(path: &Path) -> std::ffi::OsString {
-    let mut url = std::ffi::OsString::from("file:");
-    url.push(path);
-    url
 }
 
 #[derive(Deserialize)]
@@ -168,6 +180,9 @@ struct Stream {
     height: u32,
     duration: Option<String>,
     nb_read_packets: Option<String>,
+    avg_frame_rate: Option<String>,
+    #[serde(default)]
+    channels: u32,
     #[serde(default)]
     disposition: Disposition,
 }
@@ -185,35 +200,51 @@ fn parse(json: &str) -> serde_json::Result<Media> {
             .and_then(|t| t.parse::<f64>().ok())
             .filter(|s| *s > 0.0)
     };
-    let first = |kind: &str| {
+    let of_kind = |kind: &'static str| {
         // A cover picture inside a music file is a video stream to ffprobe, but not to people.
-        answer
-            .streams
-            .iter()
-            .find(|s| s.codec_type.as_deref() == Some(kind) && s.disposition.attached_pic == 0)
+        answer.streams.iter().filter(move |s| {
+            s.codec_type.as_deref() == Some(kind) && s.disposition.attached_pic == 0
+        })
     };
-    let (video, audio) = (first("video"), first("audio"));
+    let (video, audio) = (of_kind("video").next(), of_kind("audio").next());
     let of_streams = [video, audio]
         .into_iter()
         .flatten()
         .filter_map(|s| seconds(&s.duration))
         .reduce(f64::max);
     let codec = |s: &Stream| s.codec_name.clone().unwrap_or_default();
+    let mut videos = of_kind("video").map(|s| Video {
+        index: s.index,
+        codec: codec(s),
+        width: s.width,
+        height: s.height,
+        fps: s.avg_frame_rate.as_deref().and_then(rate),
+        packets: s.nb_read_packets.as_ref().and_then(|n| n.parse().ok()),
+    });
     Ok(Media {
         duration_seconds: of_streams.or(seconds(&answer.format.duration)),
-        video: video.map(|s| Video {
-            index: s.index,
-            codec: codec(s),
-            width: s.width,
-            height: s.height,
-            packets: s.nb_read_packets.as_ref().and_then(|n| n.parse().ok()),
-        }),
+        video: videos.next(),
+        more_video: videos.collect(),
         audio: audio.map(|s| Sound {
             index: s.index,
             codec: codec(s),
+            channels: s.channels,
         }),
+        captions: of_kind("subtitle")
+            .map(|s| Caption {
+                index: s.index,
+                codec: codec(s),
+            })
+            .collect(),
         format: answer.format.format_name,
     })
+}
+
+/// `30000/1001` as a number; `0/0`, ffprobe's word for not knowing, as none.
+fn rate(text: &str) -> Option<f64> {
+    let (frames, seconds) = text.split_once('/')?;
+    let rate = frames.parse::<f64>().ok()? / seconds.parse::<f64>().ok()?;
+    (rate.is_finite() && rate > 0.0).then_some(rate)
 }
 
 #[cfg(test)]

@@ -37,15 +37,25 @@ pub(crate) fn reap(state: &StateDir, records: &Records) -> io::Result<Vec<Record
         }
         records.remove(record.attempt);
     }
+    let waiting: BTreeSet<&Path> = kept.iter().filter_map(|r| r.temp.as_deref()).collect();
     for entry in fs::read_dir(&state.scratch)? {
-        remove_quietly(&entry?.path());
+        let path = entry?.path();
+        // What is encoded and waits for its order to be sent stands in scratch too.
+        if !waiting.contains(path.as_path()) {
+            remove_quietly(&path);
+        }
     }
     Ok(kept)
 }
 
-/// Removes a file, logging only what is unexpected.
+/// Removes a file, or a folder with all that is in it, logging only what is unexpected. What a link leads to stays.
 pub(crate) fn remove_quietly(path: &Path) {
-    if let Err(error) = fs::remove_file(path)
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = removed
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(path = %path.display(), %error, "cannot be removed; it is left there");

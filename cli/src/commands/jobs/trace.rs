@@ -129,7 +129,7 @@ fn line(job: Job, now_ms: i64) -> Option<Line> {
     let ended_ms = job.finished_at_ms.unwrap_or(now_ms);
     let spec = job.spec;
     let codec = match Settings::resolve(&spec) {
-        Ok(settings) => Some(settings.codec.ffprobe_name().to_owned()),
+        Ok(settings) => Some(settings.codec_name().to_owned()),
         Err(_) => spec.codec.clone(),
     };
     // The lane and urgency in force; the spec has those asked for.

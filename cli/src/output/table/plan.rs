@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use ffrtmp_api::settings::{Audio, RateControl, Size};
+use ffrtmp_api::settings::{Pictures, Settings, Video};
 
 use super::{Table, job::pairs};
 use crate::output::{
     Plan,
-    describe::source_line,
+    describe::{audio_line, gop_line, rate_line, settings_line, size_line, source_line},
     style::Style,
     units::{clean, moment, seconds_short},
 };
@@ -18,6 +18,7 @@ pub fn show<W: Write>(table: &mut Table<W>, plan: &Plan) -> io::Result<()> {
         job,
         settings,
         needs,
+        commands,
     } = plan;
     let head = table.paint(Style::Strong, "Not submitted");
     writeln!(table.out, "{head}")?;
@@ -34,32 +35,11 @@ pub fn show<W: Write>(table: &mut Table<W>, plan: &Plan) -> io::Result<()> {
     };
     table.field("output", output)?;
     table.field("container", settings.container.ffmpeg_name())?;
-    table.field("codec", settings.codec.ffprobe_name())?;
-    table.field("encoder", settings.encoder.name())?;
-    table.field("preset", &settings.preset)?;
-    let size = match settings.size {
-        Some(Size::Exact { width, height }) => format!("{width}x{height}"),
-        Some(Size::Height(height)) => format!("{height} lines high, as wide as the input's shape"),
-        None => "as the input".to_owned(),
-    };
-    table.field("size", size)?;
-    let fps = match settings.fps {
-        Some(fps) => fps.to_string(),
-        None => "as the input".to_owned(),
-    };
-    table.field("fps", fps)?;
-    let rate = match settings.rate {
-        RateControl::Crf(crf) => format!("constant quality {crf}"),
-        RateControl::Bitrate(bits) => format!("{} kbit/s on average", bits / 1000),
-    };
-    table.field("rate", rate)?;
-    let audio = match settings.audio {
-        Audio::Aac => "aac, if the input has sound",
-        Audio::Opus => "opus, if the input has sound",
-        Audio::Copy => "copied",
-        Audio::None => "none",
-    };
-    table.field("audio", audio)?;
+    match &settings.pictures {
+        Pictures::Video(video) => show_video(table, video)?,
+        _ => table.field("pictures", settings_line(settings))?,
+    }
+    show_rest(table, settings)?;
     table.field("queue", format!("{}, {} priority", job.queue, job.priority))?;
     if let Some(deadline) = job.deadline_ms {
         table.field("deadline", moment(deadline))?;
@@ -78,10 +58,90 @@ pub fn show<W: Write>(table: &mut Table<W>, plan: &Plan) -> io::Result<()> {
         "needs",
         format!(
             "a worker with {}{}, {} cores and {} MiB free{labels}",
-            needs.encoder.name(),
+            needs.encoder.map_or("ffmpeg", |encoder| encoder.name()),
             if needs.gpu { " on a GPU" } else { "" },
             f64::from(needs.cpu_millicores) / 1000.0,
             needs.memory_mib,
         ),
-    )
+    )?;
+    for command in commands {
+        let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+        table.field("runs", clean(&words.join(" ")))?;
+    }
+    Ok(())
+}
+
+fn show_video<W: Write>(table: &mut Table<W>, video: &Video) -> io::Result<()> {
+    table.field("codec", video.codec.ffprobe_name())?;
+    let hardware = if video.prefers_hardware {
+        ", or hardware where the worker has it"
+    } else {
+        ""
+    };
+    table.field("encoder", format!("{}{hardware}", video.encoder.name()))?;
+    table.field("preset", &video.preset)?;
+    if video.ladder.is_empty() {
+        let size = video.size.map_or("as the input".to_owned(), size_line);
+        table.field("size", size)?;
+        table.field("rate", rate_line(video.rate))?;
+    }
+    for rendition in &video.ladder {
+        let line = format!(
+            "{} at {} kbit/s",
+            size_line(rendition.size),
+            rendition.bitrate / 1000
+        );
+        table.field("rendition", line)?;
+    }
+    let fps = video
+        .fps
+        .map_or("as the input".to_owned(), |fps| fps.to_string());
+    table.field("fps", fps)?;
+    table.field("pixels", video.pixel_format.as_str())?;
+    let gop = video
+        .gop
+        .map_or("as the encoder places them".to_owned(), gop_line);
+    table.field("key frames", gop)?;
+    if video.two_pass {
+        table.field("passes", "two")?;
+    }
+    Ok(())
+}
+
+fn show_rest<W: Write>(table: &mut Table<W>, settings: &Settings) -> io::Result<()> {
+    let audio = match &settings.audio {
+        Some(audio) => format!("{}, if the input has sound", audio_line(audio)),
+        None => "none".to_owned(),
+    };
+    table.field("audio", audio)?;
+    table.field("subtitles", settings.subtitles.as_str())?;
+    if let Some(seconds) = settings.segment_seconds {
+        table.field("segments", format!("{seconds} s each"))?;
+    }
+    if !settings.metadata.is_empty() {
+        table.field("metadata", pairs(&settings.metadata))?;
+    }
+    if settings.faststart {
+        table.field("faststart", "the index goes to the front")?;
+    }
+    let least = [
+        ("SSIM", settings.quality.ssim),
+        ("PSNR", settings.quality.psnr),
+        ("VMAF", settings.quality.vmaf),
+    ];
+    for (name, least) in least {
+        if let Some(least) = least {
+            table.field("quality", format!("{name} of at least {least}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A word as a shell takes it, so that the line can be pasted.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%^".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }

@@ -220,6 +220,12 @@ fn a_plan_names_every_setting_and_the_worker_it_needs() {
     };
     let settings = Settings::resolve(&spec).unwrap();
     let text = shown(|table| table.plan(&Plan::new(spec, settings)));
+    let (text, runs) = text.split_once("  runs        ").unwrap();
+    assert!(
+        runs.starts_with("ffmpeg -nostdin ")
+            && runs.contains(" -c:v libx265 -preset ultrafast -crf 28 "),
+        "{runs}"
+    );
     assert_eq!(
         text,
         "Not submitted
@@ -230,10 +236,13 @@ fn a_plan_names_every_setting_and_the_worker_it_needs() {
   codec       hevc
   encoder     libx265
   preset      ultrafast
-  size        1080 lines high, as wide as the input's shape
+  size        1080 lines high
+  rate        crf 28
   fps         60
-  rate        constant quality 28
-  audio       aac, if the input has sound
+  pixels      yuv420p
+  key frames  as the encoder places them
+  audio       aac 128k, if the input has sound
+  subtitles   none
   queue       default, medium priority
   needs       a worker with libx265, 2.5 cores and 256 MiB free, the labels zone=eu
 "

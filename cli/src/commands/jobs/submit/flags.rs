@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use ffrtmp_api::{
     clock::wall_ms,
-    job::{Priority, Queue},
+    job::{Hardware, Priority, Queue},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -39,6 +39,10 @@ const COUNT_MAX: u64 = 1_000_000;
   ffrtmp jobs submit --input in/{seq}.mp4 --output out/{seq}.mp4 --count 20 --wait
   ffrtmp jobs submit --file jobs.jsonl --queue batch
   ffrtmp jobs submit --input my.mov --upload --output small.mp4 --follow
+  ffrtmp jobs submit --input film.mkv --output song.mp3 --loudness -16
+  ffrtmp jobs submit --input film.mkv --output show/index.m3u8 --rendition 1280x720@2.8M --rendition 854x480@1.2M
+  ffrtmp jobs submit --input film.mkv --output small.mp4 --size fit:1280x720 --bitrate 2M --two-pass --hardware never
+  ffrtmp jobs submit --input film.mkv --output sheet.jpg --sprites 5x5
 
 Files are named as the worker sees them: relative paths are made absolute against the current
 directory, and need not exist here. Without --input a synthetic source is encoded (10 s); without
@@ -61,10 +65,11 @@ pub struct SubmitArgs {
     /// Name of the kind of work; 1080p60-h265, 4K30-h264 and the like set size, rate and codec
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
-    /// Media file to read, as the worker sees it
+    /// Media to read: a file as the worker sees it, or an http, https, rtmp, rtmps or srt URL
     #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
     input: Option<PathBuf>,
-    /// Media file to write (.mp4 .m4v .mov .mkv .webm .ts), as the worker sees it; or table, json, jsonl
+    /// What to write: a file as the worker sees it, or a URL (.mp4 .mov .mkv .webm .ts, .mp3 .m4a .flac .ogg .wav,
+    /// .jpg .png; .m3u8 and .mpd make a folder); or table, json, jsonl
     #[arg(long, value_name = "PATH|FORMAT", allow_hyphen_values = true)]
     output: Vec<PathBuf>,
     /// Replace an existing output
@@ -80,11 +85,16 @@ pub struct SubmitArgs {
     /// Length of input to encode, as in 30, 0.5, 10s or 1m30s
     #[arg(long, allow_negative_numbers = true, value_name = "TIME", value_parser = values::seconds, help_heading = "Encoding")]
     duration: Option<f64>,
-    /// Video codec: h264, h265, vp9 or av1
+    /// Video codec: h264, h265, vp9 or av1; copy keeps the pictures as they are, none leaves them out
     #[arg(long, help_heading = "Encoding")]
     codec: Option<String>,
-    /// Picture size, as in 1280x720
-    #[arg(long, value_name = "WxH", help_heading = "Encoding")]
+    /// Picture size, as in 1280x720; 1280x-2 or -2x720 keeps the aspect, fit:1280x720 is what fits
+    #[arg(
+        long,
+        value_name = "WxH",
+        allow_hyphen_values = true,
+        help_heading = "Encoding"
+    )]
     size: Option<String>,
     /// Frames per second
     #[arg(
@@ -114,9 +124,78 @@ pub struct SubmitArgs {
     /// The encoder's preset, as in veryfast
     #[arg(long, help_heading = "Encoding")]
     preset: Option<String>,
-    /// Sound: aac, opus, copy or none
+    /// How a pixel is stored: yuv420p (unless said otherwise), yuv420p10le for 10 bits, …
+    #[arg(long, value_name = "FORMAT", help_heading = "Encoding")]
+    pixel_format: Option<String>,
+    /// Longest distance of key frames, in frames (48) or seconds (2s)
+    #[arg(long, value_name = "N|TIME", help_heading = "Encoding")]
+    gop: Option<String>,
+    /// Encode twice, to spend --bitrate where it is needed
     #[arg(long, help_heading = "Encoding")]
+    two_pass: bool,
+    /// A GPU encodes: require (as --gpu), prefer (where the worker has one) or never
+    #[arg(
+        long,
+        value_name = "WHEN",
+        conflicts_with = "gpu",
+        help_heading = "Encoding"
+    )]
+    hardware: Option<Hardware>,
+    /// One rendition of an HLS or DASH output, as in 1280x720@2.8M; may be repeated
+    #[arg(
+        long,
+        value_name = "SIZE@RATE",
+        allow_hyphen_values = true,
+        help_heading = "Encoding"
+    )]
+    rendition: Vec<String>,
+    /// Seconds of a segment of an HLS or DASH output
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = values::number, help_heading = "Encoding")]
+    segment_seconds: Option<f64>,
+    /// A sheet of so many small pictures, as in 5x5; for a .jpg or .png output
+    #[arg(long, value_name = "AxD", help_heading = "Encoding")]
+    sprites: Option<String>,
+    /// Sound: aac, opus, mp3, flac, pcm, copy or none
+    #[arg(long, help_heading = "Sound, subtitles and the rest")]
     audio: Option<String>,
+    /// No pictures: as --codec none
+    #[arg(
+        long,
+        conflicts_with = "codec",
+        help_heading = "Sound, subtitles and the rest"
+    )]
+    audio_only: bool,
+    /// Audio bitrate, as in 128k
+    #[arg(
+        long,
+        value_name = "RATE",
+        help_heading = "Sound, subtitles and the rest"
+    )]
+    audio_bitrate: Option<String>,
+    /// Audio channels: 1 is mono, 2 stereo, 6 is 5.1
+    #[arg(long, value_name = "N", help_heading = "Sound, subtitles and the rest")]
+    audio_channels: Option<u32>,
+    /// Loudness to bring the sound to, in LUFS: -16 for streaming, -23 for broadcast
+    #[arg(long, allow_negative_numbers = true, value_name = "LUFS", value_parser = values::number, help_heading = "Sound, subtitles and the rest")]
+    loudness: Option<f64>,
+    /// Subtitles: copy, burn or none
+    #[arg(long, help_heading = "Sound, subtitles and the rest")]
+    subtitles: Option<String>,
+    /// Written into the output, as in title="My film"; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::key_value, help_heading = "Sound, subtitles and the rest")]
+    metadata: Vec<(String, String)>,
+    /// Leave the index of an .mp4 or .mov at its end
+    #[arg(long, help_heading = "Sound, subtitles and the rest")]
+    no_faststart: bool,
+    /// Fail the job if the output's SSIM against the input is lower, as in 0.95
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = values::number, help_heading = "Sound, subtitles and the rest")]
+    ssim_min: Option<f64>,
+    /// Fail the job if the output's PSNR against the input is lower, in dB
+    #[arg(long, allow_negative_numbers = true, value_name = "DB", value_parser = values::number, help_heading = "Sound, subtitles and the rest")]
+    psnr_min: Option<f64>,
+    /// Fail the job if the output's VMAF against the input is lower; needs an ffmpeg with libvmaf
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = values::number, help_heading = "Sound, subtitles and the rest")]
+    vmaf_min: Option<f64>,
 
     /// Lane: live, default or batch
     #[arg(long, help_heading = "Scheduling")]
@@ -213,9 +292,11 @@ impl Request {
             "cpu_millicores" => "resources cpu",
             "memory_mib" => "resources memory",
             "deadline_ms" => "deadline",
+            "renditions" => "rendition",
+            "faststart" => "no-faststart",
             field => field,
         };
-        format!("--{flag}: {message}")
+        format!("--{}: {message}", flag.replace('_', "-"))
     }
 }
 
@@ -248,13 +329,35 @@ impl SubmitArgs {
         given.set("overwrite", self.overwrite.then_some(true))?;
         given.set("start_seconds", self.start)?;
         given.set("duration_seconds", self.duration)?;
-        given.set("codec", self.codec)?;
+        given.set(
+            "codec",
+            self.audio_only.then(|| "none".to_owned()).or(self.codec),
+        )?;
         given.set("size", self.size)?;
         given.set("fps", self.fps)?;
         given.set("bitrate", self.bitrate)?;
         given.set("crf", self.crf)?;
         given.set("preset", self.preset)?;
+        given.set("pixel_format", self.pixel_format)?;
+        given.set("gop", self.gop)?;
+        given.set("two_pass", self.two_pass.then_some(true))?;
+        given.set("hardware", self.hardware)?;
+        given.set(
+            "renditions",
+            Some(self.rendition).filter(|list| !list.is_empty()),
+        )?;
+        given.set("segment_seconds", self.segment_seconds)?;
+        given.set("sprites", self.sprites)?;
         given.set("audio", self.audio)?;
+        given.set("audio_bitrate", self.audio_bitrate)?;
+        given.set("audio_channels", self.audio_channels)?;
+        given.set("loudness", self.loudness)?;
+        given.set("subtitles", self.subtitles)?;
+        given.set("metadata", map("metadata", self.metadata)?)?;
+        given.set("faststart", self.no_faststart.then_some(false))?;
+        given.set("ssim_min", self.ssim_min)?;
+        given.set("psnr_min", self.psnr_min)?;
+        given.set("vmaf_min", self.vmaf_min)?;
         given.set("queue", self.queue)?;
         given.set("priority", self.priority)?;
         given.set("gpu", self.gpu.then_some(true))?;
@@ -462,10 +565,6 @@ mod tests {
             ("--label a=1 --label a=2", "given twice"),
             ("--duration -1", "--duration"),
             ("--crf 20 --bitrate 1M", "--bitrate"),
-            (
-                "--input rtmp://host/app",
-                "--input: \"rtmp://host/app\" is a URL",
-            ),
             ("--nonsense", "--nonsense"),
             ("--fps nan", "--fps"),
             ("--start -1", "--start"),
@@ -475,10 +574,6 @@ mod tests {
             ("--resources gpu=1", "known are cpu and memory"),
             ("--param crff=1", "did you mean \"crf\"?"),
             ("--param crf=1 --crf 2", "\"crf\" is given twice"),
-            (
-                "--param input=rtmp://a/b",
-                "--param input: \"rtmp://a/b\" is a URL",
-            ),
             ("--count 0", "--count"),
             ("--count 2 --file x", "--file"),
             (

@@ -1,0 +1,258 @@
+//! What the command lines are, in text.
+
+use ffrtmp_api::job::JobSpec;
+
+use super::*;
+use crate::ffmpeg::probe::{Caption, Sound, Video};
+
+fn line(edit: impl FnOnce(&mut JobSpec), input: Option<&Media>) -> String {
+    let mut spec = JobSpec::default();
+    edit(&mut spec);
+    let settings = Settings::resolve(&spec).unwrap();
+    lines_of(&settings, input).pop().unwrap()
+}
+
+fn lines_of(settings: &Settings, input: Option<&Media>) -> Vec<String> {
+    let order = Order {
+        settings,
+        input,
+        gpu: None,
+        loudness: None,
+        target: Path::new("/out/.x.part"),
+    };
+    let text = |pass: &Pass| {
+        arguments(*pass, order)
+            .iter()
+            .map(|a| a.to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    passes(settings).iter().map(text).collect()
+}
+
+fn lines(edit: impl FnOnce(&mut JobSpec), input: Option<&Media>) -> Vec<String> {
+    let mut spec = JobSpec::default();
+    edit(&mut spec);
+    lines_of(&Settings::resolve(&spec).unwrap(), input)
+}
+
+fn holds(line: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(line.contains(part), "{part:?} is not in {line}");
+    }
+}
+
+fn clip() -> Media {
+    Media {
+        format: "mov".into(),
+        duration_seconds: Some(5.0),
+        video: Some(Video {
+            index: 2,
+            ..Video::default()
+        }),
+        audio: Some(Sound {
+            index: 0,
+            codec: "aac".into(),
+            channels: 2,
+        }),
+        captions: vec![Caption {
+            index: 3,
+            codec: "subrip".into(),
+        }],
+        ..Media::default()
+    }
+}
+
+#[test]
+fn a_file_is_read_behind_its_protocol_and_a_whitelist() {
+    let line = line(|s| s.input = Some("/-y.mp4".into()), Some(&clip()));
+    assert!(
+        line.contains("-protocol_whitelist file -format_whitelist mov,"),
+        "{line}"
+    );
+    assert!(
+        line.contains(" -i file:/-y.mp4 -map 0:2 -map 0:0 "),
+        "{line}"
+    );
+    assert!(line.ends_with(" -f matroska file:/out/.x.part"), "{line}");
+}
+
+#[test]
+fn a_start_is_sought_in_the_input_and_the_length_counts_from_there() {
+    let line = line(
+        |s| {
+            s.input = Some("/a.mp4".into());
+            s.start_seconds = Some(2.5);
+            s.duration_seconds = Some(1.0);
+        },
+        Some(&clip()),
+    );
+    assert!(
+        line.contains(" -ss 2.500000 -i file:/a.mp4 ") && line.contains(" -t 1.000000 "),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_synthetic_source_is_made_inside_the_encoding_process() {
+    let line = line(|s| s.scenario = Some("1080p60-h265".into()), None);
+    assert!(
+        line.contains("-i testsrc2=size=1920x1080:rate=60"),
+        "{line}"
+    );
+    assert!(
+        line.contains("sine=") && line.contains("-t 10.000000"),
+        "{line}"
+    );
+    assert!(
+        line.contains("-c:v libx265 -preset ultrafast -crf 28"),
+        "{line}"
+    );
+}
+
+#[test]
+fn odd_synthetic_widths_are_rounded_to_even() {
+    assert!(line(|s| s.scenario = Some("480p-h264".into()), None).contains("size=854x480"));
+}
+
+#[test]
+fn an_input_without_sound_gets_none() {
+    let silent = Media {
+        audio: None,
+        ..clip()
+    };
+    let line = line(|s| s.input = Some("/a.mp4".into()), Some(&silent));
+    assert!(line.contains(" -an ") && !line.contains("-c:a"), "{line}");
+}
+
+#[test]
+fn two_passes_share_a_log_and_the_first_makes_nothing() {
+    let both = lines(
+        |s| {
+            s.input = Some("/a.mp4".into());
+            (s.two_pass, s.bitrate) = (true, Some("1M".into()));
+        },
+        Some(&clip()),
+    );
+    assert_eq!(both.len(), 2);
+    holds(
+        &both[0],
+        &[
+            "-pass 1 -passlogfile pass",
+            "-b:v 1000000",
+            "-an -sn -dn -f null -",
+        ],
+    );
+    holds(
+        &both[1],
+        &["-pass 2 -passlogfile pass", "-c:a aac", "file:/out/.x.part"],
+    );
+}
+
+#[test]
+fn an_nvenc_encode_is_told_its_gpu_quality_and_preset() {
+    let settings = Settings::resolve(&JobSpec {
+        input: Some("/a.mp4".into()),
+        gpu: true,
+        codec: Some("h265".into()),
+        pixel_format: Some("yuv420p10le".into()),
+        gop: Some("2s".into()),
+        ..JobSpec::default()
+    })
+    .unwrap();
+    let media = clip();
+    let order = Order {
+        settings: &settings,
+        input: Some(&media),
+        gpu: Some(1),
+        loudness: None,
+        target: Path::new("/x"),
+    };
+    let line: Vec<_> = arguments(Pass::Encode, order)
+        .iter()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    holds(
+        &line.join(" "),
+        &[
+            "format=p010le -c:v hevc_nvenc -preset p4 -gpu 1",
+            "-rc vbr -b:v 0 -cq 28",
+            "-forced-idr 1",
+        ],
+    );
+}
+
+#[test]
+fn a_ladder_is_decoded_once_and_its_sound_encoded_once() {
+    let line = line(
+        |s| {
+            s.input = Some("/a.mp4".into());
+            s.output = Some("/show/index.m3u8".into());
+            s.renditions = vec!["1280x720@2.8M".into(), "-2x480@1M".into()];
+        },
+        Some(&clip()),
+    );
+    holds(
+        &line,
+        &[
+            "-filter_complex [0:2]split=2[s0][s1];[s0]scale=1280:720,format=yuv420p[v0];[s1]scale=-2:480,format=yuv420p[v1]",
+            "-map [v0] -map [v1]",
+            "-b:v:0 2800000 -maxrate:v:0 4200000",
+            "-force_key_frames expr:gte(t,n_forced*6)",
+            "-var_stream_map a:0,agroup:sound,default:yes,name:sound v:0,agroup:sound,name:v0 v:1,agroup:sound,name:v1",
+            "-master_pl_name index.m3u8",
+        ],
+    );
+    assert!(line.ends_with(" out/%v.m3u8"), "{line}");
+    assert_eq!(line.matches(" -i ").count(), 1);
+    assert_eq!(line.matches("-c:a").count(), 1);
+}
+
+#[test]
+fn a_url_may_lead_only_to_what_its_scheme_needs() {
+    for (url, protocols) in [
+        ("https://h/a.mp4", "-protocol_whitelist https,tls,tcp "),
+        (
+            "http://h/a.m3u8",
+            "-protocol_whitelist http,https,tls,tcp,crypto ",
+        ),
+        ("rtmp://h/live/key", "-protocol_whitelist rtmp,tcp "),
+        ("srt://h:9000", "-protocol_whitelist srt "),
+    ] {
+        let line = line(|s| s.input = Some(url.into()), None);
+        holds(&line, &[protocols, "-map 0:V:0 ", "-map 0:a:0? "]);
+        assert!(!line.contains("whitelist file"), "{line}");
+    }
+}
+
+#[test]
+fn what_is_pushed_goes_out_as_fast_as_it_plays() {
+    let line = line(
+        |s| {
+            s.input = Some("/a.mp4".into());
+            s.output = Some("rtmp://h/live/key".into());
+        },
+        Some(&clip()),
+    );
+    holds(
+        &line,
+        &["-re -protocol_whitelist file", "-f flv rtmp://h/live/key"],
+    );
+}
+
+#[test]
+fn subtitles_become_what_the_container_holds() {
+    let of = |output: &str| {
+        line(
+            |s| {
+                s.input = Some("/a.mkv".into());
+                s.output = Some(output.into());
+                s.subtitles = Some("copy".into());
+            },
+            Some(&clip()),
+        )
+    };
+    holds(&of("/b.mp4"), &["-map 0:3 -c:s mov_text"]);
+    holds(&of("/b.webm"), &["-map 0:3 -c:s webvtt"]);
+    holds(&of("/b.mkv"), &["-map 0:3 -c:s copy"]);
+}
