@@ -17,7 +17,7 @@ fetch() {
 grep -v '^#' "$list" | while read -r package program; do
     [ -n "$package" ] || continue
     link=$tools/bin/$(basename "$program")
-    [ -x "$link" ] && continue
+    [ -e "$link" ] && continue
     if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
         echo "test-tools: $package is fetched with apt-get and dpkg, which are missing here" >&2
         exit 1

@@ -43,3 +43,4 @@ mod tls;
 mod tokens;
 mod two_machines;
 mod upstream;
+mod web;

@@ -703,7 +703,7 @@ mod tests {
                 s.metadata.insert("a=b".into(), "c".into());
             }),
             ("faststart", "no index", |s| {
-                (s.output, s.faststart) = (Some("/a.mkv".into()), Some(true))
+                (s.output, s.faststart) = (Some("/b.mkv".into()), Some(true))
             }),
             ("sprites", "ACROSSxDOWN", |s| {
                 (s.output, s.sprites) = (Some("/a.jpg".into()), Some("0x5".into()))

@@ -40,8 +40,9 @@ const COUNT_MAX: u64 = 1_000_000;
   ffrtmp jobs submit --file jobs.jsonl --queue batch
   ffrtmp jobs submit --input my.mov --upload --output small.mp4 --follow
   ffrtmp jobs submit --input film.mkv --output song.mp3 --loudness -16
-  ffrtmp jobs submit --input film.mkv --output show/index.m3u8 --rendition 1280x720@2.8M --rendition 854x480@1.2M
-  ffrtmp jobs submit --input film.mkv --output small.mp4 --size fit:1280x720 --bitrate 2M --two-pass --hardware never
+  ffrtmp jobs submit --input film.mkv --output show/index.m3u8 --rendition 1280x720@2.8M
+  ffrtmp jobs submit --input film.mkv --output small.mp4 --size fit:1280x720 --hardware prefer
+  ffrtmp jobs submit --input film.mkv --output small.mp4 --bitrate 2M --two-pass --loudness -16
   ffrtmp jobs submit --input film.mkv --output sheet.jpg --sprites 5x5
 
 Files are named as the worker sees them: relative paths are made absolute against the current

@@ -1,0 +1,275 @@
+//! Jobs that read from and write to servers: a real nginx, with its RTMP module.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use ffrtmp_api::job::{FailureReason, JobSpec, JobState};
+
+use crate::cluster::{Cluster, Process, footage, free_port, root, until};
+
+/// What must not be read anywhere.
+const PASSWORD: &str = "hush4711hush";
+const STREAM_KEY: &str = "key0815key";
+
+/// nginx: `/in` and `/put` ask for a password, RTMP streams are recorded.
+struct Nginx {
+    folder: PathBuf,
+    http: u16,
+    rtmp: u16,
+    _process: Process,
+}
+
+impl Nginx {
+    fn start(cluster: &Cluster) -> Nginx {
+        let tools = root().join("target/tools");
+        let module = tools.join("bin/ngx_rtmp_module.so");
+        assert!(
+            module.exists(),
+            "nginx and its RTMP module are fetched by scripts/test-tools.sh"
+        );
+        let folder = cluster.path("nginx");
+        for name in ["www/in", "www/put", "rec", "tmp"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        fs::copy(footage(), folder.join("www/in/film.mp4")).unwrap();
+        fs::write(folder.join("users"), format!("u:{{PLAIN}}{PASSWORD}\n")).unwrap();
+        let (http, rtmp) = (free_port(), free_port());
+        let (dir, module) = (folder.display(), module.display());
+        let conf = format!(
+            "daemon off; user root; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log info;
+            load_module {module};
+            events {{}}
+            http {{
+                access_log off;
+                client_body_temp_path {dir}/tmp/b; proxy_temp_path {dir}/tmp/p; fastcgi_temp_path {dir}/tmp/f;
+                uwsgi_temp_path {dir}/tmp/u; scgi_temp_path {dir}/tmp/s;
+                server {{
+                    listen 127.0.0.1:{http}; root {dir}/www; client_max_body_size 100m;
+                    location / {{}}
+                    location /in/ {{ auth_basic x; auth_basic_user_file {dir}/users; }}
+                    location /put/ {{ auth_basic x; auth_basic_user_file {dir}/users; dav_methods PUT; }}
+                }}
+            }}
+            rtmp {{ server {{
+                listen 127.0.0.1:{rtmp};
+                application live {{ live on; record all; record_path {dir}/rec; }}
+            }} }}"
+        );
+        fs::write(folder.join("conf"), conf).unwrap();
+        let child = Command::new(tools.join("bin/nginx"))
+            .args([
+                "-p",
+                folder.to_str().unwrap(),
+                "-c",
+                "conf",
+                "-e",
+                "error.log",
+            ])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Process { child };
+        until("nginx listens", || {
+            [http, rtmp]
+                .iter()
+                .all(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok())
+                .then_some(())
+        });
+        Nginx {
+            folder,
+            http,
+            rtmp,
+            _process: process,
+        }
+    }
+
+    fn http(&self, path: &str) -> String {
+        format!("http://u:{PASSWORD}@127.0.0.1:{}/{path}", self.http)
+    }
+
+    fn rtmp(&self, key: &str) -> String {
+        format!("rtmp://127.0.0.1:{}/live/{key}", self.rtmp)
+    }
+}
+
+fn probe(path: &str) -> String {
+    let output = Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-show_entries",
+            "stream=codec_name:format=duration",
+            "-of",
+            "default=nw=1",
+            path,
+        ])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn seconds(said: &str) -> f64 {
+    let line = said.lines().find_map(|line| line.strip_prefix("duration="));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_film_comes_from_a_web_server_and_goes_back_by_one_put_and_no_password_is_told() {
+    let cluster = Cluster::with_worker(1);
+    let nginx = Nginx::start(&cluster);
+    let id = cluster.submit(JobSpec {
+        input: Some(nginx.http("in/film.mp4")),
+        output: Some(nginx.http("put/out.mp4")),
+        size: Some("320x-2".into()),
+        preset: Some("ultrafast".into()),
+        ..JobSpec::default()
+    });
+    let job = cluster.until_completed(id);
+    let put = nginx.folder.join("www/put/out.mp4");
+    let said = probe(put.to_str().unwrap());
+    assert!(said.contains("h264") && said.contains("aac"), "{said}");
+    assert_eq!(fs::metadata(&put).unwrap().len(), job.result.unwrap().bytes);
+    // A server that refuses is named, without the password.
+    let refused = cluster.submit(JobSpec {
+        output: Some(nginx.http("elsewhere/out.mp4")),
+        retries: Some(0),
+        ..crate::cluster::tiny(0.2)
+    });
+    let failure = cluster
+        .until_state(refused, &[JobState::Failed])
+        .failure
+        .unwrap();
+    assert!(
+        failure.reason == FailureReason::UserError && failure.message.contains("***@127.0.0.1"),
+        "{failure:?}"
+    );
+    let log = cluster
+        .client()
+        .logs(ffrtmp_api::ids::JobRef::Seq(id))
+        .unwrap()
+        .text;
+    assert!(log.contains("***@127.0.0.1"), "{log}");
+    for text in [
+        log,
+        failure.message,
+        cluster.log("w1"),
+        cluster.log("master"),
+    ] {
+        assert!(!text.contains(PASSWORD), "the password is told: {text}");
+    }
+    cluster.finish();
+}
+
+#[test]
+fn an_address_without_media_fails_at_once_and_a_playlist_reads_no_file_of_the_worker() {
+    let cluster = Cluster::with_worker(1);
+    let nginx = Nginx::start(&cluster);
+    let secret = cluster.file("secret.ts");
+    let made = Command::new("ffmpeg")
+        .args([
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=d=1",
+            "-c:v",
+            "libx264",
+            &secret,
+        ])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    for (name, segment) in [
+        ("file.m3u8", format!("file://{secret}")),
+        ("path.m3u8", secret.clone()),
+        ("concat.m3u8", format!("concat:{secret}")),
+    ] {
+        let text =
+            format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\n{segment}\n#EXT-X-ENDLIST\n");
+        fs::write(nginx.folder.join("www").join(name), text).unwrap();
+    }
+    for name in ["missing.mp4", "file.m3u8", "path.m3u8", "concat.m3u8"] {
+        let output = cluster.file(&format!("{name}.mp4"));
+        let id = cluster.submit(JobSpec {
+            input: Some(format!("http://127.0.0.1:{}/{name}", nginx.http)),
+            output: Some(output.clone()),
+            retries: Some(0),
+            ..JobSpec::default()
+        });
+        let job = cluster.until_state(id, &[JobState::Failed, JobState::Completed]);
+        let failure = job.failure.expect(name);
+        assert!(
+            matches!(
+                failure.reason,
+                FailureReason::InputError | FailureReason::NetworkError
+            ),
+            "{name}: {failure:?}"
+        );
+        assert!(!std::path::Path::new(&output).exists(), "{name}");
+    }
+    cluster.finish();
+}
+
+#[test]
+fn a_stream_goes_out_as_fast_as_it_plays_and_comes_in_as_a_file() {
+    let cluster = Cluster::with_worker(2);
+    let nginx = Nginx::start(&cluster);
+    let out = cluster.submit(JobSpec {
+        output: Some(nginx.rtmp(STREAM_KEY)),
+        duration_seconds: Some(3.0),
+        size: Some("320x180".into()),
+        ..JobSpec::default()
+    });
+    let result = cluster.until_completed(out).result.unwrap();
+    assert!(result.wall_seconds > 2.0, "{result:?}");
+    let recorded = nginx.folder.join(format!("rec/{STREAM_KEY}.flv"));
+    let said = until("nginx has closed its recording", || {
+        let said = probe(recorded.to_str()?);
+        (seconds(&said) > 2.0).then_some(said)
+    });
+    assert!(said.contains("h264") && said.contains("aac"), "{said}");
+    for text in [cluster.log("w1"), cluster.log("master")] {
+        assert!(!text.contains(STREAM_KEY), "the stream key is told: {text}");
+    }
+
+    let child = Command::new("ffmpeg")
+        .args([
+            "-v",
+            "error",
+            "-re",
+            "-stream_loop",
+            "-1",
+            "-i",
+            &footage(),
+            "-c",
+            "copy",
+            "-f",
+            "flv",
+        ])
+        .arg(nginx.rtmp("camera"))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _camera = Process { child };
+    until("the camera is on", || {
+        nginx.folder.join("rec/camera.flv").exists().then_some(())
+    });
+    let file = cluster.file("seen.mp4");
+    let seen = cluster.submit(JobSpec {
+        input: Some(nginx.rtmp("camera")),
+        output: Some(file.clone()),
+        duration_seconds: Some(2.0),
+        size: Some("320x-2".into()),
+        preset: Some("ultrafast".into()),
+        ..JobSpec::default()
+    });
+    let result = cluster.until_completed(seen).result.unwrap();
+    assert!((1.5..3.0).contains(&result.duration_seconds), "{result:?}");
+    assert_eq!((result.width, result.height), (320, 180));
+    cluster.finish();
+}
