@@ -53,7 +53,7 @@ impl Nginx {
                     location /put/ {{ auth_basic x; auth_basic_user_file {dir}/users; dav_methods PUT; }}
                 }}
             }}
-            rtmp {{ server {{
+            rtmp {{ access_log off; server {{
                 listen 127.0.0.1:{rtmp};
                 application live {{ live on; record all; record_path {dir}/rec; }}
             }} }}"

@@ -17,7 +17,7 @@ use ffrtmp_api::{
     ids::Attempt,
     job::FailureReason,
     limits::LOG_BYTES_MAX,
-    protocol::{Assignment, MediaResult},
+    protocol::{Assignment, Gpu, MediaResult},
     settings::{Output, Pictures, Settings, Source},
 };
 use tokio::sync::watch;
@@ -409,10 +409,11 @@ impl Runs<'_> {
         let survey = self.bench.survey.borrow();
         let hardware = self.order.settings.video().map(|video| video.encoder);
         let gpu = self.order.gpu.or_else(|| {
-            let needed = EncoderSet::of(hardware.filter(|encoder| encoder.is_hardware())?);
-            let gpus = &survey.capabilities.gpus;
-            let has = gpus.iter().position(|gpu| gpu.encoders.contains_all(needed))?;
-            u32::try_from(has).ok()
+            let encoder = hardware.filter(|encoder| encoder.is_hardware())?;
+            let nvidia = encoder.name().ends_with("_nvenc");
+            // What is no NVIDIA GPU is told by the path of its render node.
+            let fits = |gpu: &Gpu| gpu.sessions_max > 0 && gpu.uuid.starts_with('/') != nvidia;
+            u32::try_from(survey.capabilities.gpus.iter().position(fits)?).ok()
         });
         survey.device(gpu).cloned()
     }
