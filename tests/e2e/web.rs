@@ -39,7 +39,7 @@ impl Nginx {
         let (http, rtmp) = (free_port(), free_port());
         let (dir, module) = (folder.display(), module.display());
         let conf = format!(
-            "daemon off; user root; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log info;
+            "daemon off; user root; master_process off; pid {dir}/pid; error_log {dir}/error.log info;
             load_module {module};
             events {{}}
             http {{
