@@ -139,7 +139,7 @@ fn submit_prints_the_number_and_what_will_be_done() {
     assert_eq!(
         said.out,
         "job 1 submitted: 1080p60-h265: synthetic, 10s; hevc by libx265, 1080 lines high, 60 fps, crf 28, \
-         preset ultrafast, aac; default queue, medium priority\n"
+         preset ultrafast, aac 128k; default queue, medium priority\n"
     );
     let said = say(&master, "jobs submit --output json");
     let submitted: Submitted = serde_json::from_str(&said.out).unwrap();
@@ -158,7 +158,10 @@ fn a_wrong_field_is_a_usage_error_and_nothing_is_sent() {
             "jobs submit --scenario 1080p60-h256",
             "known codecs are h264",
         ),
-        ("jobs submit --input rtmp://a/b", "is a URL"),
+        (
+            "jobs submit --input ftp://a/b",
+            "\"ftp\" is not a scheme that is known here",
+        ),
         ("jobs submit --queue urgent", "live, default, batch"),
         ("jobs status 12x", "is not a job id"),
         ("jobs list --limit 0", "is not a number between 1 and"),
@@ -655,7 +658,7 @@ fn a_dry_run_sends_nothing_and_names_every_setting() {
     );
     let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(plan["job"]["start_seconds"], 5.0);
-    assert_eq!(plan["settings"]["encoder"], "libx264");
+    assert_eq!(plan["settings"]["pictures"]["video"]["encoder"], "libx264");
     assert!(master.with(|memory| memory.authorizations.is_empty()));
 }
 

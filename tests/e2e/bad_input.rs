@@ -38,12 +38,12 @@ fn an_unknown_word_is_refused_with_those_there_are() {
         (
             r#"{"codec":"h256"}"#,
             "bad_field",
-            "codec: \"h256\" is not one of h264, h265 (or hevc), vp9, av1",
+            "codec: \"h256\" is not one of h264, h265 (or hevc), vp9, av1, copy, none",
         ),
         (
-            r#"{"audio":"mp3"}"#,
+            r#"{"audio":"mp5"}"#,
             "bad_field",
-            "audio: \"mp3\" is not one of aac, opus, copy, none",
+            "audio: \"mp5\" is not one of aac, opus, mp3, flac, pcm, copy, none",
         ),
         (
             r#"{"scenario":"1080p60-h256"}"#,
@@ -132,7 +132,7 @@ fn a_number_that_means_nothing_is_refused() {
         (
             r#"{"size":"0x0"}"#,
             "bad_field",
-            "size: \"0x0\" is not WIDTHxHEIGHT with even numbers between 16 and 16384, as in 1280x720",
+            "size: \"0x0\" is not WIDTHxHEIGHT with even numbers between 16 and 16384, as in 1280x720; or 1280x-2 or -2x720 to keep the aspect, or fit:1280x720 for what fits into that",
         ),
         (
             r#"{"size":"16384x16384"}"#,
@@ -142,7 +142,7 @@ fn a_number_that_means_nothing_is_refused() {
         (
             r#"{"size":"1281x720"}"#,
             "bad_field",
-            "size: \"1281x720\" is not WIDTHxHEIGHT with even numbers between 16 and 16384, as in 1280x720",
+            "size: \"1281x720\" is not WIDTHxHEIGHT with even numbers between 16 and 16384, as in 1280x720; or 1280x-2 or -2x720 to keep the aspect, or fit:1280x720 for what fits into that",
         ),
     ]);
 }
@@ -252,7 +252,7 @@ fn a_name_or_path_that_could_deceive_is_refused() {
         (
             r#"{"output":"/a.gif"}"#,
             "bad_field",
-            "output: the extension \"gif\" names no container known here; end it in .mp4, .m4v, .mov, .mkv, .webm or .ts",
+            "output: the extension \"gif\" names no container known here; end it in .mp4, .m4v, .mov, .mkv, .webm or .ts, .mp3, .m4a, .flac, .ogg, .opus or .wav for sound, .jpg or .png for a picture, .m3u8 or .mpd for a folder of segments",
         ),
         (
             r#"{"input":"/a.mp4","output":"/a.mp4"}"#,
