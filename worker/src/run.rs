@@ -97,6 +97,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         programs,
         survey: survey.clone(),
         scratch: state.scratch.clone(),
+        disks: Arc::default(),
         transfer: Transfer::new(config.client()?, state.scratch.clone()),
         records,
         stall_timeout: config.stall_timeout,

@@ -9,6 +9,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
     time::Duration,
 };
 
@@ -26,6 +27,7 @@ use super::{
     control::{Control, Observer, Stop, stopped},
     folder,
     prepare::{Inspected, blocking, create_target, inspect, target},
+    room::{Disks, expected_bytes},
     watch::{Bounds, EndedBy, Watched, watch},
 };
 use crate::{
@@ -62,6 +64,8 @@ pub(crate) struct Bench {
     pub(crate) survey: watch::Receiver<Survey>,
     /// Where outputs nobody asked to keep go, and what is fetched or handed back.
     pub(crate) scratch: PathBuf,
+    /// What its encodes will write.
+    pub(crate) disks: Arc<Disks>,
     /// To and from the master's spool.
     pub(crate) transfer: Transfer,
     /// What a next life of the worker must know.
@@ -245,6 +249,11 @@ async fn run(
 ) -> Result<MediaResult, EndedBy> {
     let settings = &order.settings;
     let is_folder = matches!(settings.output, Some(Output::Folder { .. }));
+    // Held until the run is over and the file has its size.
+    let _room = tokio::select! {
+        stop = stopped(control) => return Err(EndedBy::Stop(stop)),
+        room = bench.disks.claim(temp, expected_bytes(settings, inspected)) => room.map_err(EndedBy::Failure)?,
+    };
     // Recorded before the file exists and again when the process does, so that no crash in between hides either.
     record(bench, order.attempt, temp, None)?;
     create_target(temp.to_owned(), is_folder)

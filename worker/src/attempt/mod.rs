@@ -10,4 +10,5 @@ pub(crate) mod held;
 pub(crate) mod prepare;
 pub(crate) mod publish;
 pub(crate) mod put;
+pub(crate) mod room;
 pub(crate) mod watch;

@@ -9,6 +9,7 @@ pub(crate) mod diagnosis;
 pub(crate) mod hidden;
 pub(crate) mod log;
 pub(crate) mod loudness;
+pub(crate) mod orphans;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod program;

@@ -16,12 +16,16 @@ use std::{
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::{Interest, unix::AsyncFd};
 
+use super::orphans;
+
 /// A child that leads a process group of its own.
 pub(crate) struct Process {
     pid: Pid,
     pidfd: OwnedFd,
     spawned: Instant,
     reaped: bool,
+    /// What tells its descendants, wherever they went; see [`orphans`].
+    mark: String,
     /// What it prints; taken by whoever reads it.
     pub(crate) stdout: Option<ChildStdout>,
     /// What it says; taken by whoever reads it.
@@ -43,7 +47,7 @@ pub(crate) struct Exit {
 
 impl Process {
     /// Takes over a child that was spawned as a group leader. From here on only this value may wait for it.
-    pub(crate) fn adopt(mut child: Child) -> io::Result<Process> {
+    pub(crate) fn adopt(mut child: Child, mark: String) -> io::Result<Process> {
         let spawned = Instant::now();
         let pid = Pid::from_child(&child);
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
@@ -52,6 +56,7 @@ impl Process {
                 pidfd,
                 spawned,
                 reaped: false,
+                mark,
                 stdout: child.stdout.take(),
                 stderr: child.stderr.take(),
             }),
@@ -84,12 +89,14 @@ impl Process {
         }
     }
 
-    /// Kills what is left of the group, then collects the leader. Call it when [`Process::exited`] has returned (or to
+    /// Kills what is left of the group, collects the leader, then ends what had left the group. Call it when [`Process::exited`] has returned (or to
     /// end a process without ceremony).
     pub(crate) fn reap(mut self) -> io::Result<Exit> {
         self.signal_group(Signal::KILL);
         self.reaped = true;
-        wait(self.pid, self.spawned)
+        let exit = wait(self.pid, self.spawned);
+        orphans::end(&self.mark);
+        exit
     }
 }
 
@@ -100,10 +107,14 @@ impl Drop for Process {
         }
         self.signal_group(Signal::KILL);
         let (pid, spawned) = (self.pid, self.spawned);
+        let mark = std::mem::take(&mut self.mark);
         // A process in an uninterruptible read can take its time to die; an async task must not wait for that.
         let waiter = std::thread::Builder::new()
             .name("reaper".into())
-            .spawn(move || wait(pid, spawned));
+            .spawn(move || {
+                let _ = wait(pid, spawned);
+                orphans::end(&mark);
+            });
         if waiter.is_err() {
             let _ = wait(pid, spawned);
         }

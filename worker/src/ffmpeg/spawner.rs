@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::process::Process;
+use super::{orphans, process::Process};
 
 /// Environment variables that no child inherits: every user whose processes these are could read them.
 const SECRETS: [&str; 3] = ["FFRTMP_TOKEN", "FFRTMP_JOIN_TOKEN", "MASTER_API_KEY"];
@@ -24,6 +24,8 @@ const SECRETS: [&str; 3] = ["FFRTMP_TOKEN", "FFRTMP_JOIN_TOKEN", "MASTER_API_KEY
 /// is found by it, even a grandchild that moved to a process group of its own.
 pub(crate) const MARK: &str = "FFRTMP_INSTALL_ID";
 
+/// The lowest best-effort priority of disk accesses, as `ioprio_set` takes it: class 2, level 7.
+const IO_PRIORITY: libc::c_int = (2 << 13) | 7;
 /// How much nicer than the worker its children are: media work must not starve heartbeats.
 const NICE: i32 = 10;
 
@@ -43,18 +45,20 @@ impl Spawner {
     /// Starts the thread. Its children carry `install_id` in [`MARK`].
     pub(crate) fn start(install_id: Uuid) -> io::Result<Spawner> {
         let (requests, inbox) = mpsc::channel::<Request>();
+        orphans::adopt_descendants()?;
         std::thread::Builder::new()
             .name("spawner".into())
             .spawn(move || {
                 let worker = rustix::process::getpid();
                 let mark = install_id.to_string();
-                for Request { mut command, reply } in inbox {
-                    command.env(MARK, &mark);
+                for (number, Request { mut command, reply }) in inbox.into_iter().enumerate() {
+                    let own = format!("{mark}.{number}");
+                    command.env(MARK, &mark).env(orphans::MARK, &own);
                     for name in SECRETS {
                         command.env_remove(name);
                     }
                     // When nobody waits for the answer any more, dropping the process kills and reaps it.
-                    let _ = reply.send(spawn(&mut command, worker));
+                    let _ = reply.send(spawn(&mut command, worker, own));
                 }
             })?;
         Ok(Spawner { requests })
@@ -71,7 +75,7 @@ impl Spawner {
     }
 }
 
-fn spawn(command: &mut Command, worker: rustix::process::Pid) -> io::Result<Process> {
+fn spawn(command: &mut Command, worker: rustix::process::Pid, mark: String) -> io::Result<Process> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -86,9 +90,13 @@ fn spawn(command: &mut Command, worker: rustix::process::Pid) -> io::Result<Proc
             if rustix::process::getppid() != Some(worker) {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
+            // A program with privileges of its own (setuid) gets none here.
+            rustix::thread::set_no_new_privs(true)?;
+            // Neither is worth failing a job for: on some kernels and disks there is no such thing.
             let _ = rustix::process::nice(NICE);
+            let _ = libc::syscall(libc::SYS_ioprio_set, 1, 0, IO_PRIORITY);
             Ok(())
         });
     }
-    Process::adopt(command.spawn()?)
+    Process::adopt(command.spawn()?, mark)
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_ffmpeg;
+mod disk;
 mod files;
 mod machine;
 mod master;
