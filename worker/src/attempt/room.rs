@@ -15,7 +15,7 @@ use std::{
 
 use ffrtmp_api::{
     job::FailureReason,
-    settings::{RateControl, Settings, Size},
+    settings::{Output, RateControl, Settings, Size, Video},
 };
 use rustix::fs::statvfs;
 use tokio::time::{Instant, sleep};
@@ -176,31 +176,39 @@ fn refusal(file: &Path, bytes: u64, disk: Disk, others: u64) -> Failure {
 /// About how many bytes an encode will write, as far as it can be told: by its bitrate, or by the file it is made from. What becomes
 /// of a synthetic picture at constant quality cannot, and a guess would refuse jobs that fit.
 pub(crate) fn expected_bytes(settings: &Settings, inspected: &Inspected) -> u64 {
-    let bits = inspected
-        .expected_seconds
-        .and_then(|seconds| match settings.rate {
-            RateControl::Bitrate(bits) => Some((bits as f64 + BESIDES) * MARGIN * seconds),
-            RateControl::Crf(_) => by_quality(settings, inspected, seconds),
-        });
+    if let Some(Output::Push(_)) = settings.output {
+        return 0; // it goes over the network
+    }
+    let bits = settings.video().zip(inspected.expected_seconds);
+    let bits = bits.and_then(|(video, seconds)| match video.rate {
+        _ if !video.ladder.is_empty() => {
+            let rungs = video.ladder.iter();
+            let rate: f64 = rungs.map(|rung| rung.bitrate as f64 + BESIDES).sum();
+            Some(rate * MARGIN * seconds)
+        }
+        RateControl::Bitrate(bits) => Some((bits as f64 + BESIDES) * MARGIN * seconds),
+        RateControl::Crf(_) => by_quality(video, inspected, seconds),
+    });
     // `as` saturates and takes NaN to 0.
     ((bits.unwrap_or(0.0) / 8.0) as u64).max(BYTES_MIN)
 }
 
 /// The bits of so many seconds at constant quality: what its pixels take at most in practice, or what its input suggests.
-fn by_quality(settings: &Settings, inspected: &Inspected, seconds: f64) -> Option<f64> {
+fn by_quality(asked: &Video, inspected: &Inspected, seconds: f64) -> Option<f64> {
     let media = inspected.media.as_ref()?;
     let video = media.video.as_ref()?;
     let whole = media.duration_seconds.filter(|whole| *whole > 0.0)?;
-    let (width, height) = match settings.size {
-        Some(Size::Exact { width, height }) => (f64::from(width), f64::from(height)),
-        Some(Size::Height(height)) => {
-            let height = f64::from(height);
-            let aspect = f64::from(video.width) / f64::from(video.height.max(1));
-            (height * aspect, height)
+    let aspect = f64::from(video.width) / f64::from(video.height.max(1));
+    let (width, height) = match asked.size {
+        // What is fitted into a box has at most its pixels.
+        Some(Size::Exact { width, height } | Size::Fit { width, height }) => {
+            (f64::from(width), f64::from(height))
         }
+        Some(Size::Height(height)) => (f64::from(height) * aspect, f64::from(height)),
+        Some(Size::Width(width)) => (f64::from(width), f64::from(width) / aspect.max(0.01)),
         None => (f64::from(video.width), f64::from(video.height)),
     };
-    let pixels = width * height * settings.fps.unwrap_or(30.0);
+    let pixels = width * height * asked.fps.unwrap_or(30.0);
     let by_pixels = (pixels * BITS_PER_PIXEL + BESIDES) * seconds;
     let share = (seconds / whole).min(1.0) * inspected.input_bytes as f64 * 8.0;
     Some(by_pixels.min(share * TIMES_INPUT))
