@@ -273,8 +273,9 @@ impl Attempts {
             }
             Err(stop) => (Ended::Stopped(*stop), String::new()),
         };
-        drop(permit);
         self.worked(attempt, ended, log);
+        // Only now: the next attempt on this slot is not heard of before the end of this one.
+        drop(permit);
     }
 
     /// An encode ended: decides, under the lock, what that means now.

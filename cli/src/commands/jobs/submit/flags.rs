@@ -125,7 +125,7 @@ pub struct SubmitArgs {
     /// The encoder's preset, as in veryfast
     #[arg(long, help_heading = "Encoding")]
     preset: Option<String>,
-    /// How a pixel is stored: yuv420p (unless said otherwise), yuv420p10le for 10 bits, …
+    /// How a pixel is stored: yuv420p (unless said otherwise), or yuv420p10le for 10 bits
     #[arg(long, value_name = "FORMAT", help_heading = "Encoding")]
     pixel_format: Option<String>,
     /// Longest distance of key frames, in frames (48) or seconds (2s)
