@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use ffrtmp_api::rest::PolicyShadow;
+use ffrtmp_api::{ids::JobRef, job::JobState, rest::PolicyShadow};
 
-use crate::cluster::{Cluster, root, tiny, until};
+use crate::cluster::{Cluster, endless, root, tiny, until};
 
 /// Three workers with room for two each, ruled by the committed `balanced`, pinned, so that no file that arrives rules.
 fn three_workers() -> Cluster {
@@ -57,8 +57,12 @@ fn the_policy_that_rules_agrees_with_itself_and_another_one_does_not() {
     assert_eq!(twin.agreement, Some(1.0), "{twin:#?}");
     assert_eq!((twin.refused, twin.faults), (0, 0), "{twin:#?}");
 
+    // With one worker in use, `balanced` takes another and `binpack` that one.
+    let busy = cluster.submit(endless());
+    cluster.until_state(busy, &[JobState::Running]);
     shadow(&cluster, "policies/bundled/binpack.wasm", "packer");
     let packer = run_jobs(&cluster, |shadow| compared(shadow) >= 24);
+    cluster.client().cancel(JobRef::Seq(busy)).unwrap();
     assert!(packer.agreement.unwrap() < 1.0, "{packer:#?}");
     assert!(packer.other_node > 0, "{packer:#?}");
     assert_eq!(packer.faults, 0, "{packer:#?}");
