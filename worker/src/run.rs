@@ -63,7 +63,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     };
 
     tokio::pin!(shutdown);
-    let first = tokio::select! {
+    let (first, seen) = tokio::select! {
         _ = &mut shutdown => return Ok(()),
         first = surveyor.first() => first?,
     };
@@ -130,7 +130,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let keeping = async {
         tokio::select! {
             refusal = keep(&session) => refusal,
-            never = surveyor.keep(&surveys) => match never {},
+            never = surveyor.keep(seen, &surveys) => match never {},
         }
     };
     tokio::pin!(serve, keeping);

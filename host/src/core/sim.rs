@@ -1012,7 +1012,13 @@ impl Sim {
         if let Some(session) = self.workers[0].session.take() {
             self.handle(vec![Event::SessionClosed { session }]);
         }
-        for turn in 0..4_000 {
+        // A policy that places nothing costs each job the stall limit, so what is bounded is the time without progress.
+        let (mut turn, mut left, mut progress) = (0, usize::MAX, 0);
+        while turn < progress + 4_000 {
+            turn += 1;
+            if self.core.jobs.len() < left {
+                (left, progress) = (self.core.jobs.len(), turn);
+            }
             for w in 0..self.workers.len() {
                 if self.workers[w].session.is_none() {
                     self.hello(w);

@@ -67,24 +67,23 @@ pub(crate) struct Surveyor {
 
 /// What a cheap look sees. Any difference means a survey.
 #[derive(PartialEq)]
-struct Glance {
+pub(crate) struct Glance {
     programs: [Option<String>; 2],
     gpus: Vec<(Device, Gpu)>,
 }
 
 impl Surveyor {
-    /// The first survey.
+    /// The first survey, and the look it rests on.
     ///
     /// # Errors
     /// ffmpeg or ffprobe cannot be used: at start that is a mistake to be told at once.
-    pub(crate) async fn first(&self) -> anyhow::Result<Survey> {
+    pub(crate) async fn first(&self) -> anyhow::Result<(Survey, Glance)> {
         let glance = self.glance().await;
-        self.survey(&glance).await
+        Ok((self.survey(&glance).await?, glance))
     }
 
-    /// Goes on looking, for ever, and says what changed.
-    pub(crate) async fn keep(&self, told: &watch::Sender<Survey>) -> Infallible {
-        let mut last = self.glance().await;
+    /// Goes on looking, for ever, and says what changed since `last`.
+    pub(crate) async fn keep(&self, mut last: Glance, told: &watch::Sender<Survey>) -> Infallible {
         let mut surveyed = Instant::now();
         loop {
             sleep(LOOK_EVERY).await;

@@ -46,9 +46,8 @@ pub(crate) struct Exit {
 }
 
 impl Process {
-    /// Takes over a child that was spawned as a group leader. From here on only this value may wait for it.
-    pub(crate) fn adopt(mut child: Child, mark: String) -> io::Result<Process> {
-        let spawned = Instant::now();
+    /// Takes over a child that was spawned, at `spawned`, as a group leader. From here on only this value may wait for it.
+    pub(crate) fn adopt(mut child: Child, spawned: Instant, mark: String) -> io::Result<Process> {
         let pid = Pid::from_child(&child);
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Process {

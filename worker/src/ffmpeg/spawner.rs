@@ -11,6 +11,7 @@ use std::{
     os::unix::process::CommandExt,
     process::{Command, Stdio},
     sync::mpsc,
+    time::Instant,
 };
 
 use tokio::sync::oneshot;
@@ -98,5 +99,6 @@ fn spawn(command: &mut Command, worker: rustix::process::Pid, mark: String) -> i
             Ok(())
         });
     }
-    Process::adopt(command.spawn()?, mark)
+    let spawned = Instant::now();
+    Process::adopt(command.spawn()?, spawned, mark)
 }
