@@ -19,12 +19,14 @@ demo: build ## Transcode a clip on a cluster of its own, swapping the scheduling
 	@scripts/demo.sh
 
 test: setup test-tools lint ## Run every test, with real parts
-	PATH="$$PWD/target/tools/bin:$$PATH" $(CARGO) test --workspace --release --locked --no-fail-fast 2>&1 | tee target/test.log || \
-		{ scripts/test-failures.sh target/test.log; exit 1; }
-	@scripts/test-count.sh target/test.log
+	@rm -f target/again.log
+	export PATH="$$PWD/target/tools/bin:$$PATH"; \
+		$(CARGO) test --workspace --release --locked --no-fail-fast 2>&1 | tee target/test.log || \
+		{ scripts/test-failures.sh target/test.log; scripts/test-again.sh target/test.log target/again.log; }
+	@scripts/test-count.sh target/test.log target/again.log
 
 fuzz: setup ## Damaged policies and wild answers for a minute each, then 10,000 swaps under load
-	FFRTMP_FUZZ_SECONDS=60 $(CARGO) test --release --locked --workspace -- no_answer_whatever a_policy_that_skips a_damaged_policy
+	FFRTMP_FUZZ_FROM=$$(shuf -n 1 -i 0-4000000000) FFRTMP_FUZZ_SECONDS=60 $(CARGO) test --release --locked --workspace -- no_answer_whatever a_policy_that_skips a_damaged_policy
 	FFRTMP_SWAPS=10000 $(CARGO) test --release --locked --workspace -- --nocapture ten_thousand_swaps
 
 # One profile for everything, so that wasmtime is compiled once.

@@ -95,7 +95,7 @@ fn a_damaged_policy_is_refused_or_harmless() {
     let seconds = std::env::var("FFRTMP_FUZZ_SECONDS").map_or(5, |n| n.parse().unwrap());
     let until = Instant::now() + Duration::from_secs(seconds);
     let (mut taken, mut refused) = (0u32, 0u32);
-    let mut seed = fastrand::u64(..1 << 32);
+    let mut seed = std::env::var("FFRTMP_FUZZ_FROM").map_or(0, |n| n.parse().unwrap());
     while Instant::now() < until {
         match one(seed) {
             true => taken += 1,

@@ -1309,7 +1309,7 @@ fn no_job_is_lost_or_published_twice_whatever_breaks() {
     (0..seeds).for_each(|seed| run(seed, 3_000));
 }
 
-/// For so many seconds, from a seed that is printed when it fails; CI gives it a minute.
+/// For FFRTMP_FUZZ_SECONDS, from the seed FFRTMP_FUZZ_FROM on, so that what fails once fails again; `make fuzz` begins anywhere.
 fn for_a_while(manner: Manner) {
     if let Ok(seed) = std::env::var("FFRTMP_SIM_SEED") {
         run_with(seed.parse().expect("a number"), 1_000, manner);
@@ -1317,7 +1317,7 @@ fn for_a_while(manner: Manner) {
     }
     let seconds = std::env::var("FFRTMP_FUZZ_SECONDS").map_or(5, |n| n.parse().expect("seconds"));
     let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
-    let mut seed = fastrand::u64(..1 << 32);
+    let mut seed = std::env::var("FFRTMP_FUZZ_FROM").map_or(0, |n| n.parse().expect("a seed"));
     let mut stalls = 0;
     while std::time::Instant::now() < until {
         stalls += run_with(seed, 1_000, manner);
