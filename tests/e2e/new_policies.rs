@@ -48,9 +48,8 @@ fn run(project: &Path, program: impl AsRef<Path>, args: &[&str], env: &[(&str, &
 
 /// Puts the built policy into the running master's folder, as its README says, and lets it place a job.
 fn places_a_job(cluster: &Cluster, project: &Path, name: &str) {
-    let part = cluster.path(&format!("policies/.{name}.part"));
-    std::fs::copy(project.join(format!("{name}.wasm")), &part).unwrap();
-    std::fs::rename(part, cluster.path(&format!("policies/{name}.wasm"))).unwrap();
+    let file = format!("{name}.wasm");
+    cluster.put_in_policies(&file, &std::fs::read(project.join(&file)).unwrap());
     until("the new policy rules", || {
         let list = cluster.client().policies().ok()?.policies;
         let policy = list.into_iter().find(|p| p.name == name)?;

@@ -101,12 +101,7 @@ fn drop_in(cluster: &Cluster, name: &str) {
         .join("tests/hostile")
         .join(name)
         .with_extension("wasm");
-    std::fs::copy(source, cluster.path("part")).unwrap();
-    std::fs::rename(
-        cluster.path("part"),
-        cluster.path(&format!("policies/{FILE}.wasm")),
-    )
-    .unwrap();
+    cluster.put_in_policies(&format!("{FILE}.wasm"), &std::fs::read(source).unwrap());
     until(&format!("{name} rules"), || {
         let list = cluster.client().policies().ok()?.policies;
         (list[0].name == FILE).then_some(())

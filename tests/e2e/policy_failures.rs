@@ -9,10 +9,8 @@ fn guest(name: &str) -> Vec<u8> {
     std::fs::read(root().join("tests/hostile").join(name)).unwrap()
 }
 
-/// Puts a file into the folder, as a careful operator does: written beside and renamed.
 fn drop_in(cluster: &Cluster, bytes: &[u8]) {
-    std::fs::write(cluster.path("bad.part"), bytes).unwrap();
-    std::fs::rename(cluster.path("bad.part"), cluster.path("policies/bad.wasm")).unwrap();
+    cluster.put_in_policies("bad.wasm", bytes);
 }
 
 fn listed(cluster: &Cluster, state: &str) -> Option<PolicyStatus> {

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use crate::cluster::{Cluster, root, tiny, until};
 
 fn drop_in(cluster: &Cluster, file: &str, name: &str, state: &str) {
-    let part = cluster.path(&format!("policies/{name}.part"));
-    std::fs::copy(root().join(file), &part).unwrap();
-    std::fs::rename(part, cluster.path(&format!("policies/{name}.wasm"))).unwrap();
+    let bytes = std::fs::read(root().join(file)).unwrap();
+    cluster.put_in_policies(&format!("{name}.wasm"), &bytes);
     until(&format!("{name} is {state}"), || {
         let list = cluster.client().policies().ok()?.policies;
         list.into_iter()
@@ -141,9 +140,8 @@ fn a_bundled_policy_dropped_in_with_its_settings_file_has_the_limits_of_that_fil
     assert_eq!(stall.set_by.as_deref(), Some("gpu-first.toml"));
     // Live: another value, the same policy.
     let text = std::fs::read_to_string(cluster.path("policies/gpu-first.toml")).unwrap();
-    let part = cluster.path("policies/gpu-first.toml.part");
-    std::fs::write(&part, text.replace("660_000", "120_000")).unwrap();
-    std::fs::rename(part, cluster.path("policies/gpu-first.toml")).unwrap();
+    let text = text.replace("660_000", "120_000");
+    cluster.put_in_policies("gpu-first.toml", text.as_bytes());
     until("the new limit is in force", || {
         let detail = cluster.client().policy("gpu-first").ok()?;
         let stall = detail.limits.iter().find(|l| l.name == "stall_ms")?;

@@ -138,6 +138,37 @@ pub struct RoundEnded {
     pub guest_us: u64,
 }
 
+#[cfg(test)]
+impl RoundEnded {
+    /// That of a policy which trapped, so that the built-in one decides.
+    pub fn failed(id: u64) -> RoundEnded {
+        RoundEnded {
+            id,
+            policy: PolicyTag::of_a_test().into(),
+            outcome: Outcome::Fault {
+                stage: FaultStage::Plan,
+                message: String::new(),
+            },
+            guest_us: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+impl PolicyTag {
+    /// Some policy without limits.
+    pub fn of_a_test() -> PolicyTag {
+        PolicyTag {
+            name: "t".into(),
+            digest: "t".into(),
+            config: String::new(),
+            budget_us: 0,
+            stall_ms: 0,
+            reasons: Vec::new(),
+        }
+    }
+}
+
 /// A question and what became of it, told when the core has carried it out: for people who look, and for a candidate that is
 /// compared. Made of values the core has no use for any more; it decides nothing.
 #[derive(Debug, Clone)]
@@ -173,6 +204,8 @@ pub struct Decision {
 pub struct OfferedJob {
     /// The number policies know it by.
     pub id: JobId,
+    /// Its place among the candidates of the question.
+    pub candidate: usize,
     /// When it was accepted, milliseconds since 1970.
     pub submitted_ms: i64,
     /// Its spec, as JSON.
@@ -182,7 +215,7 @@ pub struct OfferedJob {
 impl OfferedJob {
     /// What a policy is told to rank it by, if it is a candidate of `ask`.
     pub fn info(&self, ask: &Ask) -> Option<JobInfo> {
-        let candidate = ask.candidates.iter().find(|c| c.job == self.id)?;
+        let candidate = ask.candidates.get(self.candidate)?;
         let spec: JobSpec = serde_json::from_str(&self.spec).unwrap_or_default();
         Some(JobInfo {
             id: self.id,

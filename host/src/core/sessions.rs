@@ -438,13 +438,15 @@ fn oversized(hello: &Hello) -> Option<String> {
     None
 }
 
-/// Cuts what a worker tells for people to a length that can be kept and shown.
+/// Cuts a text that a worker tells for people to a length that can be kept and shown.
+fn clip(text: &mut String) {
+    if let Some((at, _)) = text.char_indices().nth(limits::NAME_BYTES_MAX) {
+        text.truncate(at);
+    }
+}
+
+/// Cuts all such texts.
 fn bounded(mut hello: Hello) -> Hello {
-    let clip = |text: &mut String| {
-        if let Some((at, _)) = text.char_indices().nth(limits::NAME_BYTES_MAX) {
-            text.truncate(at);
-        }
-    };
     let capabilities = &mut hello.capabilities;
     capabilities.unavailable.truncate(UNAVAILABLE_MAX);
     capabilities
@@ -478,10 +480,6 @@ fn sanitise(heartbeat: &mut Heartbeat) {
         gpu.decoder_percent = gpu.decoder_percent.map(percent);
         gpu.temperature_celsius = gpu.temperature_celsius.filter(finite);
         gpu.power_watts = gpu.power_watts.filter(finite);
-        if let Some(fault) = &mut gpu.fault
-            && let Some((at, _)) = fault.char_indices().nth(limits::NAME_BYTES_MAX)
-        {
-            fault.truncate(at);
-        }
+        gpu.fault.as_mut().into_iter().for_each(clip);
     }
 }

@@ -14,7 +14,7 @@ use super::*;
 use crate::core::{
     Config, Event, NewJob, SessionId,
     record::{JobStatus, Snapshot},
-    round::{FaultStage, Outcome, PolicyTag, RoundEnded, Work},
+    round::{RoundEnded, Work},
 };
 
 /// A core with one job and, once it said hello, one worker with one slot.
@@ -79,23 +79,7 @@ impl Small {
                         if let Work::Rank(jobs) = &round.work {
                             assert!(!self.row.status.held, "a held job is not ranked: {jobs:?}");
                         }
-                        events.push(Event::RoundEnded(RoundEnded {
-                            id: round.id,
-                            policy: PolicyTag {
-                                name: "t".into(),
-                                digest: "t".into(),
-                                config: String::new(),
-                                budget_us: 0,
-                                stall_ms: 0,
-                                reasons: vec![],
-                            }
-                            .into(),
-                            outcome: Outcome::Fault {
-                                stage: FaultStage::Plan,
-                                message: String::new(),
-                            },
-                            guest_us: 0,
-                        }));
+                        events.push(Event::RoundEnded(RoundEnded::failed(round.id)));
                     }
                     _ => {}
                 }

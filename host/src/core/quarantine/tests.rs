@@ -16,7 +16,7 @@ use super::*;
 use crate::core::{
     Config, Event, NewJob, NodeControl, ReplyTo, SessionId,
     record::{JobRow, Snapshot, WorkerRow},
-    round::{FaultStage, Outcome as RoundOutcome, PolicyTag, RoundEnded},
+    round::RoundEnded,
 };
 
 struct Farm {
@@ -100,23 +100,9 @@ impl Farm {
                         }
                         self.jobs.get_mut(&seq).unwrap().status = *status;
                     }
-                    Effect::Ask(round) => events.push(Event::RoundEnded(RoundEnded {
-                        id: round.id,
-                        policy: PolicyTag {
-                            name: "t".into(),
-                            digest: "t".into(),
-                            config: String::new(),
-                            budget_us: 0,
-                            stall_ms: 0,
-                            reasons: vec![],
-                        }
-                        .into(),
-                        outcome: RoundOutcome::Fault {
-                            stage: FaultStage::Plan,
-                            message: String::new(),
-                        },
-                        guest_us: 0,
-                    })),
+                    Effect::Ask(round) => {
+                        events.push(Event::RoundEnded(RoundEnded::failed(round.id)))
+                    }
                     _ => {}
                 }
             }

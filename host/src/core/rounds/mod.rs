@@ -495,10 +495,11 @@ impl Core {
 
     /// The jobs in a question, for a candidate to rank.
     fn offered(&self, plan: &Plan) -> Vec<OfferedJob> {
-        let jobs = plan.offered.iter().filter_map(|(id, (seq, _))| {
+        let jobs = plan.offered.iter().filter_map(|(id, (seq, candidate))| {
             let job = self.jobs.get(seq)?;
             Some(OfferedJob {
                 id: *id,
+                candidate: *candidate,
                 submitted_ms: job.submitted_ms,
                 spec: job.spec.clone(),
             })

@@ -223,12 +223,8 @@ mod tests {
 
     fn tag(budget_us: u64) -> PolicyTag {
         PolicyTag {
-            name: "t".into(),
-            digest: "t".into(),
-            config: String::new(),
             budget_us,
-            stall_ms: 0,
-            reasons: Vec::new(),
+            ..PolicyTag::of_a_test()
         }
     }
 

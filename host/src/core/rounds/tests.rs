@@ -76,23 +76,7 @@ impl Bench {
                             self.candidates = ask.candidates.len();
                         }
                         // The core's own fallback decides: it stands in for a policy that needs no time.
-                        events.push(Event::RoundEnded(RoundEnded {
-                            id: round.id,
-                            policy: PolicyTag {
-                                name: "t".into(),
-                                digest: "t".into(),
-                                config: String::new(),
-                                budget_us: 0,
-                                stall_ms: 0,
-                                reasons: vec![],
-                            }
-                            .into(),
-                            outcome: Outcome::Fault {
-                                stage: FaultStage::Plan,
-                                message: String::new(),
-                            },
-                            guest_us: 0,
-                        }));
+                        events.push(Event::RoundEnded(RoundEnded::failed(round.id)));
                     }
                     Effect::Send(
                         _,

@@ -67,7 +67,6 @@ impl Mailbox {
             reset,
             changes: changes.clone(),
         });
-        // A candidate sleeps until it is asked something, unless much has come.
     }
 
     /// Hands over a question; says whether it was taken. One is not while another waits, or while the candidate does not know
