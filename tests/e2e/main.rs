@@ -20,6 +20,7 @@ mod control;
 mod encode;
 mod events;
 mod faults;
+mod figures;
 mod fuzz_api;
 mod lists;
 mod master_crash;
