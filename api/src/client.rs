@@ -222,6 +222,14 @@ impl Client {
         })
     }
 
+    /// `POST /v1/jobs/{id}/stop`: a live job finishes with what it has.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn stop(&self, job: JobRef) -> Result<Job> {
+        self.call(true, |client| {
+            client.post(&format!("/v1/jobs/{job}/stop"), &NO_BODY)
+        })
+    }
+
     /// `POST /v1/jobs/{id}/pause`.
     #[allow(clippy::missing_errors_doc)]
     pub fn pause(&self, job: JobRef) -> Result<Job> {

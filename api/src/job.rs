@@ -51,6 +51,16 @@ words! {
 }
 
 words! {
+    /// Whether a job reads a source that ends, or one that comes and goes.
+    Mode {
+        /// The source is happening now: it is read as it comes, waited for, and taken up again when it was gone.
+        Live = "live",
+        /// The source is there and ends.
+        File = "file",
+    }
+}
+
+words! {
     /// Where a job stands. The transitions allowed between these are one table in `host::core::transition`.
     JobState {
         /// Waiting to be placed (or held, or backing off before a retry).
@@ -155,6 +165,15 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::OutputName>))]
     pub output: Option<String>,
+    /// `live` for a source that is happening now: read as it comes, waited for, taken up again when it was gone; ended by its end,
+    /// `duration_seconds` or a stop. Default: `live` for `rtmp`, `rtmps` and `srt` inputs, else `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Of a live job: seconds its source is waited for, at first and whenever it has gone. Default 60; 0 takes the first end as
+    /// the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::WaitSeconds>))]
+    pub input_wait_seconds: Option<f64>,
     /// Whether an existing output may be replaced.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
@@ -334,6 +353,8 @@ impl JobSpec {
         "scenario",
         "input",
         "output",
+        "mode",
+        "input_wait_seconds",
         "overwrite",
         "start_seconds",
         "duration_seconds",

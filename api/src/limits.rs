@@ -43,3 +43,5 @@ pub const LOG_BYTES_MAX: usize = 256 * 1024;
 pub const EXPLAIN_NODES_MAX: usize = 50;
 /// Lines of a job's history that are shown: the last so many. Most jobs have fewer than ten.
 pub const HISTORY_MAX: usize = 1_000;
+/// Longest a live job may wait for its source, in seconds: a day. It keeps its slot all the while.
+pub const INPUT_WAIT_SECONDS_MAX: f64 = 86_400.0;

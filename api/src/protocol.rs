@@ -238,6 +238,13 @@ pub struct Progress {
     pub media_seconds: f64,
     /// Bytes written so far.
     pub bytes: u64,
+    /// Of a live job: how often its source was taken up again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// How an attempt ended.
@@ -302,6 +309,9 @@ pub struct MediaResult {
     pub memory_peak_kib: u64,
     /// The encoder that ran.
     pub encoder: String,
+    /// Of a live job: how often its source was taken up again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
     /// Structural similarity of the output to the input, 0 to 1, where the job asked for a least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssim: Option<f64>,
@@ -359,6 +369,11 @@ pub enum ToWorker {
     },
     /// Stop it (SIGTERM, then SIGKILL), remove its files, answer [`Outcome::Canceled`].
     Cancel {
+        /// Which.
+        attempt: Attempt,
+    },
+    /// Of a live attempt: take no more of its source, and finish with what there is.
+    Finish {
         /// Which.
         attempt: Attempt,
     },

@@ -63,6 +63,8 @@ schemas! {
     Seconds = number(Type::Number, limits::DURATION_SECONDS_MIN, limits::DURATION_SECONDS_MAX).examples([30.0]);
     /// Seconds from the beginning: 0 to 30 days.
     StartSeconds = number(Type::Number, 0.0, limits::DURATION_SECONDS_MAX).examples([90.0]);
+    /// Seconds to wait: 0 to a day.
+    WaitSeconds = number(Type::Number, 0.0, limits::INPUT_WAIT_SECONDS_MAX).examples([60.0]);
     /// A codec. `avc` is h264 and `hevc` is h265.
     CodecWord = words(&["h264", "avc", "h265", "hevc", "vp9", "av1", "copy", "none"]);
     /// What becomes of sound.

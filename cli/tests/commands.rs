@@ -71,6 +71,7 @@ fn progressing(percent: f32) -> Job {
         media_seconds: 1.0,
         bytes: 1,
         eta_seconds: Some(1.0),
+        restarts: 0,
     };
     Job {
         progress: Some(progress),

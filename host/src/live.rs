@@ -106,6 +106,7 @@ impl Live {
             media_seconds: report.media_seconds,
             bytes: report.bytes,
             eta_seconds,
+            restarts: report.restarts,
         })
     }
 

@@ -23,6 +23,7 @@ mod faults;
 mod figures;
 mod fuzz_api;
 mod lists;
+mod live;
 mod master_crash;
 mod media;
 mod metrics;

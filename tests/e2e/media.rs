@@ -11,7 +11,11 @@ use ffrtmp_api::{
     protocol::MediaResult,
 };
 
-use crate::cluster::{Cluster, FFRTMP, footage, root, until};
+use crate::{
+    cluster::{Cluster, FFRTMP, footage, root, until},
+    live::camera,
+    web::Nginx,
+};
 
 /// `film.mkv` in the cluster's folder: the footage, with subtitles.
 fn film(cluster: &Cluster) -> String {
@@ -528,7 +532,12 @@ fn hardware_that_is_preferred_and_not_there_is_done_without() {
 fn every_example_of_the_guide_to_jobs_works_as_it_stands_there() {
     let cluster = Cluster::with_worker(2);
     film(&cluster);
-    let text = fs::read_to_string(root().join("docs/JOBS.md")).unwrap();
+    let nginx = Nginx::start(&cluster);
+    let server = format!("127.0.0.1:{}", nginx.rtmp);
+    let _camera = camera(&format!("rtmp://{server}/cam/one"));
+    let text = fs::read_to_string(root().join("docs/JOBS.md"))
+        .unwrap()
+        .replace("cam.example", &server);
     let mut examples = 0;
     let mut block: Option<String> = None;
     for line in text.lines() {

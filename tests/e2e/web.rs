@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -14,23 +14,27 @@ use crate::cluster::{Cluster, Process, footage, free_port, root, until};
 const PASSWORD: &str = "hush4711hush";
 const STREAM_KEY: &str = "key0815key";
 
-/// nginx: `/in` and `/put` ask for a password, RTMP streams are recorded.
-struct Nginx {
-    folder: PathBuf,
+/// nginx: `/in` and `/put` ask for a password, streams to `live` are recorded, and who watches one of `cam` is sent away when it ends.
+pub struct Nginx {
+    pub folder: PathBuf,
     http: u16,
-    rtmp: u16,
-    _process: Process,
+    pub rtmp: u16,
+    pub process: Process,
 }
 
 impl Nginx {
-    fn start(cluster: &Cluster) -> Nginx {
+    pub fn start(cluster: &Cluster) -> Nginx {
+        Nginx::start_in(cluster, "nginx")
+    }
+
+    pub fn start_in(cluster: &Cluster, folder: &str) -> Nginx {
         let tools = root().join("target/tools");
         let module = tools.join("bin/ngx_rtmp_module.so");
         assert!(
             module.exists(),
             "nginx and its RTMP module are fetched by scripts/test-tools.sh"
         );
-        let folder = cluster.path("nginx");
+        let folder = cluster.path(folder);
         for name in ["www/in", "www/put", "rec", "tmp"] {
             fs::create_dir_all(folder.join(name)).unwrap();
         }
@@ -56,34 +60,34 @@ impl Nginx {
             rtmp {{ access_log off; server {{
                 listen 127.0.0.1:{rtmp};
                 application live {{ live on; record all; record_path {dir}/rec; }}
+                application cam {{ live on; idle_streams off; record all; record_path {dir}/rec; }}
             }} }}"
         );
         fs::write(folder.join("conf"), conf).unwrap();
-        let child = Command::new(tools.join("bin/nginx"))
-            .args([
-                "-p",
-                folder.to_str().unwrap(),
-                "-c",
-                "conf",
-                "-e",
-                "error.log",
-            ])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let process = Process { child };
+        let process = serve(&folder);
+        let nginx = Nginx {
+            folder,
+            http,
+            rtmp,
+            process,
+        };
+        nginx.wait_until_it_listens();
+        nginx
+    }
+
+    /// Starts it again, on its ports and its folder, after it was killed.
+    pub fn start_again(&mut self) {
+        self.process = serve(&self.folder);
+        self.wait_until_it_listens();
+    }
+
+    fn wait_until_it_listens(&self) {
         until("nginx listens", || {
-            [http, rtmp]
+            [self.http, self.rtmp]
                 .iter()
                 .all(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok())
                 .then_some(())
         });
-        Nginx {
-            folder,
-            http,
-            rtmp,
-            _process: process,
-        }
     }
 
     fn http(&self, path: &str) -> String {
@@ -95,7 +99,18 @@ impl Nginx {
     }
 }
 
-fn probe(path: &str) -> String {
+fn serve(folder: &Path) -> Process {
+    let child = Command::new(root().join("target/tools/bin/nginx"))
+        .arg("-p")
+        .arg(folder)
+        .args(["-c", "conf", "-e", "error.log"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    Process { child }
+}
+
+pub fn probe(path: &str) -> String {
     let output = Command::new("ffprobe")
         .args([
             "-v",
@@ -112,7 +127,7 @@ fn probe(path: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn seconds(said: &str) -> f64 {
+pub fn seconds(said: &str) -> f64 {
     let line = said.lines().find_map(|line| line.strip_prefix("duration="));
     line.unwrap().parse().unwrap()
 }

@@ -26,6 +26,7 @@ pub fn commands(settings: &Settings) -> Vec<Vec<String>> {
         gpu: None,
         loudness: None,
         target: Path::new(&target),
+        part: 1,
     };
     let hidden = Hidden::of_job(settings);
     let line = |pass| {

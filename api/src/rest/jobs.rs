@@ -143,6 +143,9 @@ pub struct JobProgress {
     pub bytes: u64,
     /// Seconds to go, where the length is known.
     pub eta_seconds: Option<f64>,
+    /// Of a live job: how often its source was taken up again.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// `GET /v1/jobs`: one page of those that match, in the order asked for.

@@ -3,7 +3,7 @@
 //! Pure, so that the master (at submit), the command line (before it) and tests agree. A field that cannot be honoured is
 //! refused here, by name; nothing behind this point sees unchecked text. One file for each thing a job says: `place`
 //! (from where, to where; `address` and `spooled` for what is not a path), `container`, `codec`, `video`, `ladder`,
-//! `still`, `audio`, `subtitles`, `scenario` (names that set something); `check` holds what texts and numbers may be.
+//! `still`, `audio`, `subtitles`, `live`, `scenario` (names that set something); `check` holds what texts and numbers may be.
 
 mod address;
 mod audio;
@@ -11,6 +11,7 @@ mod check;
 mod codec;
 mod container;
 mod ladder;
+mod live;
 mod place;
 mod scenario;
 mod spooled;
@@ -29,6 +30,7 @@ pub use codec::Codec;
 pub use container::Container;
 use container::Holds;
 pub use ladder::{RENDITIONS_MAX, Rendition};
+pub use live::Live;
 pub use place::{Output, Source};
 use scenario::{Scenario, parse_scenario};
 pub use still::Still;
@@ -90,6 +92,9 @@ pub struct Settings {
     pub overwrite: bool,
     /// File format of the output.
     pub container: Container,
+    /// Set for a source that is happening now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Live>,
     /// Seconds of input to skip; `None` begins at its beginning. Never set for a synthetic source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_seconds: Option<f64>,
@@ -166,6 +171,7 @@ impl Settings {
             }
             given => given.unwrap_or(container.has_movable_index()),
         };
+        let live = live::resolve(spec, &source, &pictures, subtitles)?;
         let timeout_seconds = seconds("timeout_seconds", spec.timeout_seconds)?;
         amounts(spec)?;
         Ok(Settings {
@@ -176,6 +182,7 @@ impl Settings {
             output,
             overwrite: spec.overwrite,
             container,
+            live,
             start_seconds,
             duration_seconds,
             pictures,

@@ -3,7 +3,8 @@
 //! Separate because submitting and showing a job both say it. It describes; it never decides a setting.
 
 use ffrtmp_api::settings::{
-    Audio, AudioCodec, Gop, Pictures, RateControl, Settings, Size, Source, Still, Subtitles, Video,
+    Audio, AudioCodec, Gop, Live, Pictures, RateControl, Settings, Size, Source, Still, Subtitles,
+    Video,
 };
 
 use super::units::seconds_short;
@@ -115,6 +116,14 @@ fn still_line(still: &Still) -> String {
 
 fn bits(rate: u64) -> String {
     format!("{} kbit/s", rate / 1000)
+}
+
+/// `waits 1m00s for its source`.
+pub fn live_line(live: &Live) -> String {
+    match live.input_wait_seconds {
+        0.0 => "ends with its source".to_owned(),
+        seconds => format!("waits {} for its source", seconds_short(seconds)),
+    }
 }
 
 /// `/media/in.mp4 (from 10s, first 30s)` or `synthetic, 10s`.

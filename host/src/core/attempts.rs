@@ -254,7 +254,8 @@ impl Core {
         });
         let failures = job.status.failures;
         let attempts_max = job.retries + 1;
-        let again = reason.is_retryable() && failures <= job.retries;
+        // Whoever asked it to stop does not want it to begin anew.
+        let again = reason.is_retryable() && failures <= job.retries && !job.status.stop_requested;
         let detail = format!("{reason}: {message}");
         let excluded = job.excluded.clone();
         let delay_ms = backoff_ms(&self.config, seq, failures);
@@ -296,9 +297,9 @@ impl Core {
         if self
             .jobs
             .get(&seq)
-            .is_some_and(|job| job.status.cancel_requested)
+            .is_some_and(|job| job.status.cancel_requested || job.status.stop_requested)
         {
-            let detail = "handed back while a cancel was on its way".into();
+            let detail = "handed back while its end was on its way".into();
             return self.transition(seq, JobState::Canceled, detail, now, out);
         }
         self.transition(
@@ -355,7 +356,7 @@ impl Core {
             reason: FailureReason::PlatformError,
             message: message.clone(),
         });
-        let again = job.status.failures <= job.retries;
+        let again = job.status.failures <= job.retries && !job.status.stop_requested;
         let canceled = job.status.cancel_requested;
         job.status.lost = true;
         self.release_capacity(seq);

@@ -1,11 +1,12 @@
-//! What users tell a job: cancel, pause (or, while it waits, hold), resume, another lane or urgency, try again.
+//! What users tell a job: cancel, stop (a live one, which keeps what it has), pause (or, while it waits, hold), resume, another lane or urgency, try again.
 //!
 //! Each asks for a state rather than a step, so saying it twice is the same as saying it once.
 
 use ffrtmp_api::{
     ids::JobSeq,
-    job::{JobState, Priority, Queue},
+    job::{JobSpec, JobState, Priority, Queue},
     protocol::ToWorker,
+    settings::Settings,
 };
 
 use super::{
@@ -31,6 +32,7 @@ impl Core {
     ) {
         let result = match control {
             Control::Cancel => self.cancel(seq, now, out),
+            Control::Stop => self.stop(seq, now, out),
             Control::Pause => self.pause(seq, now, out),
             Control::Resume => self.resume(seq, now, out),
             Control::Change { queue, priority } => self.change_job(seq, queue, priority, now, out),
@@ -67,6 +69,43 @@ impl Core {
                 verb: "cancel",
                 hint: ABOUT_TO_COMPLETE,
             }),
+        }
+    }
+
+    fn stop(&mut self, seq: JobSeq, now: Now, out: &mut Vec<Effect>) -> Result<(), ControlError> {
+        let job = self.jobs.get_mut(&seq).ok_or(ControlError::NotLive)?;
+        let state = job.status.state;
+        let wrong = |hint| ControlError::WrongState {
+            state,
+            verb: "stop",
+            hint,
+        };
+        let is_live = serde_json::from_str::<JobSpec>(&job.spec)
+            .ok()
+            .and_then(|spec| Settings::resolve(&spec).ok()?.live)
+            .is_some();
+        if !is_live {
+            return Err(wrong(
+                "only a live job is stopped and keeps what it has; cancel this one",
+            ));
+        }
+        match state {
+            JobState::Assigned | JobState::Running | JobState::Paused => {
+                let attempt = job.attempt();
+                let worker = job.on.map(|on| on.worker);
+                if !job.status.stop_requested {
+                    job.status.stop_requested = true;
+                    self.note(seq, "a stop was asked for", now, out);
+                    self.persist_status(seq, out);
+                }
+                // A worker that is away is told when it says hello again.
+                if let Some(worker) = worker {
+                    self.send(worker, ToWorker::Finish { attempt }, out);
+                }
+                Ok(())
+            }
+            JobState::Pending => Err(wrong("it has nothing to keep yet; cancel it")),
+            _ => Err(wrong(ABOUT_TO_COMPLETE)),
         }
     }
 
@@ -260,6 +299,7 @@ impl Core {
         status.failure = None;
         status.result = None;
         status.cancel_requested = false;
+        status.stop_requested = false;
         status.pause_requested = false;
         status.lost = false;
         status.retried += 1;

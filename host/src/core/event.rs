@@ -44,6 +44,8 @@ pub struct NewJob {
 pub enum Control {
     /// End it.
     Cancel,
+    /// Of a live job: finish with what there is.
+    Stop,
     /// Stop its ffmpeg, keep its place; while it is pending: hold it.
     Pause,
     /// Continue it.
@@ -224,7 +226,7 @@ pub enum ControlError {
     WrongState {
         /// Where it stands.
         state: JobState,
-        /// `cancel`, `pause`, `resume`, `retry`, `change its queue or priority`.
+        /// `cancel`, `stop`, `pause`, `resume`, `retry`, `change its queue or priority`.
         verb: &'static str,
         /// What can be done instead.
         hint: &'static str,

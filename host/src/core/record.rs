@@ -143,6 +143,8 @@ pub struct JobStatus {
     pub result: Option<Box<MediaResult>>,
     /// Whether a cancel was asked for.
     pub cancel_requested: bool,
+    /// Whether a live job was asked to finish with what there is.
+    pub stop_requested: bool,
     /// Whether it is to be paused, as the user last said.
     pub pause_requested: bool,
     /// Whether the latest attempt was given up with its worker, and so may be taken back if that worker returns in time.
@@ -178,6 +180,7 @@ impl Default for JobStatus {
             failure: None,
             result: None,
             cancel_requested: false,
+            stop_requested: false,
             pause_requested: false,
             lost: false,
             held: false,

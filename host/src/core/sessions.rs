@@ -313,6 +313,8 @@ impl Core {
         out.push(Effect::Changed(attempt, job.status.state));
         if job.status.cancel_requested {
             self.send(id, ToWorker::Cancel { attempt }, out);
+        } else if job.status.stop_requested {
+            self.send(id, ToWorker::Finish { attempt }, out);
         } else if job.status.pause_requested != live.paused {
             let paused = job.status.pause_requested;
             self.send(id, ToWorker::Pause { attempt, paused }, out);

@@ -585,6 +585,8 @@ impl Sim {
                     });
                 }
             }
+            // A live attempt that finishes is one that ends well.
+            ToWorker::Finish { .. } => {}
             ToWorker::Pause { attempt, paused } => self.workers[w]
                 .to_master
                 .push_back(ToMaster::Paused { attempt, paused }),

@@ -76,6 +76,7 @@ const TABLE: &[(&str, &str, Needs, Scope)] = &[
     ("GET", "/v1/jobs/{job}/watch", Read, Job),
     ("GET", "/v1/jobs/{job}/logs", Read, Job),
     ("POST", "/v1/jobs/{job}/cancel", Submit, Job),
+    ("POST", "/v1/jobs/{job}/stop", Submit, Job),
     ("POST", "/v1/jobs/{job}/pause", Submit, Job),
     ("POST", "/v1/jobs/{job}/resume", Submit, Job),
     ("PATCH", "/v1/jobs/{job}", Submit, Job),

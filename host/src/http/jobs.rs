@@ -177,6 +177,13 @@ pub async fn cancel(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>
     control(app, job, Control::Cancel).await
 }
 
+/// Has a live job finish with what it has: a recording is published, a push ends.
+#[utoipa::path(post, path = "/v1/jobs/{job}/stop", operation_id = "stop_job", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
+pub async fn stop(app: State<Arc<App>>, job: Path<String>) -> Result<Json<Job>, ApiError> {
+    control(app, job, Control::Stop).await
+}
+
 /// Stops a job's ffmpeg; holds a job that waits.
 #[utoipa::path(post, path = "/v1/jobs/{job}/pause", operation_id = "pause_job", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The job, told so.", body = Job), NotFound, Conflict, ReadOnly))]
@@ -254,8 +261,11 @@ async fn control(
         Reply::Controlled(Ok(())) => {}
         Reply::Controlled(Err(ControlError::NotLive)) => {
             let state = find(&app, job).await?.status.state;
-            // Canceling what is canceled is no error: the caller has what it wants.
-            if !(control == Control::Cancel && state == JobState::Canceled) {
+            // Canceling what is canceled, or stopping what has completed, is no error: the caller has what it wants.
+            if !matches!(
+                (control, state),
+                (Control::Cancel, JobState::Canceled) | (Control::Stop, JobState::Completed)
+            ) {
                 return Err(ApiError::wrong_state(format!(
                     "job {job} has ended: it is {state}"
                 )));

@@ -102,6 +102,7 @@ fn guarded_routes() -> Routes {
         .path(routes!(watch::watch))
         .path(routes!(logs::logs))
         .path(routes!(jobs::cancel))
+        .path(routes!(jobs::stop))
         .path(routes!(jobs::pause))
         .path(routes!(jobs::resume))
         .path(routes!(jobs::retry))

@@ -20,7 +20,7 @@ use crate::core::record::{
 /// The columns of a job, in the order [`job`] reads them.
 pub const JOB_COLUMNS: &str = "seq, uuid, spec, queue, priority, submitted_ms, idempotency_key, state, attempt, failures, \
      started_ms, finished_ms, worker, placement, publishing, failure_reason, failure_message, result, cancel_requested, pause_requested, lost, \
-     held, retried, retry";
+     held, retried, retry, stop_requested";
 
 /// Applies one record within the open transaction.
 pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::Error> {
@@ -58,7 +58,7 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
                 .prepare_cached(
                     "UPDATE jobs SET state = ?2, attempt = ?3, failures = ?4, started_ms = ?5, finished_ms = ?6, worker = ?7, \
                      placement = ?8, publishing = ?9, failure_reason = ?10, failure_message = ?11, result = ?12, cancel_requested = ?13, pause_requested = ?14, lost = ?15, \
-                     held = ?16, retried = ?17, retry = ?18 \
+                     held = ?16, retried = ?17, retry = ?18, stop_requested = ?19 \
                      WHERE seq = ?1",
                 )?
                 .execute(params![
@@ -80,6 +80,7 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
                     status.held,
                     status.retried,
                     to_json(&status.retry),
+                    status.stop_requested,
                 ])?;
         }
         Record::JobMoved {
@@ -262,6 +263,7 @@ pub fn job(row: &Row<'_>) -> Result<JobRow, StoreError> {
             held: row.get(21)?,
             retried: row.get(22)?,
             retry: from_json(row, 23)?,
+            stop_requested: row.get(24)?,
         },
     })
 }

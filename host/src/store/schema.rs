@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes the schema one version on; its position is the version it starts from. Released entries are never edited.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     // 0 -> 1
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY,
@@ -100,6 +100,8 @@ const MIGRATIONS: [&str; 5] = [
     // 4 -> 5: what retries keep to, and quarantines, outlive the master. Both are JSON.
     "ALTER TABLE jobs ADD COLUMN retry TEXT;
     ALTER TABLE workers ADD COLUMN quarantine TEXT;",
+    // 5 -> 6: live jobs are asked to finish.
+    "ALTER TABLE jobs ADD COLUMN stop_requested INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// What every connection that writes is set to.

@@ -19,6 +19,8 @@ pub(crate) enum Stop {
 pub(crate) struct Control {
     /// Set once it is to end.
     pub(crate) stop: Option<Stop>,
+    /// Whether a live one is to finish with what it has.
+    pub(crate) finish: bool,
     /// Whether its processes are to stand still.
     pub(crate) paused: bool,
 }
@@ -32,6 +34,19 @@ pub(crate) async fn stopped(control: &mut watch::Receiver<Control>) -> Stop {
         if control.changed().await.is_err() {
             // The table is gone: so is everything that could take a result.
             return Stop::Revoke;
+        }
+    }
+}
+
+/// Waits until a live attempt is to finish.
+pub(crate) async fn finishing(mut control: watch::Receiver<Control>) {
+    loop {
+        if control.borrow_and_update().finish {
+            return;
+        }
+        if control.changed().await.is_err() {
+            // Whoever waits for a stop hears of that.
+            return std::future::pending().await;
         }
     }
 }

@@ -28,7 +28,7 @@ use super::{
     folder,
     prepare::{Inspected, blocking, create_target, inspect, target},
     room::{Disks, expected_bytes},
-    watch::{Bounds, EndedBy, Watched, watch},
+    watch::{Before, Bounds, EndedBy, Watched, watch},
 };
 use crate::{
     capabilities::{device::Device, survey::Survey},
@@ -105,7 +105,11 @@ impl From<EndedBy> for Ended {
     fn from(by: EndedBy) -> Ended {
         match by {
             EndedBy::Stop(stop) => Ended::Stopped(stop),
-            EndedBy::Failure(failure) => Ended::Failed(failure),
+            EndedBy::Failure(failure) | EndedBy::Hung(failure) => Ended::Failed(failure),
+            EndedBy::Finish => Ended::Failed(Failure::new(
+                FailureReason::PlatformError,
+                "told to finish, which only live jobs do",
+            )),
         }
     }
 }
@@ -274,7 +278,10 @@ async fn run(
         temp,
         directory: work.as_ref().map_or(Path::new("/"), |work| &work.0),
     };
-    let spent = runs.all(control, observer, log).await;
+    let spent = match settings.live {
+        Some(live) => runs.live(live, control, observer, log).await,
+        None => runs.all(control, observer, log).await,
+    };
     drop(work);
     let spent = spent?;
     tokio::select! {
@@ -322,26 +329,28 @@ impl Drop for WorkFolder {
 }
 
 /// The runs of ffmpeg that one encode takes.
-struct Runs<'a> {
-    bench: &'a Bench,
-    order: &'a Assignment,
-    inspected: &'a Inspected,
-    temp: &'a Path,
-    directory: &'a Path,
+pub(super) struct Runs<'a> {
+    pub(super) bench: &'a Bench,
+    pub(super) order: &'a Assignment,
+    pub(super) inspected: &'a Inspected,
+    pub(super) temp: &'a Path,
+    pub(super) directory: &'a Path,
 }
 
 /// What the runs took, all together, and what the last of them reported.
 #[derive(Default)]
-struct Spent {
+pub(super) struct Spent {
     wall: Duration,
     cpu_seconds: f64,
     memory_peak_kib: u64,
-    last: Report,
+    pub(super) last: Report,
     likeness: Likeness,
+    /// How often a live source was taken up again.
+    pub(super) restarts: u32,
 }
 
 impl Spent {
-    fn add(&mut self, watched: &Watched) {
+    pub(super) fn add(&mut self, watched: &Watched) {
         self.wall += watched.exit.wall;
         self.cpu_seconds += watched.exit.cpu_seconds;
         self.memory_peak_kib = self.memory_peak_kib.max(watched.exit.memory_peak_kib);
@@ -369,7 +378,7 @@ impl Runs<'_> {
         let compares = settings.quality.is_asked();
         let runs = passes.len() + usize::from(compares);
         let share = |n: usize| (n as f64 / runs as f64, (n + 1) as f64 / runs as f64);
-        let device = self.device();
+        let gpu = self.gpu();
         let mut spent = Spent::default();
         let mut loudness = None;
         for (n, pass) in passes.iter().enumerate() {
@@ -378,39 +387,47 @@ impl Runs<'_> {
                 Order {
                     settings,
                     input: self.inspected.media.as_ref(),
-                    gpu: device.as_ref().map(Device::number).or(self.order.gpu),
+                    gpu,
                     loudness: loudness.as_ref(),
                     target: self.temp,
+                    part: 0,
                 },
             );
+            let bounds = Bounds {
+                share: share(n),
+                bytes_count: *pass == Pass::Subtitles,
+                ..self.bounds()
+            };
             let watched = self
-                .one(
-                    line,
-                    share(n),
-                    *pass == Pass::Subtitles,
-                    n == 0,
-                    control,
-                    observer,
-                    log,
-                )
+                .one(line, bounds, n == 0, control, observer, log)
                 .await?;
             spent.add(&watched);
             match pass {
                 Pass::Loudness => loudness = measured(&watched.log.text()),
                 Pass::Encode => spent.last = watched.last,
-                Pass::Subtitles | Pass::First => {}
+                Pass::Subtitles | Pass::First | Pass::Record | Pass::Join => {}
             }
         }
         if let (true, Some(input)) = (compares, &self.inspected.media) {
             let output = self.look_at_output().await.map_err(EndedBy::Failure)?;
             let line = quality::arguments(settings, input, &output, self.temp);
+            let bounds = Bounds {
+                share: share(runs - 1),
+                ..self.bounds()
+            };
             let watched = self
-                .one(line, share(runs - 1), false, false, control, observer, log)
+                .one(line, bounds, false, control, observer, log)
                 .await?;
             spent.likeness = quality::likeness(&watched.log.text());
             quality::judge(&settings.quality, &spent.likeness).map_err(EndedBy::Failure)?;
         }
         Ok(spent)
+    }
+
+    /// The number of that device, to ffmpeg.
+    pub(super) fn gpu(&self) -> Option<u32> {
+        let device = self.device();
+        device.as_ref().map(Device::number).or(self.order.gpu)
     }
 
     /// The device that was chosen for this encode; where hardware is used that nobody chose, the first that has it.
@@ -431,26 +448,64 @@ impl Runs<'_> {
         look(self.bench, Reach::File(self.temp)).await
     }
 
+    /// What holds for every run, as the only one of the job.
+    pub(super) fn bounds(&self) -> Bounds {
+        let timeout = self.order.settings.timeout_seconds;
+        Bounds {
+            stall: self.bench.stall_timeout,
+            timeout: timeout.map(Duration::from_secs_f64),
+            kill_grace: self.bench.kill_grace,
+            expected_seconds: self.inspected.expected_seconds,
+            share: (0.0, 1.0),
+            before: Before::default(),
+            finishes: false,
+            bytes_count: false,
+            hidden: Hidden::of_job(&self.order.settings),
+        }
+    }
+
     /// Runs ffmpeg once, to a good end.
-    #[allow(clippy::too_many_arguments)] // what differs from run to run
-    async fn one(
+    pub(super) async fn one(
         &self,
         line: Vec<OsString>,
-        share: (f64, f64),
-        bytes_count: bool,
+        bounds: Bounds,
+        is_first: bool,
+        control: &mut watch::Receiver<Control>,
+        observer: &dyn Observer,
+        log: &mut String,
+    ) -> Result<Watched, EndedBy> {
+        let watched = self
+            .any(line, bounds, is_first, control, observer, log)
+            .await?;
+        if let Some(by) = watched.ended_by {
+            return Err(by);
+        }
+        if !watched.exit.status.success() {
+            return Err(EndedBy::Failure(explain(
+                watched.exit.status,
+                watched.log.newest_first(),
+            )));
+        }
+        Ok(watched)
+    }
+
+    /// Runs ffmpeg once, to whatever end.
+    pub(super) async fn any(
+        &self,
+        line: Vec<OsString>,
+        bounds: Bounds,
         is_first: bool,
         control: &mut watch::Receiver<Control>,
         observer: &dyn Observer,
         log: &mut String,
     ) -> Result<Watched, EndedBy> {
         let (bench, order) = (self.bench, self.order);
-        let hidden = Hidden::of_job(&order.settings);
         let mut command = Command::new(&bench.programs.ffmpeg);
         command
             .args(&line)
             .envs(self.device().as_ref().and_then(Device::environment))
             .current_dir(self.directory);
-        tracing::debug!(command = %hidden.clean(&format!("{command:?}")), "spawning");
+        tracing::debug!(command = %bounds.hidden.clean(&format!("{command:?}")), "spawning");
         let process = bench
             .spawner
             .spawn(command)
@@ -467,15 +522,6 @@ impl Runs<'_> {
         if is_first {
             observer.started();
         }
-        let bounds = Bounds {
-            stall: bench.stall_timeout,
-            timeout: order.settings.timeout_seconds.map(Duration::from_secs_f64),
-            kill_grace: bench.kill_grace,
-            expected_seconds: self.inspected.expected_seconds,
-            share,
-            bytes_count,
-            hidden,
-        };
         let watched = watch(process, order.attempt, bounds, control, observer)
             .await
             .map_err(|error| platform(format!("ffmpeg could not be watched: {error}")))?;
@@ -484,21 +530,12 @@ impl Runs<'_> {
         if log.len() > LOG_BYTES_MAX {
             *log = watched.log.text();
         }
-        if let Some(by) = watched.ended_by {
-            return Err(by);
-        }
-        if !watched.exit.status.success() {
-            return Err(EndedBy::Failure(explain(
-                watched.exit.status,
-                watched.log.newest_first(),
-            )));
-        }
         Ok(watched)
     }
 }
 
 /// Asks ffprobe about what was made.
-async fn look(bench: &Bench, reach: Reach<'_>) -> Result<Media, Failure> {
+pub(super) async fn look(bench: &Bench, reach: Reach<'_>) -> Result<Media, Failure> {
     probe(
         &bench.spawner,
         &bench.programs,
@@ -533,6 +570,7 @@ async fn measure(
         cpu_seconds: spent.cpu_seconds,
         memory_peak_kib: spent.memory_peak_kib,
         encoder: settings.encoder_name().to_owned(),
+        restarts: spent.restarts,
         ssim: spent.likeness.ssim,
         psnr: spent.likeness.psnr,
         vmaf: spent.likeness.vmaf,
@@ -568,7 +606,10 @@ async fn measure(
         settings,
         &output,
         inspected.media.as_ref(),
-        inspected.expected_seconds,
+        // A live source may end before as much was taken as was asked for.
+        inspected
+            .expected_seconds
+            .filter(|_| settings.live.is_none()),
         &spent.last,
     )?;
     let keep = matches!(settings.output, Some(Output::File(_) | Output::Put(_)));

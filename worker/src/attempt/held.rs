@@ -221,18 +221,29 @@ impl Attempts {
             ToWorker::OutcomeRecorded { attempt } => self.recorded(attempt),
             ToWorker::Cancel { attempt } => self.cancel(attempt),
             ToWorker::Revoke { attempt } => self.revoke(attempt),
+            ToWorker::Finish { attempt } => {
+                // A pause would keep it from finishing.
+                self.steer(attempt, |control| {
+                    (control.finish, control.paused) = (true, false);
+                });
+            }
             ToWorker::Pause { attempt, paused } => {
-                let table = self.lock();
-                if let Some(held) = table
-                    .held
-                    .get(&attempt)
-                    .filter(|held| held.stage == Stage::Working)
-                {
-                    held.control.send_modify(|control| control.paused = paused);
-                }
+                self.steer(attempt, |control| control.paused = paused);
             }
             // The session's own affairs.
             ToWorker::Welcome { .. } | ToWorker::Refused { .. } | ToWorker::Resync => {}
+        }
+    }
+
+    /// Changes what an attempt that still works should be doing.
+    fn steer(&self, attempt: Attempt, change: impl FnOnce(&mut Control)) {
+        let table = self.lock();
+        if let Some(held) = table
+            .held
+            .get(&attempt)
+            .filter(|held| held.stage == Stage::Working)
+        {
+            held.control.send_modify(change);
         }
     }
 

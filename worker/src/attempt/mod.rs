@@ -7,6 +7,7 @@ pub(crate) mod control;
 pub(crate) mod encode;
 pub(crate) mod folder;
 pub(crate) mod held;
+mod live;
 pub(crate) mod prepare;
 pub(crate) mod publish;
 pub(crate) mod put;

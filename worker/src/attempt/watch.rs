@@ -45,6 +45,10 @@ pub(crate) struct Bounds {
     pub(crate) expected_seconds: Option<f64>,
     /// The part of the whole job that this run is: from which share to which, 0 to 1.
     pub(crate) share: (f64, f64),
+    /// What earlier runs of a live source gave; nothing for a first run, and for every other kind.
+    pub(crate) before: Before,
+    /// Whether an order to finish ends this run: it is one of a live source.
+    pub(crate) finishes: bool,
     /// Whether bytes that move are progress too: a run that looks for something in a file has no frames to show.
     pub(crate) bytes_count: bool,
     /// What must not be read in the log.
@@ -57,6 +61,19 @@ impl Bounds {
         let (from, to) = self.share;
         (from * 100.0) as f32 + percent * (to - from) as f32
     }
+}
+
+/// What the runs before this one gave, of a source that comes and goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Before {
+    /// Frames.
+    pub(crate) frames: u64,
+    /// Seconds of media.
+    pub(crate) media_seconds: f64,
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// How often the source was taken up again.
+    pub(crate) restarts: u32,
 }
 
 /// How a run ended.
@@ -76,8 +93,12 @@ pub(crate) struct Watched {
 pub(crate) enum EndedBy {
     /// It was told to stop.
     Stop(Stop),
-    /// It hung, or took too long.
+    /// It hung.
+    Hung(Failure),
+    /// It took too long.
     Failure(Failure),
+    /// It was told to finish with what there is.
+    Finish,
 }
 
 /// Watches `process` until it has ended.
@@ -117,7 +138,7 @@ pub(crate) async fn watch(
                     Ok(()) => run.obey(*control.borrow_and_update()),
                     Err(_) => {
                         table_lives = false;
-                        run.obey(Control { stop: Some(Stop::Revoke), paused: false });
+                        run.obey(Control { stop: Some(Stop::Revoke), ..Control::default() });
                     }
                 },
                 _ = tick.tick() => run.tick(),
@@ -223,15 +244,17 @@ impl<'a> Run<'a> {
             self.silent = Duration::ZERO;
         }
         self.last = report;
+        let before = self.bounds.before;
         let (fps, speed) = self.pace.add(Instant::now(), &report);
         self.observer.progress(Progress {
             attempt: self.attempt,
             percent: self.percent().map(|percent| self.bounds.of_all(percent)),
-            frames: report.frames,
+            frames: before.frames + report.frames,
             fps,
             speed,
-            media_seconds: report.media_seconds,
-            bytes: report.bytes,
+            media_seconds: before.media_seconds + report.media_seconds,
+            bytes: before.bytes + report.bytes,
+            restarts: before.restarts,
         });
     }
 
@@ -240,12 +263,15 @@ impl<'a> Run<'a> {
             .bounds
             .expected_seconds
             .filter(|seconds| *seconds > 0.0)?;
-        Some((self.last.media_seconds / expected * 100.0).clamp(0.0, 100.0) as f32)
+        let so_far = self.bounds.before.media_seconds + self.last.media_seconds;
+        Some((so_far / expected * 100.0).clamp(0.0, 100.0) as f32)
     }
 
     fn obey(&mut self, control: Control) {
         if let Some(stop) = control.stop {
             self.end(EndedBy::Stop(stop));
+        } else if control.finish && self.bounds.finishes {
+            self.end(EndedBy::Finish);
         } else if control.paused != self.paused && self.ended_by.is_none() {
             self.paused = control.paused;
             self.process.signal_group(if self.paused {
@@ -303,10 +329,7 @@ impl<'a> Run<'a> {
                 self.last.frames,
                 self.last.media_seconds
             );
-            self.end(EndedBy::Failure(Failure::new(
-                FailureReason::Timeout,
-                message,
-            )));
+            self.end(EndedBy::Hung(Failure::new(FailureReason::Timeout, message)));
         }
     }
 

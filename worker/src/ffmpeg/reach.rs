@@ -27,6 +27,8 @@ pub(crate) enum Reach<'a> {
     OwnStill(&'a Path),
     /// The playlist or manifest of a folder that was made here, which names the files beside it.
     OwnFolder(&'a Path),
+    /// A list of parts that was made here, which names files beside it.
+    OwnParts(&'a Path),
     /// An address.
     Url(&'a Address),
 }
@@ -38,6 +40,7 @@ impl Reach<'_> {
             Reach::File(_) => ("file", FORMATS.to_owned()),
             Reach::OwnStill(_) => ("file", STILL_FORMATS.to_owned()),
             Reach::OwnFolder(_) => ("file", format!("hls,dash,{FORMATS}")),
+            Reach::OwnParts(_) => ("file", "concat,matroska,webm".to_owned()),
             Reach::Url(address) => (
                 match address.scheme() {
                     // A playlist may lead to another server, and to keys.
@@ -72,7 +75,10 @@ impl Reach<'_> {
     /// another protocol.
     pub(crate) fn url(&self) -> OsString {
         match self {
-            Reach::File(path) | Reach::OwnStill(path) | Reach::OwnFolder(path) => file_url(path),
+            Reach::File(path)
+            | Reach::OwnStill(path)
+            | Reach::OwnFolder(path)
+            | Reach::OwnParts(path) => file_url(path),
             Reach::Url(address) => address.secret().into(),
         }
     }
@@ -80,9 +86,10 @@ impl Reach<'_> {
     /// As it is shown: without secrets.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Reach::File(path) | Reach::OwnStill(path) | Reach::OwnFolder(path) => {
-                path.display().to_string()
-            }
+            Reach::File(path)
+            | Reach::OwnStill(path)
+            | Reach::OwnFolder(path)
+            | Reach::OwnParts(path) => path.display().to_string(),
             Reach::Url(address) => address.to_string(),
         }
     }

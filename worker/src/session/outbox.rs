@@ -261,6 +261,7 @@ mod tests {
     fn only_the_latest_progress_is_said() {
         let outbox = welcomed();
         let report = |frames| Progress {
+            restarts: 0,
             attempt: attempt(1),
             percent: None,
             frames,

@@ -1,4 +1,4 @@
-//! `ffrtmp jobs cancel|pause|resume|retry|set`: asks for something of one or many jobs, by id or by what they are.
+//! `ffrtmp jobs cancel|stop|pause|resume|retry|set`: asks for something of one or many jobs, by id or by what they are.
 //!
 //! Each job is tried; what fails is said for each, and does not keep the others from being done.
 
@@ -63,6 +63,8 @@ pub struct SetArgs {
 pub enum Verb {
     /// End it.
     Cancel,
+    /// Finish with what it has.
+    Stop,
     /// Stop it for a while.
     Pause,
     /// Go on.
@@ -77,6 +79,7 @@ impl Verb {
     fn ask(&self, client: &Client, job: JobRef) -> std::result::Result<Job, ClientError> {
         match self {
             Verb::Cancel => client.cancel(job),
+            Verb::Stop => client.stop(job),
             Verb::Pause => client.pause(job),
             Verb::Resume => client.resume(job),
             Verb::Retry => client.retry(job),
@@ -89,6 +92,8 @@ impl Verb {
         match self {
             Verb::Cancel if job.state.is_terminal() => "canceled",
             Verb::Cancel => "is being canceled",
+            Verb::Stop if job.state.is_terminal() => "has ended",
+            Verb::Stop => "is being stopped",
             Verb::Pause if job.state == JobState::Pending => "is held",
             Verb::Pause => "is being paused",
             Verb::Resume if job.state == JobState::Pending => "may run again",
@@ -102,6 +107,7 @@ impl Verb {
     fn participle(&self) -> &'static str {
         match self {
             Verb::Cancel => "canceled",
+            Verb::Stop => "stopped",
             Verb::Pause => "paused",
             Verb::Resume => "resumed",
             Verb::Retry => "tried again",
@@ -114,6 +120,7 @@ impl Verb {
         use JobState::{Assigned, Canceled, Failed, Paused, Pending, Publishing, Running};
         match self {
             Verb::Cancel => &[Pending, Assigned, Running, Paused, Publishing],
+            Verb::Stop => &[Assigned, Running, Paused],
             Verb::Pause => &[Pending, Running],
             Verb::Resume => &[Pending, Paused],
             Verb::Retry => &[Failed, Canceled],
@@ -127,7 +134,7 @@ impl Verb {
             Verb::Pause => !job.held,
             Verb::Resume => job.held || job.state == JobState::Paused,
             Verb::Cancel => !job.cancel_requested,
-            Verb::Retry | Verb::Set(_) => true,
+            Verb::Stop | Verb::Retry | Verb::Set(_) => true,
         }
     }
 }

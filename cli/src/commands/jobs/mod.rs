@@ -42,6 +42,11 @@ pub enum JobsCommand {
   ffrtmp jobs cancel --state pending --queue batch --older-than 2h
   ffrtmp jobs cancel --all --yes")]
     Cancel(control::ControlArgs),
+    /// Stop live jobs: what they recorded is kept and published
+    #[command(after_help = "Examples:
+  ffrtmp jobs stop 42
+  ffrtmp jobs stop --queue live --label event=cup")]
+    Stop(control::ControlArgs),
     /// Pause jobs: a running ffmpeg is stopped and keeps its place, a pending job is held back
     #[command(after_help = "Examples:
   ffrtmp jobs pause 42
@@ -75,6 +80,7 @@ pub fn run(command: JobsCommand, global: &GlobalArgs) -> Result {
         JobsCommand::Fetch(args) => fetch::run(&args, global),
         JobsCommand::Explain(args) => explain::run(&args, global),
         JobsCommand::Cancel(args) => control::run(Verb::Cancel, &args, global),
+        JobsCommand::Stop(args) => control::run(Verb::Stop, &args, global),
         JobsCommand::Pause(args) => control::run(Verb::Pause, &args, global),
         JobsCommand::Resume(args) => control::run(Verb::Resume, &args, global),
         JobsCommand::Retry(args) => control::run(Verb::Retry, &args, global),

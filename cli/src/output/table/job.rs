@@ -14,7 +14,7 @@ use ffrtmp_api::{
 
 use super::Table;
 use crate::output::{
-    describe::{settings_line, source_line},
+    describe::{live_line, settings_line, source_line},
     style::{self, Style},
     units::{bytes, clean, moment, seconds_short},
 };
@@ -39,6 +39,14 @@ pub fn show<W: Write>(table: &mut Table<W>, job: &Job) -> io::Result<()> {
             table.field("input", clean(&source_line(&settings)))?;
             table.field("output", output_line(job))?;
             table.field("settings", settings_line(&settings))?;
+            if let Some(live) = &settings.live {
+                let restarts = match (&job.result, &job.progress) {
+                    (Some(result), _) => result.restarts,
+                    (None, Some(progress)) => progress.restarts,
+                    (None, None) => 0,
+                };
+                table.field("live", format!("{}, {restarts} restarts", live_line(live)))?;
+            }
         }
         Err(_) => {
             table.field(

@@ -7,7 +7,7 @@ use ffrtmp_api::settings::{Pictures, Settings, Video};
 use super::{Table, job::pairs};
 use crate::output::{
     Plan,
-    describe::{audio_line, gop_line, rate_line, settings_line, size_line, source_line},
+    describe::{audio_line, gop_line, live_line, rate_line, settings_line, size_line, source_line},
     style::Style,
     units::{clean, moment, seconds_short},
 };
@@ -34,6 +34,11 @@ pub fn show<W: Write>(table: &mut Table<W>, plan: &Plan) -> io::Result<()> {
         None => "none: measured, then deleted".to_owned(),
     };
     table.field("output", output)?;
+    let mode = match &settings.live {
+        Some(live) => format!("live: {}", live_line(live)),
+        None => "file".to_owned(),
+    };
+    table.field("mode", mode)?;
     table.field("container", settings.container.ffmpeg_name())?;
     match &settings.pictures {
         Pictures::Video(video) => show_video(table, video)?,

@@ -65,6 +65,7 @@ fn running(job: &mut Job) {
         media_seconds: 2.4,
         bytes: 2048,
         eta_seconds: Some(0.6),
+        restarts: 0,
     });
 }
 

@@ -2,21 +2,23 @@
 //!
 //! Pure, so that what will be run can be shown without running it. Nothing a user wrote is ever an argument of its own
 //! that could be read as an option or a protocol: paths stand behind `file:`, numbers are printed from numbers, and
-//! presets come from a closed list. `input`, `pictures`, `folder` and `sound` hold one part of the line each; `trial` is
-//! the encode that proves an encoder.
+//! presets come from a closed list. `input`, `pictures`, `folder` and `sound` hold one part of the line each; `record` is
+//! what a live source is taken down with, and `trial` the encode that proves an encoder.
 
 mod folder;
 mod input;
 mod pictures;
+mod record;
 mod sound;
 mod trial;
 
 use std::{ffi::OsString, path::Path};
 
-use ffrtmp_api::settings::{Output, Pictures, Settings, Source, Subtitles};
+use ffrtmp_api::settings::{Codec, Container, Output, Pictures, Settings, Source, Subtitles};
 
 use super::{loudness::Measured, probe::Media, reach::file_url};
 
+pub(crate) use record::{PARTS, list_of_parts, part_name};
 pub(crate) use trial::trial_arguments;
 
 /// The subtitles that are burned in, in the folder an encode works in.
@@ -37,6 +39,10 @@ pub(crate) enum Pass {
     First,
     /// Makes the output.
     Encode,
+    /// Takes down one part of a live source, until it is gone.
+    Record,
+    /// Makes the output of those parts.
+    Join,
 }
 
 /// What a command is made of.
@@ -52,6 +58,8 @@ pub(crate) struct Order<'a> {
     pub(crate) loudness: Option<&'a Measured>,
     /// The temporary file; not looked at where the output is a folder or a stream.
     pub(crate) target: &'a Path,
+    /// Which part of a live source is taken down, from 1.
+    pub(crate) part: u32,
 }
 
 /// The runs that a job takes, in order. The last makes the output.
@@ -73,7 +81,10 @@ pub(crate) fn passes(settings: &Settings) -> Vec<Pass> {
     if settings.video().is_some_and(|video| video.two_pass) {
         passes.push(Pass::First);
     }
-    passes.push(Pass::Encode);
+    match (settings.live, &settings.output) {
+        (Some(_), Some(Output::Push(_))) | (None, _) => passes.push(Pass::Encode),
+        (Some(_), _) => passes.extend([Pass::Record, Pass::Join]),
+    }
     passes
 }
 
@@ -96,6 +107,11 @@ pub(crate) fn arguments(pass: Pass, order: Order<'_>) -> Vec<OsString> {
         "0.5",
         "-y",
     ]);
+    if pass == Pass::Join {
+        let streams = record::add_parts(&mut args, order);
+        add_output(&mut args, order, &streams);
+        return args.0;
+    }
     let streams = input::add(&mut args, order);
     if let Some(seconds) = settings.duration_seconds {
         args.pair("-t", format!("{seconds:.6}"));
@@ -115,12 +131,22 @@ pub(crate) fn arguments(pass: Pass, order: Order<'_>) -> Vec<OsString> {
             pictures::add(&mut args, order, Some(1));
             args.all(["-an", "-sn", "-dn", "-f", "null", "-"]);
         }
-        Pass::Encode => add_encode(&mut args, order, &streams),
+        Pass::Encode => {
+            add_streams(&mut args, order, &streams);
+            add_output(&mut args, order, &streams);
+        }
+        Pass::Record => {
+            add_streams(&mut args, order, &streams);
+            record::add_part(&mut args, order);
+        }
+        // It reads no input of the job, and was made above.
+        Pass::Join => {}
     }
     args.0
 }
 
-fn add_encode(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
+/// Adds what becomes of each stream.
+fn add_streams(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
     let Order { settings, .. } = order;
     let ladder = settings.video().map_or(0, |video| video.ladder.len());
     if ladder > 1 {
@@ -141,6 +167,22 @@ fn add_encode(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
     }
     input::add_subtitles(args, order);
     args.one("-dn");
+}
+
+/// Adds the container, and where it goes.
+fn add_output(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
+    let Order { settings, .. } = order;
+    if settings
+        .video()
+        .is_some_and(|video| video.codec == Codec::H265)
+        && matches!(
+            settings.container,
+            Container::Mp4 | Container::Mov | Container::Hls
+        )
+    {
+        // The tag Apple's players want.
+        args.pair("-tag:v", "hvc1");
+    }
     for (key, value) in &settings.metadata {
         args.pair("-metadata", format!("{key}={value}"));
     }
@@ -150,7 +192,7 @@ fn add_encode(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
     match &settings.output {
         Some(Output::Folder { index, .. }) => folder::add_muxer(args, order, streams, index),
         Some(Output::Push(address)) => {
-            if settings.container == ffrtmp_api::settings::Container::Flv {
+            if settings.container == Container::Flv {
                 // The length is not known before the end, and a stream cannot be gone back in to write it.
                 args.pair("-flvflags", "no_duration_filesize");
             }

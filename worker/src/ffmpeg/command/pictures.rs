@@ -2,9 +2,7 @@
 
 use ffrtmp_api::{
     encoder::Encoder,
-    settings::{
-        Codec, Gop, Output, Pictures, PixelFormat, RateControl, Size, Still, Subtitles, Video,
-    },
+    settings::{Gop, Output, Pictures, PixelFormat, RateControl, Size, Still, Subtitles, Video},
 };
 
 use super::{Args, BURNED, Order, PASS_LOG, input::SYNTHETIC_FPS};
@@ -115,17 +113,6 @@ pub(super) fn add_encoder(args: &mut Args, order: Order<'_>, video: &Video, pass
         }
     }
     add_key_frames(args, order, video);
-    if video.codec == Codec::H265
-        && matches!(
-            order.settings.container,
-            ffrtmp_api::settings::Container::Mp4
-                | ffrtmp_api::settings::Container::Mov
-                | ffrtmp_api::settings::Container::Hls
-        )
-    {
-        // The tag Apple's players want.
-        args.pair("-tag:v", "hvc1");
-    }
 }
 
 fn add_key_frames(args: &mut Args, order: Order<'_>, video: &Video) {

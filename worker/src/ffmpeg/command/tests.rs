@@ -19,6 +19,7 @@ fn lines_of(settings: &Settings, input: Option<&Media>) -> Vec<String> {
         gpu: None,
         loudness: None,
         target: Path::new("/out/.x.part"),
+        part: 1,
     };
     let text = |pass: &Pass| {
         arguments(*pass, order)
@@ -164,6 +165,7 @@ fn an_nvenc_encode_is_told_its_gpu_quality_and_preset() {
         gpu: Some(1),
         loudness: None,
         target: Path::new("/x"),
+        part: 0,
     };
     let line: Vec<_> = arguments(Pass::Encode, order)
         .iter()
@@ -252,4 +254,42 @@ fn subtitles_become_what_the_container_holds() {
     holds(&of("/b.mp4"), &["-map 0:3 -c:s mov_text"]);
     holds(&of("/b.webm"), &["-map 0:3 -c:s webvtt"]);
     holds(&of("/b.mkv"), &["-map 0:3 -c:s copy"]);
+}
+
+#[test]
+fn a_live_source_is_taken_down_in_parts_that_are_joined_by_copying_and_a_push_goes_on_in_one_step()
+{
+    let of = |output: &str| {
+        lines(
+            |spec| {
+                spec.input = Some("rtmp://h/live/k".into());
+                spec.output = Some(output.into());
+                spec.codec = Some("h265".into()).filter(|_| !output.starts_with("rtmp"));
+            },
+            None,
+        )
+    };
+    let recorded = of("/a.mp4");
+    let [part, join] = recorded.as_slice() else {
+        panic!("{recorded:?}");
+    };
+    holds(
+        part,
+        &[
+            "-i rtmp://h/live/k",
+            "-ar 48000 -f matroska file:part_00001.mkv",
+        ],
+    );
+    assert!(
+        !part.contains("hvc1") && !part.contains("faststart"),
+        "{part}"
+    );
+    holds(
+        join,
+        &[
+            "-protocol_whitelist file -format_whitelist concat,matroska,webm -i file:parts.ffconcat -map 0 -c copy",
+            "-tag:v hvc1 -movflags +faststart -f mp4 file:/out/.x.part",
+        ],
+    );
+    assert_eq!(of("rtmp://h/live/out").len(), 1);
 }

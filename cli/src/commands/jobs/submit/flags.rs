@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use ffrtmp_api::{
     clock::wall_ms,
-    job::{Hardware, Priority, Queue},
+    job::{Hardware, Mode, Priority, Queue},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -44,6 +44,7 @@ const COUNT_MAX: u64 = 1_000_000;
   ffrtmp jobs submit --input film.mkv --output small.mp4 --size fit:1280x720 --hardware prefer
   ffrtmp jobs submit --input film.mkv --output small.mp4 --bitrate 2M --two-pass --loudness -16
   ffrtmp jobs submit --input film.mkv --output sheet.jpg --sprites 5x5
+  ffrtmp jobs submit --input rtmp://cam.example/live/1 --output show.mp4 --input-wait 5m
 
 Files are named as the worker sees them: relative paths are made absolute against the current
 directory, and need not exist here. Without --input a synthetic source is encoded (10 s); without
@@ -76,6 +77,12 @@ pub struct SubmitArgs {
     /// Replace an existing output
     #[arg(long)]
     overwrite: bool,
+    /// Whether the input is happening now: live (unless said otherwise for rtmp, rtmps and srt inputs) or file
+    #[arg(long, value_name = "MODE")]
+    mode: Option<Mode>,
+    /// How long a live input is waited for, at first and whenever it has gone, as in 30s; 0 takes its first end as the end
+    #[arg(long, allow_negative_numbers = true, value_name = "TIME", value_parser = values::seconds)]
+    input_wait: Option<f64>,
     /// For machines that share no storage: send the input to the master, and get the output back
     #[arg(long, requires = "input", conflicts_with_all = ["count", "file"])]
     upload: bool,
@@ -288,6 +295,7 @@ impl Request {
             "start_seconds" => "start",
             "duration_seconds" => "duration",
             "timeout_seconds" => "timeout",
+            "input_wait_seconds" => "input-wait",
             "labels" => "label",
             "idempotency_key" => "idempotency-key",
             "cpu_millicores" => "resources cpu",
@@ -327,6 +335,8 @@ impl SubmitArgs {
         given.set("scenario", self.scenario)?;
         given.set("input", path("input", self.input)?)?;
         given.set("output", path("output", output)?)?;
+        given.set("mode", self.mode)?;
+        given.set("input_wait_seconds", self.input_wait)?;
         given.set("overwrite", self.overwrite.then_some(true))?;
         given.set("start_seconds", self.start)?;
         given.set("duration_seconds", self.duration)?;
