@@ -233,6 +233,7 @@ fn a_plan_names_every_setting_and_the_worker_it_needs() {
   scenario    1080p60-h265
   input       synthetic, 10s
   output      none: measured, then deleted
+  mode        file
   container   matroska
   codec       hevc
   encoder     libx265
