@@ -48,6 +48,14 @@ pub(super) fn add_parts(args: &mut Args, order: Order<'_>) -> Streams {
     args.one("-i");
     args.0.push(parts.url());
     args.all(["-map", "0", "-c", "copy"]);
+    // Matroska does not keep what the encoder aimed at, and a playlist of renditions leaves out those without it.
+    let ladder = order.settings.video().map_or(&[][..], |v| &v.ladder);
+    for (n, rendition) in ladder.iter().enumerate() {
+        args.pair(&format!("-b:v:{n}"), rendition.bitrate.to_string());
+    }
+    if let Some(bits) = order.settings.audio.as_ref().and_then(|a| a.bitrate) {
+        args.pair("-b:a", bits.to_string());
+    }
     let sound = match order.input {
         Some(media) => media.audio.is_some(),
         None => order.settings.audio.is_some(),

@@ -288,7 +288,7 @@ fn a_live_source_is_taken_down_in_parts_that_are_joined_by_copying_and_a_push_go
     holds(
         join,
         &[
-            "-protocol_whitelist file -format_whitelist concat,matroska,webm -i file:parts.ffconcat -map 0 -c copy",
+            "-protocol_whitelist file -format_whitelist concat,matroska,webm -i file:parts.ffconcat -map 0 -c copy -b:a 128000",
             "-tag:v hvc1 -movflags +faststart -f mp4 file:/out/.x.part",
         ],
     );
