@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use ffrtmp_api::{ids::JobRef, job::JobState, rest::PolicyShadow};
+use ffrtmp_api::{
+    ids::JobRef,
+    job::{JobSpec, JobState},
+    rest::PolicyShadow,
+};
 
 use crate::cluster::{Cluster, endless, root, tiny, until};
 
@@ -30,11 +34,19 @@ fn shadow(cluster: &Cluster, file: &str, name: &str) {
     assert_eq!(list.shadow.unwrap().policy, name);
 }
 
+/// What reserves so little that a worker has room for two, however few cores it has.
+fn small(job: JobSpec) -> JobSpec {
+    JobSpec {
+        cpu_millicores: Some(100),
+        ..job
+    }
+}
+
 /// Runs jobs, six at a time, until the candidate is known well enough.
 fn run_jobs(cluster: &Cluster, enough: impl Fn(&PolicyShadow) -> bool) -> PolicyShadow {
     let from = Instant::now();
     loop {
-        let ids: Vec<_> = (0..6).map(|_| cluster.submit(tiny(0.1))).collect();
+        let ids: Vec<_> = (0..6).map(|_| cluster.submit(small(tiny(0.1)))).collect();
         ids.into_iter()
             .for_each(|id| drop(cluster.until_completed(id)));
         let shadow = cluster.client().policies().unwrap().shadow.unwrap();
@@ -57,8 +69,9 @@ fn the_policy_that_rules_agrees_with_itself_and_another_one_does_not() {
     assert_eq!(twin.agreement, Some(1.0), "{twin:#?}");
     assert_eq!((twin.refused, twin.faults), (0, 0), "{twin:#?}");
 
-    // With one worker in use, `balanced` takes another and `binpack` that one.
-    let busy = cluster.submit(endless());
+    // With one worker in use, `balanced` takes another and `binpack` that one; also where all of them measure full load, as they
+    // do when ffmpeg takes every core there is.
+    let busy = cluster.submit(small(endless()));
     cluster.until_state(busy, &[JobState::Running]);
     shadow(&cluster, "policies/bundled/binpack.wasm", "packer");
     let packer = run_jobs(&cluster, |shadow| compared(shadow) >= 24);

@@ -185,6 +185,44 @@ fn a_gpu_job_goes_to_the_gpu_with_the_most_room() {
 }
 
 #[test]
+fn workers_that_all_measure_full_load_still_share_the_jobs() {
+    let mut instance = Instance::<Balanced>::new("").unwrap();
+    let worker = |id| Worker {
+        id,
+        accepting: true,
+        slots: 4,
+        capacity: Resources {
+            cpu_millicores: 4_000,
+            ..Resources::default()
+        },
+        // An encoder takes all there is, and no two measurements are quite the same.
+        cpu_load_permille: 1_000 - id % 3,
+        ..Worker::default()
+    };
+    let up: Vec<Change> = (1..=4).map(|id| Change::WorkerUp(worker(id))).collect();
+    instance.sync(true, 1, &up);
+    let cost = Resources {
+        cpu_millicores: 500,
+        ..Resources::default()
+    };
+    let candidates = (1..=8).map(|job| Candidate {
+        job,
+        cost,
+        ..Candidate::default()
+    });
+    let answer = instance.plan(&Ask {
+        classes: vec![Class::default()],
+        candidates: candidates.collect(),
+        ..Ask::default()
+    });
+    let mut jobs = [0; 4];
+    for placement in &answer.placements {
+        jobs[placement.worker as usize - 1] += 1;
+    }
+    assert_eq!(jobs, [2, 2, 2, 2]);
+}
+
+#[test]
 fn the_same_question_gets_the_same_answer_however_the_view_came_about() {
     for seed in 0..50 {
         let (mut sample, mut worn) = with_cluster(seed, 100);

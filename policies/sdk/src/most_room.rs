@@ -2,8 +2,8 @@
 //! that differs in *which* job is next.
 //!
 //! A job that needs no GPU goes to a worker that has none, as long as one of those has room; a job that needs one goes to
-//! the least loaded GPU. Room is what neither reservations nor measurements claim. A job that has long fitted nowhere because
-//! smaller ones keep taking what becomes free gets a worker kept clear for it.
+//! the GPU with the most room. Room is what reservations and measurements leave ([`Worker::free`]). A job that has long fitted
+//! nowhere because smaller ones keep taking what becomes free gets a worker kept clear for it.
 
 use crate::{
     Answer, Ask, Candidate, Cluster, Gpu, Place, Placement, Places, ScoreOf, Scoring, WHOLE,
@@ -19,9 +19,9 @@ pub const KEEP_CLEAR_AFTER_LIVE_MS: u64 = 10 * 1000;
 pub const KEPT_CLEAR_MAX: usize = 8;
 /// The reasons its placements name, from index 0: the first of the policy's own [`Info::reasons`](crate::Info::reasons).
 pub const REASONS: [&str; 3] = [
-    "most room: {} % of the worker is free with this job on it",
-    "only workers with GPUs had room: {} % of this one is free with the job on it",
-    "least loaded GPU with a free session: {} % of it is free with this job on it",
+    "most room: with this job on it the worker is {} % free by reservation and load",
+    "only workers with GPUs had room: with this job on it this one is {} % free by reservation and load",
+    "least loaded GPU with a free session: with this job on it {} % free by reservation and load",
 ];
 
 /// Added to the score of workers without a GPU, so that any of them with room goes before all with one.

@@ -14,12 +14,11 @@ impl Worker {
         WHOLE - used
     }
 
-    /// What is free, of [`WHOLE`], by reservation or measurement, whichever says less: a worker that is busy with
-    /// something the master knows nothing of is as full as one that is reserved.
+    /// How much room there is, of [`WHOLE`], by reservation and by measurement: see [`room`].
     pub fn free(&self) -> i32 {
         let measured = share(self.cpu_load_permille, 1_000)
             .max(share(self.memory_used_mib, self.capacity.memory_mib));
-        self.free_by_reservation().min(WHOLE - measured)
+        room(self.free_by_reservation(), WHOLE - measured)
     }
 
     /// Slots nothing has taken.
@@ -36,11 +35,21 @@ impl Gpu {
                 .max(share(self.memory_reserved_mib, self.memory_mib))
     }
 
-    /// What is free, of [`WHOLE`], by reservation or measured load, whichever says less.
+    /// How much room there is, of [`WHOLE`], by reservation and by measured load: see [`room`].
     pub fn free(&self) -> i32 {
-        self.free_by_reservation()
-            .min(WHOLE - share(self.load_permille, 1_000))
+        room(
+            self.free_by_reservation(),
+            WHOLE - share(self.load_permille, 1_000),
+        )
     }
+}
+
+/// Three parts of what the scarcer of the two leaves, one part of what reservations leave. Of three parts because a worker
+/// that is busy with something the master knows nothing of is nearly as full as one that is reserved; not of all four because
+/// encoders take every core there is: where all workers measure 100 %, the number of jobs is what tells them apart, and
+/// within a round it is the only thing that moves with each placement.
+fn room(free_by_reservation: i32, free_by_measurement: i32) -> i32 {
+    (3 * free_by_reservation.min(free_by_measurement) + free_by_reservation) / 4
 }
 
 /// `part` of `whole`, of [`WHOLE`], at most all of it. Nothing of nothing. In floating point because that divides several
