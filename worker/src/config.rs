@@ -13,6 +13,8 @@ use ffrtmp_api::{
 };
 use tokio::sync::watch;
 
+use crate::guard::HostPattern;
+
 /// Everything a worker is told at start. [`WorkerConfig::new`] fills in the defaults.
 #[derive(Clone)]
 pub struct WorkerConfig {
@@ -50,6 +52,10 @@ pub struct WorkerConfig {
     pub ffprobe: PathBuf,
     /// NVIDIA's management library, if it is not where a driver installs it.
     pub nvml_library: Option<PathBuf>,
+    /// The only hosts that jobs may reach; empty: every one but this machine, and never metadata services and link-local addresses.
+    pub allow_hosts: Vec<HostPattern>,
+    /// Whether jobs may not reach private networks, but for what `allow_hosts` names.
+    pub deny_private: bool,
     /// How long an encode may show no progress before it is stopped as hung.
     pub stall_timeout: Duration,
     /// How long a process group may take to end after SIGTERM before it gets SIGKILL.
@@ -78,6 +84,8 @@ impl WorkerConfig {
             ffmpeg: "ffmpeg".into(),
             ffprobe: "ffprobe".into(),
             nvml_library: None,
+            allow_hosts: Vec::new(),
+            deny_private: false,
             // Two minutes: slower than the slowest honest start seen (a cold network file system), fast enough that a
             // hung encode does not hold a slot for a shift.
             stall_timeout: Duration::from_secs(120),

@@ -18,6 +18,7 @@ use crate::{
     capabilities::{gpu::Gpus, host, survey::Surveyor},
     config::check_labels,
     ffmpeg::{program::Programs, spawner::Spawner},
+    guard::Guard,
     http, join,
     metrics::Metrics,
     node::{reap::reap, records::Records, state_dir::StateDir},
@@ -94,6 +95,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let outbox = Arc::new(Outbox::default());
     let bench = Bench {
         spawner,
+        guard: Guard::start(&config).await?,
         programs,
         survey: survey.clone(),
         scratch: state.scratch.clone(),

@@ -3,7 +3,7 @@
 //! A type of its own so that no log line, error or debug print shows a password or a stream key by accident: both
 //! `Debug` and `Display` hide them, and whoever needs the whole calls [`Address::secret`].
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -43,6 +43,8 @@ impl Scheme {
 pub struct Address {
     url: Url,
     scheme: Scheme,
+    /// The host and port as written, where `url` holds an address instead; see [`Address::at`].
+    named: Option<Box<str>>,
 }
 
 impl Address {
@@ -64,6 +66,51 @@ impl Address {
     /// Its host, as written: a name, an IPv4 address, or an IPv6 address in brackets.
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
+    }
+
+    /// Its port, or the one its scheme stands for.
+    pub fn port(&self) -> u16 {
+        self.url
+            .port_or_known_default()
+            .unwrap_or(match self.scheme {
+                Scheme::Http => 80,
+                Scheme::Https | Scheme::Rtmps => 443,
+                Scheme::Rtmp => 1935,
+                // One that names none is not accepted.
+                Scheme::Srt => 0,
+            })
+    }
+
+    /// The same with an IP address for its host, so that nobody looks the name up again. It is shown as it was written.
+    pub fn at(&self, ip: IpAddr) -> Address {
+        let mut fixed = self.clone();
+        let written = match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        // An IP address is a host that every URL can have.
+        if fixed.url.set_host(Some(&written)).is_ok() {
+            fixed.named.get_or_insert_with(|| self.host().into());
+        }
+        fixed
+    }
+
+    /// What an RTMP server is told it was called by, where [`Address::at`] put something else in the URL: its virtual hosts go by
+    /// that. Composed as ffmpeg does: the server, and the application, which is the first part of the path or the first two.
+    pub fn rtmp_tc_url(&self) -> Option<String> {
+        let named = self
+            .named
+            .as_ref()
+            .filter(|_| self.scheme == Scheme::Rtmp)?;
+        let path = self.url.path().trim_start_matches('/');
+        let parts: Vec<&str> = path.splitn(3, '/').collect();
+        let app = match parts.as_slice() {
+            ["ondemand", ..] => "ondemand".to_owned(),
+            [app, instance, _] if !instance.contains(':') => format!("{app}/{instance}"),
+            [app, ..] => (*app).to_owned(),
+            [] => String::new(),
+        };
+        Some(format!("rtmp://{named}:{}/{app}", self.port()))
     }
 
     /// Its path: what an extension is looked for in.
@@ -120,7 +167,11 @@ impl Address {
         if scheme == Scheme::Srt && url.port().is_none() {
             return Err("names no port, as in srt://host:9000".to_owned());
         }
-        Ok(Address { url, scheme })
+        Ok(Address {
+            url,
+            scheme,
+            named: None,
+        })
     }
 }
 
@@ -144,7 +195,7 @@ impl fmt::Display for Address {
         if !self.url.username().is_empty() || self.url.password().is_some() {
             f.write_str("***@")?;
         }
-        f.write_str(self.host())?;
+        f.write_str(self.named.as_deref().unwrap_or(self.host()))?;
         if let Some(port) = self.url.port() {
             write!(f, ":{port}")?;
         }
@@ -205,6 +256,43 @@ mod tests {
             let wire = serde_json::to_string(&address).unwrap();
             assert_eq!(serde_json::from_str::<Address>(&wire).unwrap(), address);
         }
+    }
+
+    #[test]
+    fn a_host_can_be_replaced_by_its_address_and_the_server_is_told_its_name_all_the_same() {
+        for (url, fixed, told) in [
+            (
+                "rtmp://u:p@media.test/live/key1",
+                "rtmp://u:p@10.0.0.9/live/key1",
+                Some("rtmp://media.test:1935/live"),
+            ),
+            (
+                "rtmp://media.test:19/a/b/key1?x=1",
+                "rtmp://10.0.0.9:19/a/b/key1?x=1",
+                Some("rtmp://media.test:19/a/b"),
+            ),
+            (
+                "rtmp://media.test/a/mp4:b/key1",
+                "rtmp://10.0.0.9/a/mp4:b/key1",
+                Some("rtmp://media.test:1935/a"),
+            ),
+            (
+                "srt://media.test:9000?streamid=a",
+                "srt://10.0.0.9:9000?streamid=a",
+                None,
+            ),
+        ] {
+            let written = Address::parse(url).unwrap();
+            assert_eq!(written.rtmp_tc_url(), None);
+            let address = written.at("10.0.0.9".parse().unwrap());
+            assert_eq!(address.secret(), fixed);
+            assert_eq!(address.rtmp_tc_url().as_deref(), told);
+            assert_eq!(address.to_string(), written.to_string());
+        }
+        let six = Address::parse("srt://h:9")
+            .unwrap()
+            .at("fd00::1".parse().unwrap());
+        assert_eq!(six.secret(), "srt://[fd00::1]:9");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
-use ffrtmp_worker::WorkerConfig;
+use ffrtmp_worker::{HostPattern, WorkerConfig};
 use tokio::sync::watch;
 
 use crate::{
@@ -72,6 +72,13 @@ pub struct WorkerArgs {
     /// NVIDIA's management library, where the driver has put it in no usual place
     #[arg(long, value_name = "PATH")]
     nvml_library: Option<PathBuf>,
+    /// Host that jobs may reach, and no other: media.example.com, *.example.com, 10.1.2.3 or 10.1.0.0/16; may be
+    /// repeated; default: all but this machine
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<HostPattern>,
+    /// Let jobs reach no private network but what --allow-host names
+    #[arg(long)]
+    deny_private: bool,
     /// The certificate of its metrics.
     #[command(flatten)]
     metrics_tls: MetricsTlsArgs,
@@ -104,6 +111,8 @@ impl WorkerArgs {
             ffmpeg: self.ffmpeg.clone(),
             ffprobe: self.ffprobe.clone(),
             nvml_library: self.nvml_library.clone(),
+            allow_hosts: self.allow_host.clone(),
+            deny_private: self.deny_private,
             stall_timeout: self.stall_timeout,
             ..WorkerConfig::new(master, state_dir)
         })

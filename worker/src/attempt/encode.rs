@@ -43,9 +43,10 @@ use crate::{
         progress::Report,
         quality::{self, Likeness},
         reach::Reach,
-        spawner::Spawner,
+        spawner::{Confinement, Spawner},
         verify::verify,
     },
+    guard::Guard,
     node::{
         reap::remove_quietly,
         records::{Leader, Record, Records, Standing},
@@ -58,6 +59,8 @@ use crate::{
 pub(crate) struct Bench {
     /// Gives birth to processes.
     pub(crate) spawner: Spawner,
+    /// What jobs may reach.
+    pub(crate) guard: Guard,
     /// ffmpeg and ffprobe.
     pub(crate) programs: Programs,
     /// What the machine can do now: which device a GPU's number means.
@@ -149,17 +152,29 @@ async fn encode_here(
     observer: &dyn Observer,
 ) -> (Ended, String) {
     let settings = &order.settings;
+    let pass = bench.guard.admit();
+    let bench = &Bench {
+        spawner: bench.spawner.within(Confinement {
+            web_proxy: Some(pass.url().to_owned()),
+        }),
+        ..bench.clone()
+    };
     let inspected = tokio::select! {
         stop = stopped(control) => return (Ended::Stopped(stop), String::new()),
-        inspected = inspect(&bench.spawner, &bench.programs, settings, bench.probe_timeout) => inspected,
+        inspected = inspect(&bench.spawner, &bench.programs, &bench.guard, settings, bench.probe_timeout) => inspected,
     };
-    let inspected = match inspected {
+    let inspected = match pass.judge(inspected) {
         Ok(inspected) => inspected,
         Err(failure) => return (Ended::Failed(failure), String::new()),
     };
     let temp = target(settings, order.attempt, &bench.scratch);
     let mut log = String::new();
     let verdict = by_best(bench, order, &inspected, &temp, control, observer, &mut log).await;
+    let verdict = match verdict {
+        Ok(result) => pass.judge(Ok(result)).map_err(EndedBy::Failure),
+        Err(EndedBy::Failure(failure)) => pass.judge(Err(failure)).map_err(EndedBy::Failure),
+        stopped => stopped,
+    };
     let ended = match (verdict, &settings.output) {
         (Ok(result), Some(Output::File(_) | Output::Folder { .. } | Output::Put(_))) => {
             return (
@@ -251,6 +266,14 @@ async fn run(
     observer: &dyn Observer,
     log: &mut String,
 ) -> Result<MediaResult, EndedBy> {
+    let fixed = tokio::select! {
+        stop = stopped(control) => return Err(EndedBy::Stop(stop)),
+        fixed = bench.guard.fixed(&order.settings) => fixed.map_err(EndedBy::Failure)?,
+    };
+    let order = &Assignment {
+        settings: fixed.into_owned(),
+        ..order.clone()
+    };
     let settings = &order.settings;
     let is_folder = matches!(settings.output, Some(Output::Folder { .. }));
     // Held until the run is over and the file has its size.

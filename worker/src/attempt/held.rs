@@ -398,7 +398,7 @@ impl Attempts {
         tokio::task::spawn_blocking(move || {
             let address = output.to_str().filter(|text| Address::looks_like_one(text));
             let outcome = match address {
-                Some(address) => put(&temp, address, bytes),
+                Some(address) => put(&attempts.bench.guard, &temp, address, bytes),
                 None if is_spooled(&output) => attempts.bench.transfer.publish(attempt),
                 None => publish(&temp, &output, bytes, overwrite),
             };

@@ -24,7 +24,7 @@ use crate::{
         reach::Reach,
         spawner::Spawner,
     },
-    guard,
+    guard::Guard,
     node::reap::remove_quietly,
 };
 
@@ -46,6 +46,7 @@ pub(crate) struct Inspected {
 pub(crate) async fn inspect(
     spawner: &Spawner,
     programs: &Programs,
+    guard: &Guard,
     settings: &Settings,
     timeout: Duration,
 ) -> Result<Inspected, Failure> {
@@ -58,7 +59,7 @@ pub(crate) async fn inspect(
             let overwrite = settings.overwrite;
             blocking(move || folder::check(Path::new(&path), &index, overwrite)).await?;
         }
-        Some(Output::Put(address) | Output::Push(address)) => guard::allowed(&address).await?,
+        Some(Output::Put(address) | Output::Push(address)) => guard.allowed(&address).await?,
         Some(Output::Spool(_)) | None => {}
     }
     let (reach, input_bytes) = match &settings.source {
@@ -75,7 +76,7 @@ pub(crate) async fn inspect(
             (Reach::File(Path::new(path)), input_bytes)
         }
         Source::Url(address) => {
-            guard::allowed(address).await?;
+            guard.allowed(address).await?;
             if address.scheme().is_live() {
                 // A stream is not asked twice: some senders serve one listener, once.
                 return Ok(Inspected {

@@ -2,23 +2,35 @@
 //!
 //! Like a rename it happens after this attempt was chosen, so no two attempts send. It may be repeated: if the worker dies
 //! between the server's answer and ours, the same file is sent once more to the same name. The address and its secrets
-//! never reach a command line.
+//! never reach a command line. It goes the way of all that a job reaches: [`crate::guard`].
 
 use std::{fs::File, io, path::Path, time::Duration};
 
 use ffrtmp_api::{job::FailureReason, protocol::Outcome, settings::Address};
 
-use crate::ffmpeg::{diagnosis::Failure, hidden::Hidden};
+use crate::{
+    ffmpeg::{diagnosis::Failure, hidden::Hidden},
+    guard::{Guard, Pass},
+};
 
 /// How long a server may take to be reached, and to answer when it has everything.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Sends `temp` to `output`, an address; answers with what the master is to be told. The file goes when it has arrived.
-pub(crate) fn put(temp: &Path, output: &str, bytes: u64) -> Outcome {
+pub(crate) fn put(guard: &Guard, temp: &Path, output: &str, bytes: u64) -> Outcome {
     let sent = Address::try_from(output.to_owned())
         .map_err(|why| Failure::new(FailureReason::UserError, format!("output: {why}")))
-        .and_then(|address| send(temp, &address, bytes));
+        .and_then(|address| {
+            let pass = guard.admit();
+            send(&pass, temp, &address, bytes).map_err(|failure| match pass.refused() {
+                Some(said) => Failure::new(
+                    FailureReason::UserError,
+                    format!("output {address}: {said}"),
+                ),
+                None => failure,
+            })
+        });
     match sent {
         Ok(()) => {
             crate::node::reap::remove_quietly(temp);
@@ -28,7 +40,7 @@ pub(crate) fn put(temp: &Path, output: &str, bytes: u64) -> Outcome {
     }
 }
 
-fn send(temp: &Path, address: &Address, bytes: u64) -> Result<(), Failure> {
+fn send(pass: &Pass, temp: &Path, address: &Address, bytes: u64) -> Result<(), Failure> {
     let here = |error: io::Error| {
         Failure::new(
             FailureReason::PlatformError,
@@ -42,7 +54,9 @@ fn send(temp: &Path, address: &Address, bytes: u64) -> Result<(), Failure> {
             "it holds {has} bytes where {bytes} were encoded"
         ))));
     }
+    let proxy = ureq::Proxy::new(pass.url()).map_err(|error| here(io::Error::other(error)))?;
     let agent = ureq::Agent::config_builder()
+        .proxy(Some(proxy))
         .http_status_as_error(false)
         // A redirect would lead a PUT, and its credentials, somewhere nobody named.
         .max_redirects(0)

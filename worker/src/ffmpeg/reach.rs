@@ -2,7 +2,7 @@
 //!
 //! The one place where a protocol or a demuxer is allowed. What a file or a server says can make ffmpeg open other files
 //! and addresses (playlists, references); every place that is read has its own list of what it may lead to, and `file`
-//! is never on that of a URL.
+//! is never on that of a URL. Which hosts it may go to is [`crate::guard`]'s affair: `httpproxy` is how TLS gets there.
 
 use std::{ffi::OsString, path::Path};
 
@@ -45,12 +45,12 @@ impl Reach<'_> {
                 match address.scheme() {
                     // A playlist may lead to another server, and to keys.
                     Scheme::Http | Scheme::Https if is_playlist(address) => {
-                        "http,https,tls,tcp,crypto"
+                        "http,https,httpproxy,tls,tcp,crypto"
                     }
-                    Scheme::Http => "http,https,tls,tcp",
-                    Scheme::Https => "https,tls,tcp",
+                    Scheme::Http => "http,https,httpproxy,tls,tcp",
+                    Scheme::Https => "https,httpproxy,tls,tcp",
                     Scheme::Rtmp => "rtmp,tcp",
-                    Scheme::Rtmps => "rtmps,rtmp,tls,tcp",
+                    Scheme::Rtmps => "rtmps,rtmp,httpproxy,tls,tcp",
                     Scheme::Srt => "srt",
                 },
                 match is_playlist(address) {
@@ -67,6 +67,7 @@ impl Reach<'_> {
             && address.scheme() != Scheme::Srt
         {
             options.extend(["-rw_timeout", SILENCE_MICROSECONDS].map(OsString::from));
+            options.extend(told_name(address));
         }
         options
     }
@@ -92,6 +93,14 @@ impl Reach<'_> {
             | Reach::OwnParts(path) => path.display().to_string(),
             Reach::Url(address) => address.to_string(),
         }
+    }
+}
+
+/// What makes an RTMP server hear the name it was called by, where ffmpeg is given its IP address.
+pub(crate) fn told_name(address: &Address) -> Vec<OsString> {
+    match address.rtmp_tc_url() {
+        Some(url) => vec!["-rtmp_tcurl".into(), url.into()],
+        None => Vec::new(),
     }
 }
 

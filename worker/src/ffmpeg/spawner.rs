@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Instant,
 };
 
@@ -30,8 +30,40 @@ const IO_PRIORITY: libc::c_int = (2 << 13) | 7;
 /// How much nicer than the worker its children are: media work must not starve heartbeats.
 const NICE: i32 = 10;
 
+/// What a child is confined to.
+#[derive(Debug, Default)]
+pub(crate) struct Confinement {
+    /// The proxy it reaches web servers by, with a password; none: it reaches them as the worker does.
+    pub(crate) web_proxy: Option<String>,
+}
+
+/// Environment variables by which programs find a proxy, or a reason to go past it.
+const PROXY_VARIABLES: [&str; 7] = [
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "NO_PROXY",
+    "all_proxy",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+];
+
+impl Confinement {
+    fn apply(&self, command: &mut Command) {
+        let Some(proxy) = &self.web_proxy else {
+            return;
+        };
+        for name in PROXY_VARIABLES {
+            command.env_remove(name);
+        }
+        // The one ffmpeg reads, for https too. Not an argument: those are for every user to see.
+        command.env("http_proxy", proxy);
+    }
+}
+
 struct Request {
     command: Command,
+    confinement: Arc<Confinement>,
     reply: oneshot::Sender<io::Result<Process>>,
 }
 
@@ -40,6 +72,7 @@ struct Request {
 #[derive(Clone)]
 pub(crate) struct Spawner {
     requests: mpsc::Sender<Request>,
+    confinement: Arc<Confinement>,
 }
 
 impl Spawner {
@@ -52,7 +85,13 @@ impl Spawner {
             .spawn(move || {
                 let worker = rustix::process::getpid();
                 let mark = install_id.to_string();
-                for (number, Request { mut command, reply }) in inbox.into_iter().enumerate() {
+                for (number, request) in inbox.into_iter().enumerate() {
+                    let Request {
+                        mut command,
+                        confinement,
+                        reply,
+                    } = request;
+                    confinement.apply(&mut command);
                     let own = format!("{mark}.{number}");
                     command.env(MARK, &mark).env(orphans::MARK, &own);
                     for name in SECRETS {
@@ -62,7 +101,18 @@ impl Spawner {
                     let _ = reply.send(spawn(&mut command, worker, own));
                 }
             })?;
-        Ok(Spawner { requests })
+        Ok(Spawner {
+            requests,
+            confinement: Arc::default(),
+        })
+    }
+
+    /// The same for children that are confined.
+    pub(crate) fn within(&self, confinement: Confinement) -> Spawner {
+        Spawner {
+            requests: self.requests.clone(),
+            confinement: Arc::new(confinement),
+        }
     }
 
     /// Runs `command` as the leader of a new process group, its stdin empty, stdout and stderr piped.
@@ -70,7 +120,11 @@ impl Spawner {
         let (reply, answer) = oneshot::channel();
         let gone = || io::Error::other("the spawning thread has ended");
         self.requests
-            .send(Request { command, reply })
+            .send(Request {
+                command,
+                confinement: Arc::clone(&self.confinement),
+                reply,
+            })
             .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
@@ -101,4 +155,25 @@ fn spawn(command: &mut Command, worker: rustix::process::Pid, mark: String) -> i
     }
     let spawned = Instant::now();
     Process::adopt(command.spawn()?, spawned, mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_the_worker_s_environment_leads_a_child_past_its_proxy() {
+        let mut command = Command::new("ffmpeg");
+        command.envs(PROXY_VARIABLES.map(|name| (name, "http://elsewhere:1")));
+        let proxy = "http://job:pass@127.0.0.1:2";
+        let confinement = Confinement {
+            web_proxy: Some(proxy.into()),
+        };
+        confinement.apply(&mut command);
+        let set: Vec<_> = command
+            .get_envs()
+            .filter(|(_, value)| value.is_some())
+            .collect();
+        assert_eq!(set, [("http_proxy".as_ref(), Some(proxy.as_ref()))]);
+    }
 }

@@ -12,5 +12,6 @@ mod files;
 mod machine;
 mod master;
 mod node;
+mod reach;
 mod session;
 mod shutdown;

@@ -16,7 +16,11 @@ use std::{ffi::OsString, path::Path};
 
 use ffrtmp_api::settings::{Codec, Container, Output, Pictures, Settings, Source, Subtitles};
 
-use super::{loudness::Measured, probe::Media, reach::file_url};
+use super::{
+    loudness::Measured,
+    probe::Media,
+    reach::{file_url, told_name},
+};
 
 pub(crate) use record::{PARTS, list_of_parts, part_name};
 pub(crate) use trial::trial_arguments;
@@ -197,6 +201,7 @@ fn add_output(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
                 args.pair("-flvflags", "no_duration_filesize");
             }
             args.pair("-f", settings.container.ffmpeg_name());
+            args.0.extend(told_name(address));
             args.one(address.secret());
         }
         _ => {

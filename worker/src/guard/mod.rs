@@ -1,0 +1,74 @@
+//! What keeps a job from harming its worker, or what its worker can reach.
+//!
+//! A job names addresses, and what it reads there may name others. `kind` says what an address is, `pattern` what an
+//! operator allows, `hosts` decides; `proxy` is the way out for everything ffmpeg asks of web servers, so that redirects,
+//! playlists and names are decided on where the connection is made, and not before; `address` is for streams, which know no
+//! proxy. What ffmpeg may open besides is bounded by [`crate::ffmpeg::reach`].
+
+mod address;
+mod hosts;
+mod kind;
+mod pattern;
+mod proxy;
+
+use std::sync::Arc;
+
+use ffrtmp_api::job::FailureReason;
+
+pub use pattern::HostPattern;
+pub(crate) use proxy::Pass;
+
+use crate::{WorkerConfig, ffmpeg::diagnosis::Failure};
+use hosts::{Hosts, Names};
+use proxy::Proxy;
+
+/// The guards of one worker. Whatever runs on behalf of a job passes them.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    hosts: Arc<Hosts>,
+    proxy: Arc<Proxy>,
+}
+
+impl Guard {
+    /// Puts them up as `config` says.
+    ///
+    /// # Errors
+    /// When no port of the loopback interface is free.
+    pub(crate) async fn start(config: &WorkerConfig) -> anyhow::Result<Guard> {
+        let hosts = Arc::new(Hosts {
+            allowed: config.allow_hosts.clone(),
+            deny_private: config.deny_private,
+            own_machine: hosts::is_loopback_url(&config.master),
+            names: Names::System,
+        });
+        let proxy = Arc::new(Proxy::start(Arc::clone(&hosts)).await?);
+        Ok(Guard { hosts, proxy })
+    }
+
+    /// Lets one attempt out through the proxy, for as long as the pass lives.
+    pub(crate) fn admit(&self) -> Pass {
+        self.proxy.admit()
+    }
+}
+
+/// What was refused or did not work on the way to a host.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// This worker does not go there.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be reached.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl Trouble {
+    /// As the failure of a job that named `whose`.
+    fn into_failure(self, whose: &str) -> Failure {
+        let reason = match self {
+            Trouble::Refused(_) => FailureReason::UserError,
+            Trouble::Unreachable(_) => FailureReason::NetworkError,
+        };
+        Failure::new(reason, format!("{whose}: {self}"))
+    }
+}
