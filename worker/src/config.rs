@@ -52,6 +52,8 @@ pub struct WorkerConfig {
     pub ffprobe: PathBuf,
     /// NVIDIA's management library, if it is not where a driver installs it.
     pub nvml_library: Option<PathBuf>,
+    /// The folders below which jobs may read and write; empty: wherever the worker may.
+    pub allow_roots: Vec<PathBuf>,
     /// The only hosts that jobs may reach; empty: every one but this machine, and never metadata services and link-local addresses.
     pub allow_hosts: Vec<HostPattern>,
     /// Whether jobs may not reach private networks, but for what `allow_hosts` names.
@@ -84,6 +86,7 @@ impl WorkerConfig {
             ffmpeg: "ffmpeg".into(),
             ffprobe: "ffprobe".into(),
             nvml_library: None,
+            allow_roots: Vec::new(),
             allow_hosts: Vec::new(),
             deny_private: false,
             // Two minutes: slower than the slowest honest start seen (a cold network file system), fast enough that a

@@ -72,6 +72,9 @@ pub struct WorkerArgs {
     /// NVIDIA's management library, where the driver has put it in no usual place
     #[arg(long, value_name = "PATH")]
     nvml_library: Option<PathBuf>,
+    /// Folder below which jobs may read and write, and nowhere else; may be repeated; default: wherever the worker may
+    #[arg(long, value_name = "DIR")]
+    allow_root: Vec<PathBuf>,
     /// Host that jobs may reach, and no other: media.example.com, *.example.com, 10.1.2.3 or 10.1.0.0/16; may be
     /// repeated; default: all but this machine
     #[arg(long, value_name = "HOST")]
@@ -111,6 +114,7 @@ impl WorkerArgs {
             ffmpeg: self.ffmpeg.clone(),
             ffprobe: self.ffprobe.clone(),
             nvml_library: self.nvml_library.clone(),
+            allow_roots: self.allow_root.clone(),
             allow_hosts: self.allow_host.clone(),
             deny_private: self.deny_private,
             stall_timeout: self.stall_timeout,

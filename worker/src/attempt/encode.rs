@@ -124,6 +124,14 @@ pub(crate) async fn encode(
     control: &mut watch::Receiver<Control>,
     observer: &dyn Observer,
 ) -> (Ended, String) {
+    // Before anything is fetched: then the input is in scratch, where no job may name a file itself.
+    let checked = tokio::select! {
+        stop = stopped(control) => Err(Ended::Stopped(stop)),
+        checked = bench.guard.paths(&order.settings) => checked.map_err(Ended::Failed),
+    };
+    if let Err(ended) = checked {
+        return (ended, String::new());
+    }
     let Source::Upload(id) = order.settings.source else {
         return encode_here(bench, order, control, observer).await;
     };

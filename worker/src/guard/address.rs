@@ -91,6 +91,7 @@ mod tests {
         Guard {
             proxy: Arc::new(Proxy::start(Arc::clone(&hosts)).await.unwrap()),
             hosts,
+            roots: Arc::default(),
         }
     }
 

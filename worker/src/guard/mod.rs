@@ -3,13 +3,14 @@
 //! A job names addresses, and what it reads there may name others. `kind` says what an address is, `pattern` what an
 //! operator allows, `hosts` decides; `proxy` is the way out for everything ffmpeg asks of web servers, so that redirects,
 //! playlists and names are decided on where the connection is made, and not before; `address` is for streams, which know no
-//! proxy. What ffmpeg may open besides is bounded by [`crate::ffmpeg::reach`].
+//! proxy. `roots` is the same for files. What ffmpeg may open besides is bounded by [`crate::ffmpeg::reach`].
 
 mod address;
 mod hosts;
 mod kind;
 mod pattern;
 mod proxy;
+mod roots;
 
 use std::sync::Arc;
 
@@ -21,19 +22,21 @@ pub(crate) use proxy::Pass;
 use crate::{WorkerConfig, ffmpeg::diagnosis::Failure};
 use hosts::{Hosts, Names};
 use proxy::Proxy;
+use roots::Roots;
 
 /// The guards of one worker. Whatever runs on behalf of a job passes them.
 #[derive(Clone)]
 pub(crate) struct Guard {
     hosts: Arc<Hosts>,
     proxy: Arc<Proxy>,
+    roots: Arc<Roots>,
 }
 
 impl Guard {
     /// Puts them up as `config` says.
     ///
     /// # Errors
-    /// When no port of the loopback interface is free.
+    /// When a root is no folder, or no port of the loopback interface is free.
     pub(crate) async fn start(config: &WorkerConfig) -> anyhow::Result<Guard> {
         let hosts = Arc::new(Hosts {
             allowed: config.allow_hosts.clone(),
@@ -42,7 +45,12 @@ impl Guard {
             names: Names::System,
         });
         let proxy = Arc::new(Proxy::start(Arc::clone(&hosts)).await?);
-        Ok(Guard { hosts, proxy })
+        let roots = Arc::new(Roots::find(&config.allow_roots)?);
+        Ok(Guard {
+            hosts,
+            proxy,
+            roots,
+        })
     }
 
     /// Lets one attempt out through the proxy, for as long as the pass lives.

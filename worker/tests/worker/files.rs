@@ -214,6 +214,44 @@ async fn an_output_that_cannot_be_written_is_the_user_s_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_outside_the_roots_is_read_or_written_and_no_link_leads_there() {
+    let mut master = Master::start().await;
+    let mut node = Node::of(&master);
+    fs::create_dir(node.media("root")).unwrap();
+    node.config.allow_roots = vec![node.media("root")];
+    fs::copy(clip(), node.media("root/film.mp4")).unwrap();
+    fs::copy(clip(), node.media("other.mp4")).unwrap();
+    std::os::unix::fs::symlink(node.media(""), node.media("root/door")).unwrap();
+    let _running = node.start();
+    let (mut session, _) = master.session().await;
+    let cases = [
+        ("root/film.mp4", "out.mp4"),
+        ("root/film.mp4", "root/door/out.mp4"),
+        ("root/film.mp4", "out/index.m3u8"),
+        ("other.mp4", "root/out.mp4"),
+        ("root/door/other.mp4", "root/out.mp4"),
+        ("missing.mp4", "root/out.mp4"),
+    ];
+    for (job, (input, output)) in cases.into_iter().enumerate() {
+        let job = attempt(job as u64 + 1);
+        session.assign(job, |s| {
+            s.input = node.media_text(input);
+            s.output = node.media_text(output);
+        });
+        let (reason, message) = failed(session.outcome(job).await.0);
+        assert_eq!(reason, FailureReason::UserError, "{message}");
+        assert!(message.contains("--allow-root"), "{message}");
+    }
+    assert_eq!(node.listing(), ["other.mp4", "root"]);
+    session.assign(attempt(10), |s| {
+        s.input = node.media_text("root/film.mp4");
+        s.output = node.media_text("root/out.mp4");
+        s.duration_seconds = Some(0.5);
+    });
+    session.encoded(attempt(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_without_an_output_is_measured_and_leaves_nothing() {
     let mut master = Master::start().await;
     let node = Node::of(&master);
