@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     encoder::{Encoder, EncoderSet},
     ids::Attempt,
-    job::FailureReason,
+    job::{FailureReason, Queue},
     settings::Settings,
 };
 
@@ -31,7 +31,7 @@ pub const SESSION_PATH: &str = "/v1/worker/session";
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToMaster {
     /// First frame of a session.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// The worker is alive. Renews the lease of every attempt it holds. Also sent as an answer to nothing.
     Heartbeat(Heartbeat),
     /// ffmpeg was spawned for this attempt.
@@ -147,6 +147,22 @@ pub struct Capabilities {
     /// Why nothing at all can run here at present: ffmpeg is gone, for one. A worker that says so is given nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfit: Option<String>,
+    /// What keeps its jobs from harming it, each other, or what it can reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardReport>,
+}
+
+/// One of a worker's guards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GuardReport {
+    /// A word for it, as `hosts`.
+    pub name: String,
+    /// Whether it does what the operator asked for; one that was not asked for holds.
+    pub holds: bool,
+    /// What it leaves to jobs, or why it does not hold, for people; bounded by [`crate::limits::NAME_BYTES_MAX`] when it comes from
+    /// a worker.
+    pub what: String,
 }
 
 /// An encoder that cannot be used on a worker.
@@ -406,6 +422,21 @@ pub struct Assignment {
     pub settings: Settings,
     /// Index of the GPU to use, where the policy chose one.
     pub gpu: Option<u32>,
+    /// Its lane.
+    #[serde(default)]
+    pub queue: Queue,
+    /// What is reserved for it, which its worker may hold it to.
+    #[serde(default)]
+    pub reserved: Reserved,
+}
+
+/// What of a worker is reserved for an attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// Cores, in thousandths.
+    pub cpu_millicores: u32,
+    /// Memory, in MiB.
+    pub memory_mib: u32,
 }
 
 #[cfg(test)]
@@ -427,6 +458,11 @@ mod tests {
             scenario: None,
             settings: Settings::resolve(&JobSpec::default()).unwrap(),
             gpu: Some(1),
+            queue: Queue::Live,
+            reserved: Reserved {
+                cpu_millicores: 1_500,
+                memory_mib: 64,
+            },
         };
         for frame in [
             ToWorker::Assign {

@@ -99,7 +99,7 @@ fn queue() -> Core {
 fn hello() -> Event {
     Event::Frame {
         session: SessionId(1),
-        frame: ToMaster::Hello(Hello {
+        frame: ToMaster::Hello(Box::new(Hello {
             version: 1,
             version_min: 1,
             name: "w".into(),
@@ -116,7 +116,7 @@ fn hello() -> Event {
             labels: Default::default(),
             metrics_address: None,
             wall_ms: None,
-        }),
+        })),
     }
 }
 

@@ -15,6 +15,39 @@ use tokio::sync::watch;
 
 use crate::guard::HostPattern;
 
+/// How far jobs are held to what is reserved for them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum JobLimits {
+    /// Not at all: jobs run in the worker's own control group.
+    None,
+    /// Where they compete, each gets processor and disk in proportion to what it reserved, and a live job its disk first; one may use
+    /// what others leave.
+    #[default]
+    Share,
+    /// No more processor and memory than it reserved, even where there is more.
+    Cap,
+}
+
+impl JobLimits {
+    /// The words for them.
+    pub const WORDS: [(&'static str, JobLimits); 3] = [
+        ("none", JobLimits::None),
+        ("share", JobLimits::Share),
+        ("cap", JobLimits::Cap),
+    ];
+}
+
+impl std::str::FromStr for JobLimits {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<JobLimits, String> {
+        let found = JobLimits::WORDS.iter().find(|(word, _)| *word == text);
+        found
+            .map(|(_, limits)| *limits)
+            .ok_or_else(|| "use none, share or cap".to_owned())
+    }
+}
+
 /// Everything a worker is told at start. [`WorkerConfig::new`] fills in the defaults.
 #[derive(Clone)]
 pub struct WorkerConfig {
@@ -58,6 +91,8 @@ pub struct WorkerConfig {
     pub allow_hosts: Vec<HostPattern>,
     /// Whether jobs may not reach private networks, but for what `allow_hosts` names.
     pub deny_private: bool,
+    /// What control groups hold jobs to.
+    pub job_limits: JobLimits,
     /// How long an encode may show no progress before it is stopped as hung.
     pub stall_timeout: Duration,
     /// How long a process group may take to end after SIGTERM before it gets SIGKILL.
@@ -89,6 +124,7 @@ impl WorkerConfig {
             allow_roots: Vec::new(),
             allow_hosts: Vec::new(),
             deny_private: false,
+            job_limits: JobLimits::default(),
             // Two minutes: slower than the slowest honest start seen (a cold network file system), fast enough that a
             // hung encode does not hold a slot for a shift.
             stall_timeout: Duration::from_secs(120),

@@ -24,7 +24,7 @@ mod secure_listener;
 mod session;
 mod transfer;
 
-pub use config::{WorkerConfig, check_labels};
+pub use config::{JobLimits, WorkerConfig, check_labels};
 pub use guard::HostPattern;
 pub use node::state_dir::has_joined;
 pub use run::run;

@@ -6,22 +6,29 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use ffrtmp_api::{protocol::Capabilities, tls::ServerTls};
+use ffrtmp_api::{
+    protocol::{Capabilities, GuardReport},
+    tls::ServerTls,
+};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
+use uuid::Uuid;
 
 use crate::{
-    WorkerConfig,
-    attempt::{encode::Bench, held::Attempts},
+    JobLimits, WorkerConfig,
+    attempt::{
+        encode::{Bench, JobGroups},
+        held::Attempts,
+    },
     capabilities::{gpu::Gpus, host, survey::Surveyor},
     config::check_labels,
     ffmpeg::{program::Programs, spawner::Spawner},
     guard::Guard,
     http, join,
     metrics::Metrics,
-    node::{reap::reap, records::Records, state_dir::StateDir},
+    node::{cgroups::Groups, reap::reap, records::Records, state_dir::StateDir},
     sampler::Sampler,
     session::{
         connection::{Session, introduction, keep},
@@ -55,6 +62,10 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let metrics = Metrics::new(&name)?;
     metrics.slots(slots);
     let spawner = Spawner::start(state.install_id)?;
+    let guard = Guard::start(&config).await?;
+    let mut guards = guard.reports();
+    let (groups, limits_report) = job_groups(config.job_limits, state.install_id);
+    guards.push(limits_report);
     let gpus = Arc::new(Gpus::find(config.nvml_library.clone()));
     let surveyor = Surveyor {
         spawner: spawner.clone(),
@@ -79,6 +90,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         // Slots beyond the cores are the operator's word that jobs may share them; a job reserves a core by default.
         cpu_millicores: host::cpus().max(slots).saturating_mul(1000),
         memory_mib: host::memory_mib()?,
+        guards,
         ..Capabilities::default()
     };
     let (connected, is_connected) = watch::channel(false);
@@ -95,7 +107,8 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let outbox = Arc::new(Outbox::default());
     let bench = Bench {
         spawner,
-        guard: Guard::start(&config).await?,
+        guard,
+        groups,
         programs,
         survey: survey.clone(),
         scratch: state.scratch.clone(),
@@ -158,6 +171,37 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     }
     tracing::info!("worker ends");
     Ok(())
+}
+
+/// The control groups that jobs run in, if they are to and this worker was given any; and what is to be told of them.
+fn job_groups(limits: JobLimits, install_id: Uuid) -> (Option<JobGroups>, GuardReport) {
+    let report = |holds, what| GuardReport {
+        name: "limits".to_owned(),
+        holds,
+        what,
+    };
+    let capped = match limits {
+        JobLimits::None => return (None, report(true, "none were asked for".to_owned())),
+        JobLimits::Share => false,
+        JobLimits::Cap => true,
+    };
+    match Groups::take(install_id) {
+        Ok(groups) => {
+            let holds = groups.holds();
+            let what = match capped {
+                true => format!("no more than is reserved, {}", groups.report()),
+                false => format!("a share by what is reserved, {}", groups.report()),
+            };
+            let groups = Arc::new(groups);
+            (Some(JobGroups { groups, capped }), report(holds, what))
+        }
+        Err(why) => {
+            if capped {
+                tracing::warn!(why, "jobs are held to no limits");
+            }
+            (None, report(false, why))
+        }
+    }
 }
 
 async fn drain(attempts: &Attempts, grace: Duration, kill_grace: Duration) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     encoder::EncoderSet,
     ids::JobSeq,
-    protocol::{Gpu, GpuLoad, Unavailable},
+    protocol::{Gpu, GpuLoad, GuardReport, Unavailable},
 };
 
 /// How a worker stands; the label values of `ffrtmp_nodes_by_status`.
@@ -88,6 +88,9 @@ pub struct Node {
     /// Why it can run nothing at all at present, in its own words.
     #[serde(default)]
     pub unfit: Option<String>,
+    /// What keeps its jobs from harming it, each other, or what it can reach.
+    #[serde(default)]
+    pub guards: Vec<GuardReport>,
     /// GPUs.
     pub gpus: Vec<Gpu>,
     /// Load of each.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
-use ffrtmp_worker::{HostPattern, WorkerConfig};
+use ffrtmp_worker::{HostPattern, JobLimits, WorkerConfig};
 use tokio::sync::watch;
 
 use crate::{
@@ -82,6 +82,9 @@ pub struct WorkerArgs {
     /// Let jobs reach no private network but what --allow-host names
     #[arg(long)]
     deny_private: bool,
+    /// What jobs are held to by control groups: none, share (of what is reserved, where they compete) or cap (no more than that)
+    #[arg(long, value_name = "WORD", default_value = "share", value_parser = str::parse::<JobLimits>)]
+    job_limits: JobLimits,
     /// The certificate of its metrics.
     #[command(flatten)]
     metrics_tls: MetricsTlsArgs,
@@ -117,6 +120,7 @@ impl WorkerArgs {
             allow_roots: self.allow_root.clone(),
             allow_hosts: self.allow_host.clone(),
             deny_private: self.deny_private,
+            job_limits: self.job_limits,
             stall_timeout: self.stall_timeout,
             ..WorkerConfig::new(master, state_dir)
         })

@@ -155,6 +155,7 @@ fn shown(worker: &Worker, now: Now) -> Node {
         unavailable: worker.capabilities.unavailable.clone(),
         quarantine: worker.trust.quarantine.clone(),
         unfit: worker.capabilities.unfit.clone(),
+        guards: worker.capabilities.guards.clone(),
         gpus: worker.capabilities.gpus.clone(),
         gpu_loads: worker.load.gpus.clone(),
         labels: worker.labels.clone(),

@@ -22,6 +22,8 @@ const SLOTS_MAX: u32 = 4_096;
 const GPUS_MAX: usize = 64;
 /// Most encoders it may say it has not, GPUs counted one by one.
 const UNAVAILABLE_MAX: usize = 1_024;
+/// Most guards a worker may tell of.
+const GUARDS_MAX: usize = 32;
 /// Load changes smaller than this are not passed to the policy, in thousandths.
 const LOAD_STEP_PERMILLE: u32 = 20;
 
@@ -34,7 +36,7 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         if let ToMaster::Hello(hello) = frame {
-            return self.hello(session, hello, now, out);
+            return self.hello(session, *hello, now, out);
         }
         let Some(id) = self.sessions.get(&session).copied() else {
             // Its hello was refused, its session was replaced, or this core is younger than the session. Only a heartbeat
@@ -456,6 +458,11 @@ fn bounded(mut hello: Hello) -> Hello {
         .iter_mut()
         .for_each(|one| clip(&mut one.why));
     capabilities.unfit.as_mut().into_iter().for_each(clip);
+    capabilities.guards.truncate(GUARDS_MAX);
+    for guard in &mut capabilities.guards {
+        clip(&mut guard.name);
+        clip(&mut guard.what);
+    }
     for gpu in &mut capabilities.gpus {
         clip(&mut gpu.model);
         clip(&mut gpu.uuid);

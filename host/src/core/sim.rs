@@ -463,7 +463,7 @@ impl Sim {
             });
         }
         worker.welcomed = false;
-        worker.to_master.push_back(ToMaster::Hello(Hello {
+        worker.to_master.push_back(ToMaster::Hello(Box::new(Hello {
             version: 1,
             version_min: 1,
             name: worker.name.clone(),
@@ -493,7 +493,7 @@ impl Sim {
             labels: BTreeMap::new(),
             metrics_address: None,
             wall_ms: None,
-        }));
+        })));
     }
 
     fn temp(attempt: Attempt) -> String {

@@ -148,7 +148,7 @@ impl Run<'_> {
             };
             Event::Frame {
                 session: session(i),
-                frame: ToMaster::Hello(hello),
+                frame: ToMaster::Hello(Box::new(hello)),
             }
         });
         let drained = self.cluster.workers.iter().filter(|w| w.drained);

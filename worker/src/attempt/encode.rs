@@ -48,6 +48,7 @@ use crate::{
     },
     guard::Guard,
     node::{
+        cgroups::{Group, Groups, Limits},
         reap::remove_quietly,
         records::{Leader, Record, Records, Standing},
     },
@@ -61,6 +62,8 @@ pub(crate) struct Bench {
     pub(crate) spawner: Spawner,
     /// What jobs may reach.
     pub(crate) guard: Guard,
+    /// The control groups they run in, if there are any.
+    pub(crate) groups: Option<JobGroups>,
     /// ffmpeg and ffprobe.
     pub(crate) programs: Programs,
     /// What the machine can do now: which device a GPU's number means.
@@ -79,6 +82,41 @@ pub(crate) struct Bench {
     pub(crate) kill_grace: Duration,
     /// Longest ffprobe.
     pub(crate) probe_timeout: Duration,
+}
+
+/// Makes the control groups of attempts.
+#[derive(Clone)]
+pub(crate) struct JobGroups {
+    /// Where.
+    pub(crate) groups: Arc<Groups>,
+    /// Whether a job gets no more than it reserved.
+    pub(crate) capped: bool,
+}
+
+impl JobGroups {
+    /// The group of an attempt. Where jobs only share, one runs without rather than not at all.
+    async fn make(&self, order: &Assignment) -> Result<Option<Arc<Group>>, Failure> {
+        let limits = Limits {
+            reserved: order.reserved,
+            queue: order.queue,
+            capped: self.capped,
+        };
+        let (groups, attempt, capped) = (Arc::clone(&self.groups), order.attempt, self.capped);
+        blocking(move || match groups.make(attempt, &limits) {
+            Ok(group) => Ok(Some(Arc::new(group))),
+            Err(error) if capped => Err(Failure::new(
+                FailureReason::PlatformError,
+                format!(
+                    "no control group can be made for the job, whose limits are to hold: {error}"
+                ),
+            )),
+            Err(error) => {
+                tracing::warn!(%attempt, %error, "the job runs without a control group");
+                Ok(None)
+            }
+        })
+        .await
+    }
 }
 
 /// How an encode ended.
@@ -161,9 +199,18 @@ async fn encode_here(
 ) -> (Ended, String) {
     let settings = &order.settings;
     let pass = bench.guard.admit();
+    let group = match &bench.groups {
+        Some(groups) => groups.make(order).await,
+        None => Ok(None),
+    };
+    let group = match group {
+        Ok(group) => group,
+        Err(failure) => return (Ended::Failed(failure), String::new()),
+    };
     let bench = &Bench {
         spawner: bench.spawner.within(Confinement {
             web_proxy: Some(pass.url().to_owned()),
+            group,
         }),
         ..bench.clone()
     };
@@ -553,6 +600,9 @@ impl Runs<'_> {
         if is_first {
             observer.started();
         }
+        let group = bench.spawner.group();
+        let killed = || group.map_or(0, |group| group.memory_kills());
+        let killed_before = killed();
         let watched = watch(process, order.attempt, bounds, control, observer)
             .await
             .map_err(|error| platform(format!("ffmpeg could not be watched: {error}")))?;
@@ -560,6 +610,16 @@ impl Runs<'_> {
         // Of several runs the last is what people look for.
         if log.len() > LOG_BYTES_MAX {
             *log = watched.log.text();
+        }
+        if watched.ended_by.is_none() && killed() > killed_before {
+            return Err(EndedBy::Failure(Failure::new(
+                FailureReason::ResourceError,
+                format!(
+                    "the kernel ended it because it used more than the {} MiB of memory it reserved; reserve more with \
+                     --resources memory=SIZE",
+                    order.reserved.memory_mib
+                ),
+            )));
         }
         Ok(watched)
     }

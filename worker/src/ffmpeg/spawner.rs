@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{orphans, process::Process};
+use crate::node::cgroups::Group;
 
 /// Environment variables that no child inherits: every user whose processes these are could read them.
 const SECRETS: [&str; 3] = ["FFRTMP_TOKEN", "FFRTMP_JOIN_TOKEN", "MASTER_API_KEY"];
@@ -31,10 +32,12 @@ const IO_PRIORITY: libc::c_int = (2 << 13) | 7;
 const NICE: i32 = 10;
 
 /// What a child is confined to.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Confinement {
     /// The proxy it reaches web servers by, with a password; none: it reaches them as the worker does.
     pub(crate) web_proxy: Option<String>,
+    /// The control group it is born into; none: the worker's.
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 /// Environment variables by which programs find a proxy, or a reason to go past it.
@@ -98,7 +101,7 @@ impl Spawner {
                         command.env_remove(name);
                     }
                     // When nobody waits for the answer any more, dropping the process kills and reaps it.
-                    let _ = reply.send(spawn(&mut command, worker, own));
+                    let _ = reply.send(spawn(&mut command, worker, own, confinement));
                 }
             })?;
         Ok(Spawner {
@@ -113,6 +116,11 @@ impl Spawner {
             requests: self.requests.clone(),
             confinement: Arc::new(confinement),
         }
+    }
+
+    /// The control group its children are born into, if any.
+    pub(crate) fn group(&self) -> Option<&Group> {
+        self.confinement.group.as_deref()
     }
 
     /// Runs `command` as the leader of a new process group, its stdin empty, stdout and stderr piped.
@@ -130,16 +138,25 @@ impl Spawner {
     }
 }
 
-fn spawn(command: &mut Command, worker: rustix::process::Pid, mark: String) -> io::Result<Process> {
+fn spawn(
+    command: &mut Command,
+    worker: rustix::process::Pid,
+    mark: String,
+    confinement: Arc<Confinement>,
+) -> io::Result<Process> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
     // SAFETY: between fork and exec only async-signal-safe work is allowed. The closure makes plain system calls through
-    // rustix's raw backend: it allocates nothing, takes no lock and reads one captured integer.
+    // rustix's raw backend: it allocates nothing, takes no lock and reads what it captured.
     unsafe {
         command.pre_exec(move || {
+            // First of all, so that nothing it does is counted as the worker's.
+            if let Some(group) = &confinement.group {
+                group.enter()?;
+            }
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
             // The worker may have died between the fork and the line above; then nobody would ever signal us.
             if rustix::process::getppid() != Some(worker) {
@@ -168,6 +185,7 @@ mod tests {
         let proxy = "http://job:pass@127.0.0.1:2";
         let confinement = Confinement {
             web_proxy: Some(proxy.into()),
+            group: None,
         };
         confinement.apply(&mut command);
         let set: Vec<_> = command

@@ -14,7 +14,7 @@ mod roots;
 
 use std::sync::Arc;
 
-use ffrtmp_api::job::FailureReason;
+use ffrtmp_api::{job::FailureReason, protocol::GuardReport};
 
 pub use pattern::HostPattern;
 pub(crate) use proxy::Pass;
@@ -51,6 +51,19 @@ impl Guard {
             proxy,
             roots,
         })
+    }
+
+    /// What it leaves to jobs.
+    pub(crate) fn reports(&self) -> Vec<GuardReport> {
+        let report = |name: &str, what: String| GuardReport {
+            name: name.to_owned(),
+            holds: true,
+            what,
+        };
+        vec![
+            report("hosts", self.hosts.to_string()),
+            report("folders", self.roots.to_string()),
+        ]
     }
 
     /// Lets one attempt out through the proxy, for as long as the pass lives.

@@ -4,7 +4,10 @@
 //! there; and by the path as the file system resolves it, so that no link inside leads outside. An output does not exist
 //! yet; there it is its folder that counts. Whoever can make links below a root between this check and ffmpeg is not a job.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    fmt,
+    path::{Component, Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use ffrtmp_api::{
@@ -84,6 +87,17 @@ impl Roots {
                 roots.join(" or ")
             ),
         ))
+    }
+}
+
+impl fmt::Display for Roots {
+    /// For people: where jobs read and write.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.named.is_empty() {
+            return f.write_str("wherever the worker may");
+        }
+        let roots: Vec<_> = self.named.iter().map(|r| r.display().to_string()).collect();
+        write!(f, "below {}", roots.join(" and "))
     }
 }
 

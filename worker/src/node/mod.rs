@@ -1,6 +1,7 @@
 //! The worker's place on its machine: the state directory, the records of attempts in it, and what is done at start
-//! about an earlier life that ended badly.
+//! about an earlier life that ended badly; and the control groups its jobs run in.
 
+pub(crate) mod cgroups;
 pub(crate) mod reap;
 pub(crate) mod records;
 pub(crate) mod state_dir;

@@ -308,6 +308,7 @@ fn hello(session: &Session) -> Option<Message> {
             slots: fixed.slots,
             cpu_millicores: fixed.cpu_millicores,
             memory_mib: fixed.memory_mib,
+            guards: fixed.guards.clone(),
             ..known
         },
         attempts: session.attempts.live(),
@@ -315,7 +316,7 @@ fn hello(session: &Session) -> Option<Message> {
         wall_ms: Some(wall_ms()),
         ..session.hello.clone()
     };
-    encode(&ToMaster::Hello(hello))
+    encode(&ToMaster::Hello(Box::new(hello)))
 }
 
 fn encode(frame: &ToMaster) -> Option<Message> {

@@ -80,7 +80,7 @@ fn has(hello: &Hello, encoder: Encoder) -> bool {
 async fn introduced(session: &mut Session, holds: impl Fn(&Hello) -> bool) -> Hello {
     let hello = session
         .until(|frame| match frame {
-            ToMaster::Hello(hello) if holds(&hello) => Some(hello),
+            ToMaster::Hello(hello) if holds(&hello) => Some(*hello),
             _ => None,
         })
         .await;

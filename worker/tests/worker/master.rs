@@ -15,7 +15,9 @@ use axum::{
 use ffrtmp_api::{
     ids::{Attempt, AttemptNo, JobSeq},
     job::JobSpec,
-    protocol::{Assignment, Hello, MediaResult, Outcome, SESSION_PATH, ToMaster, ToWorker},
+    protocol::{
+        Assignment, Hello, MediaResult, Outcome, Reserved, SESSION_PATH, ToMaster, ToWorker,
+    },
     settings::Settings,
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::timeout};
@@ -188,7 +190,7 @@ impl Session {
 
     pub async fn hello(&mut self) -> Hello {
         self.until(|frame| match frame {
-            ToMaster::Hello(hello) => Some(hello),
+            ToMaster::Hello(hello) => Some(*hello),
             _ => None,
         })
         .await
@@ -264,6 +266,8 @@ pub fn order(attempt: Attempt, edit: impl FnOnce(&mut JobSpec)) -> Assignment {
         scenario: spec.scenario.clone(),
         settings: Settings::resolve(&spec).unwrap(),
         gpu: None,
+        queue: spec.queue,
+        reserved: Reserved::default(),
     }
 }
 

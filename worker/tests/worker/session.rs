@@ -112,7 +112,7 @@ async fn a_revoked_attempt_leaves_nothing_and_is_never_heard_of_again() {
     session.send(ToWorker::Resync);
     let hello = session
         .until(|frame| match frame {
-            ToMaster::Hello(hello) => Some(hello),
+            ToMaster::Hello(hello) => Some(*hello),
             ToMaster::Outcome { .. } | ToMaster::Encoded { .. } => {
                 panic!("a revoked attempt was heard of: {frame:?}")
             }

@@ -138,6 +138,16 @@ pub fn show<W: Write>(table: &mut Table<W>, node: &Node) -> io::Result<()> {
     for (i, gpu) in node.gpus.iter().enumerate() {
         table.field(&format!("GPU {i}"), gpu_line(gpu, node.gpu_loads.get(i)))?;
     }
+    for guard in &node.guards {
+        let mark = match guard.holds {
+            true => "",
+            false => "does not hold: ",
+        };
+        table.field(
+            "guard",
+            format!("{}: {mark}{}", clean(&guard.name), clean(&guard.what)),
+        )?;
+    }
     let labels = match node.labels.is_empty() {
         true => "none".to_owned(),
         false => pairs(&node.labels),

@@ -111,7 +111,7 @@ impl Small {
 
     fn hello(&mut self, attempts: Vec<LiveAttempt>) {
         self.sessions += 1;
-        self.frame(ToMaster::Hello(Hello {
+        self.frame(ToMaster::Hello(Box::new(Hello {
             version: 1,
             version_min: 1,
             name: "w".into(),
@@ -128,7 +128,7 @@ impl Small {
             labels: Default::default(),
             metrics_address: None,
             wall_ms: None,
-        }));
+        })));
     }
 
     fn attempt(&self) -> Attempt {

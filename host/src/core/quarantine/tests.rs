@@ -58,7 +58,7 @@ impl Farm {
     fn connect(&mut self, name: &'static str, encoders: &[Encoder]) {
         let session = SessionId(self.sessions.len() as u64 + 1);
         self.sessions.insert(session, name);
-        let frame = ToMaster::Hello(Hello {
+        let frame = ToMaster::Hello(Box::new(Hello {
             version: 1,
             version_min: 1,
             name: name.into(),
@@ -75,7 +75,7 @@ impl Farm {
             labels: Default::default(),
             metrics_address: None,
             wall_ms: None,
-        });
+        }));
         self.handle(Event::Frame { session, frame });
     }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ffrtmp_api::{
     ids::{Attempt, AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState, Queue},
-    protocol::{Assignment, ToWorker},
+    protocol::{Assignment, Reserved, ToWorker},
     rest::{Failure, Placement as PlacementNote},
     settings::Settings,
 };
@@ -232,7 +232,11 @@ impl Core {
         };
         job.status.placement = Some(Box::new(note));
         job.status.lost = false;
-        let (attempt, job_uuid) = (job.attempt(), job.uuid);
+        let (attempt, job_uuid, queue) = (job.attempt(), job.uuid, job.queue);
+        let reserved = Reserved {
+            cpu_millicores: job.cost.cpu_millicores,
+            memory_mib: job.cost.memory_mib,
+        };
         let detail = format!(
             "placed on {name} by {} {}: {reason}",
             policy.name, policy.digest
@@ -248,6 +252,8 @@ impl Core {
                         scenario,
                         settings,
                         gpu,
+                        queue,
+                        reserved,
                     });
                 }
                 Some(attempt)

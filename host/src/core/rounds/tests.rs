@@ -115,7 +115,7 @@ impl Bench {
 }
 
 fn hello() -> ToMaster {
-    ToMaster::Hello(Hello {
+    ToMaster::Hello(Box::new(Hello {
         version: 1,
         version_min: 1,
         name: "w".into(),
@@ -132,7 +132,7 @@ fn hello() -> ToMaster {
         labels: Default::default(),
         metrics_address: None,
         wall_ms: None,
-    })
+    }))
 }
 
 #[test]
