@@ -35,12 +35,32 @@ grep -v '^#' "$list" | while read -r package program; do
     ln -sfn "../$package/$program" "$link"
 done
 
-# What some tests run from the system itself: namespaces for two machines, the formatter of manual pages, Python's environments,
+# A kernel for the virtual machine of one test: of the distribution's newest.
+kernel=$tools/vm-kernel
+if [ ! -e "$kernel" ] && command -v apt-get >/dev/null; then
+    # Debian's, or Ubuntu's.
+    newest() {
+        apt-cache depends linux-image-cloud-amd64 linux-image-virtual 2>/dev/null |
+            sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | tail -n 1
+    }
+    package=$(newest)
+    [ -n "$package" ] || { apt-get update -q; package=$(newest); }
+    echo "+ apt-get download $package   (unpacked under target/tools, not installed)" >&2
+    fetch "$package"
+    rm -rf "$kernel.new"
+    dpkg -x "$tools"/download/"${package}"_*.deb "$kernel.new"
+    rm -rf "$kernel.new/lib" "$tools"/download/"${package}"_*.deb
+    mv "$kernel.new" "$kernel"
+fi
+
+# What some tests run from the system itself: namespaces for two machines, a machine of its own, the formatter of manual pages, Python's environments,
 # node, and a Rust compiler for wasm where rustup has none.
 packages=()
 command -v ip >/dev/null || packages+=(iproute2)
 command -v groff >/dev/null || packages+=(groff-base)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
+command -v qemu-system-x86_64 >/dev/null || packages+=(qemu-system-x86)
+[ -x /bin/busybox ] && /bin/busybox --list | grep -qx cpio || packages+=(busybox-static)
 command -v npm >/dev/null || packages+=(nodejs npm)
 [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ] || [ -d /usr/lib/rustlib/src/rust/library ] ||
     packages+=(rustc-web rust-web-src)

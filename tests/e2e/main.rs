@@ -45,4 +45,6 @@ mod tls;
 mod tokens;
 mod two_machines;
 mod upstream;
+#[cfg(target_arch = "x86_64")]
+mod vm;
 mod web;

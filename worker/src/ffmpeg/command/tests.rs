@@ -210,10 +210,13 @@ fn a_ladder_is_decoded_once_and_its_sound_encoded_once() {
 #[test]
 fn a_url_may_lead_only_to_what_its_scheme_needs() {
     for (url, protocols) in [
-        ("https://h/a.mp4", "-protocol_whitelist https,tls,tcp "),
+        (
+            "https://h/a.mp4",
+            "-protocol_whitelist https,httpproxy,tls,tcp ",
+        ),
         (
             "http://h/a.m3u8",
-            "-protocol_whitelist http,https,tls,tcp,crypto ",
+            "-protocol_whitelist http,https,httpproxy,tls,tcp,crypto ",
         ),
         ("rtmp://h/live/key", "-protocol_whitelist rtmp,tcp "),
         ("srt://h:9000", "-protocol_whitelist srt "),
