@@ -13,6 +13,7 @@ mod query;
 mod sse;
 pub mod transfer;
 mod watch;
+mod webhooks;
 
 use std::{
     sync::atomic::{AtomicBool, AtomicI64, Ordering},

@@ -315,6 +315,13 @@ pub struct JobSpec {
     /// When it should be finished, in milliseconds since 1970. Only policies look at it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<i64>,
+    /// An `http` or `https` URL that is told of the job's changes by signed POSTs, at least once each and in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::WebhookUrl>))]
+    pub webhook: Option<String>,
+    /// The states whose beginning `webhook` is told. Default: `completed`, `failed` and `canceled`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub webhook_events: Vec<JobState>,
     /// Submitting again with the same key answers with the first job instead of making another.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]

@@ -9,6 +9,7 @@ mod words;
 
 pub mod clock;
 pub mod encoder;
+pub mod hosts;
 pub mod ids;
 pub mod job;
 pub mod limits;

@@ -10,7 +10,11 @@ use utoipa::{
     openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr, Schema, schema::Type},
 };
 
-use crate::{job::JobSpec, limits, settings::RENDITIONS_MAX};
+use crate::{
+    job::JobSpec,
+    limits,
+    settings::{RENDITIONS_MAX, WEBHOOK_URL_BYTES_MAX},
+};
 
 /// Declares types that are nothing but a named schema.
 macro_rules! schemas {
@@ -46,6 +50,10 @@ schemas! {
     OutputName = text(2, limits::PATH_BYTES_MAX)
         .pattern(Some("^(/[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|(https?|rtmps?|srt)://[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+|spool:[^./\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069][^/\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*)$"))
         .examples(["/media/out.mp4"]);
+    /// Where changes are told: an `http` or `https` URL without user, password and fragment.
+    WebhookUrl = text(8, WEBHOOK_URL_BYTES_MAX)
+        .pattern(Some("^https?://[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069#@]+$"))
+        .examples(["https://example.com/hooks/ffrtmp"]);
     /// A SHA-256 in hex.
     Sha256Text = text(64, 64).pattern(Some("^[0-9a-fA-F]{64}$"));
     /// The name of a file, without its folder.

@@ -9,7 +9,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use crate::{
     commands::{
         completions, config::ConfigCommand, jobs, man, master::MasterArgs, nodes, policies,
-        tls::TlsCommand, tokens::TokensCommand, up::UpArgs, worker::WorkerArgs,
+        tls::TlsCommand, tokens::TokensCommand, up::UpArgs, webhooks::WebhooksCommand,
+        worker::WorkerArgs,
     },
     output::Format,
 };
@@ -123,6 +124,9 @@ pub enum Command {
     /// Make, list and revoke tokens: who may do what
     #[command(subcommand)]
     Tokens(TokensCommand),
+    /// See what web servers were not told yet, try again, test, and get the secret they check with
+    #[command(subcommand, visible_alias = "webhook")]
+    Webhooks(WebhooksCommand),
     /// Print a new random token, to share between master, workers and clients
     #[command(after_help = "Examples:
   ffrtmp token > token.txt

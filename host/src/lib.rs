@@ -18,7 +18,9 @@ pub mod simulate;
 mod spool;
 pub mod store;
 mod tokens;
+mod webhooks;
 
 pub use http::RateLimit;
 pub use master::{MasterConfig, is_exposed, run};
 pub use spool::SpoolConfig;
+pub use webhooks::WebhookConfig;

@@ -23,6 +23,7 @@ use crate::{
     spool::{Spool, SpoolConfig},
     store::Store,
     tokens::Tokens,
+    webhooks::{WebhookConfig, Webhooks},
 };
 
 /// How long open requests may take to finish when the master stops.
@@ -57,6 +58,8 @@ pub struct MasterConfig {
     pub heartbeat: Duration,
     /// Where files of users without shared storage are kept, and how much of them.
     pub spool: SpoolConfig,
+    /// Who is told of what becomes of jobs, and how.
+    pub webhooks: WebhookConfig,
 }
 
 impl MasterConfig {
@@ -150,7 +153,15 @@ pub async fn run(
     metrics.add(policies.metrics())?;
     let reader = Arc::new(store.reader());
     let spool = Arc::new(Spool::open(config.spool.clone(), metrics.spool.clone())?);
+    let (webhooks, telling) = Webhooks::new(
+        &config.webhooks,
+        &config.data_dir,
+        !is_exposed(config.listen),
+        store.webhooks()?,
+        metrics.webhooks.clone(),
+    )?;
     let core_config = core::Config {
+        webhooks: config.webhooks.everyone.clone(),
         heartbeat_ms: config.heartbeat.as_millis() as u64,
         lease_ms: config.lease.as_millis() as u64,
         ..core::Config::default()
@@ -178,6 +189,7 @@ pub async fn run(
         silence_max: config.lease,
         rate: config.rate_limit.clone(),
         tokens,
+        webhooks: Arc::new(webhooks),
         workers_show_certs: tls.as_ref().is_some_and(|tls| tls.asks_for_client_certs()),
     });
 
@@ -199,8 +211,17 @@ pub async fn run(
         )));
     }
     let sweeping = tokio::spawn(spool.keep_swept(reader));
+    let telling = tokio::spawn({
+        let app = app.clone();
+        telling.run(move || {
+            let app = app.clone();
+            async move { app.shell.outbox().noticed().await }
+        })
+    });
     shutdown.await;
     sweeping.abort();
+    // What is under way is sent again by the next start, with the same id.
+    telling.abort();
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");
     let _ = stop.send(true);
     app.shell.outbox().close_all_sessions();

@@ -22,6 +22,7 @@ use crate::{
         stats::{Refusal, RoundResult, Stats},
     },
     spool::SpoolMetrics,
+    webhooks::WebhookMetrics,
 };
 
 /// Content type of the exposition.
@@ -71,6 +72,8 @@ pub struct Metrics {
     read_only: IntGauge,
     /// The spool's own.
     pub spool: SpoolMetrics,
+    /// The webhooks' own.
+    pub webhooks: WebhookMetrics,
 }
 
 impl Metrics {
@@ -137,6 +140,7 @@ impl Metrics {
             nodes_clock_off: make.gauge("ffrtmp_nodes_clock_off", "Connected workers whose wall clock is more than 5 s from the master's.")?,
             read_only: make.gauge("ffrtmp_store_read_only", "1 while the store cannot be written and submits are refused.")?,
             spool: SpoolMetrics::new(&registry)?,
+            webhooks: WebhookMetrics::new(&registry)?,
             registry,
         })
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ffrtmp_api::{ids::JobSeq, protocol::ToWorker};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
     core::{Effect, Reply, ReplyTo, SessionId},
@@ -32,6 +32,7 @@ pub struct Outbox {
     log_watchers: Mutex<Watchers>,
     live: Arc<Live>,
     events: Arc<Events>,
+    noticed: Notify,
     next: AtomicU64,
 }
 
@@ -45,6 +46,7 @@ impl Outbox {
             log_watchers: Mutex::default(),
             live,
             events,
+            noticed: Notify::new(),
             next: AtomicU64::new(1),
         }
     }
@@ -52,6 +54,11 @@ impl Outbox {
     /// What changes in the cluster, for whoever listens.
     pub fn events(&self) -> &Arc<Events> {
         &self.events
+    }
+
+    /// Waits until there is something new to be told to webhooks. For one waiter.
+    pub async fn noticed(&self) {
+        self.noticed.notified().await;
     }
 
     /// A place for one reply. It is dropped, and the receiver sees that, if the reply can never come.
@@ -147,6 +154,7 @@ impl Outbox {
                     self.changed(attempt.job);
                 }
                 Effect::Tell(event) => self.events.tell(&event),
+                Effect::Noticed => self.noticed.notify_one(),
                 // Persist and Ask are not outward; the shell took them out.
                 Effect::Persist(_) | Effect::Ask(_) | Effect::Decided(_) => {}
             }

@@ -8,12 +8,11 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use anyhow::{Context, bail};
 use ffrtmp_api::{
     client::Client,
+    hosts::HostPattern,
     limits, protocol,
     tls::{ClientTls, ServerTlsFiles},
 };
 use tokio::sync::watch;
-
-use crate::guard::HostPattern;
 
 /// How far jobs are held to what is reserved for them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -25,6 +25,5 @@ mod session;
 mod transfer;
 
 pub use config::{JobLimits, WorkerConfig, check_labels};
-pub use guard::HostPattern;
 pub use node::state_dir::has_joined;
 pub use run::run;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ErrorDetail;
+use super::{ErrorDetail, WebhookState};
 use crate::{
     ids::{AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState, Priority, Queue},
@@ -95,6 +95,9 @@ pub struct Job {
     pub result: Option<MediaResult>,
     /// How far it is, while it runs.
     pub progress: Option<JobProgress>,
+    /// What of its webhooks is not delivered. Only where one job is asked for, and only if something is told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<WebhookState>,
 }
 
 /// Why a job was placed where it was.

@@ -12,6 +12,7 @@ mod stats;
 mod tokens;
 mod uploads;
 mod version;
+mod webhooks;
 
 pub use error::*;
 pub use events::*;
@@ -25,3 +26,4 @@ pub use stats::*;
 pub use tokens::*;
 pub use uploads::*;
 pub use version::*;
+pub use webhooks::*;

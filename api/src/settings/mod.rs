@@ -18,6 +18,7 @@ mod spooled;
 mod still;
 mod subtitles;
 mod video;
+mod webhook;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ use scenario::{Scenario, parse_scenario};
 pub use still::Still;
 pub use subtitles::Subtitles;
 pub use video::{Gop, PixelFormat, RateControl, Size, Video};
+pub use webhook::{WEBHOOK_EVENTS_DEFAULT, WEBHOOK_URL_BYTES_MAX, Webhook};
 
 use crate::{encoder::EncoderSet, job::JobSpec, limits};
 
@@ -174,6 +176,7 @@ impl Settings {
         let live = live::resolve(spec, &source, &pictures, subtitles)?;
         let timeout_seconds = seconds("timeout_seconds", spec.timeout_seconds)?;
         amounts(spec)?;
+        Webhook::of(spec)?;
         Ok(Settings {
             quality: quality(spec, &source, &pictures, output.as_ref())?,
             segment_seconds: ladder::segment_seconds(spec, container)?,

@@ -9,7 +9,7 @@ use ffrtmp_host::RateLimit;
 
 use crate::{
     args::{Command, GlobalArgs},
-    commands::spool::SpoolArgs,
+    commands::{spool::SpoolArgs, webhook_args::WebhookArgs},
     dirs,
     exit::{Failure, Result},
     listen,
@@ -65,6 +65,9 @@ pub struct MasterArgs {
     /// Its spool.
     #[command(flatten)]
     spool: SpoolArgs,
+    /// Its webhooks.
+    #[command(flatten)]
+    webhooks: WebhookArgs,
     /// Its certificate.
     #[command(flatten)]
     pub tls: ApiTlsArgs,
@@ -87,6 +90,7 @@ impl MasterArgs {
             policies_dir: dirs::policies_dir(self.policies.clone(), &data_dir),
             spool: self.spool.clone().config(&data_dir),
             data_dir,
+            webhooks: self.webhooks.config()?,
             tls: self.tls.files()?,
             metrics_tls: self.metrics_tls.files()?,
             policy: self.policy.clone(),

@@ -17,6 +17,8 @@ mod token;
 pub mod tokens;
 pub mod up;
 mod version;
+mod webhook_args;
+pub mod webhooks;
 pub mod worker;
 
 use crate::{
@@ -43,6 +45,7 @@ pub fn run(loaded: Loaded) -> Result {
         Command::Stats(output) => stats::run(&output, &global),
         Command::Tls(command) => tls::run(command),
         Command::Tokens(command) => tokens::run(command, &global),
+        Command::Webhooks(command) => webhooks::run(command, &global),
         Command::Token => token::run(),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
-use ffrtmp_worker::{HostPattern, JobLimits, WorkerConfig};
+use ffrtmp_api::hosts::HostPattern;
+use ffrtmp_worker::{JobLimits, WorkerConfig};
 use tokio::sync::watch;
 
 use crate::{

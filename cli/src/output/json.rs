@@ -5,8 +5,9 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyDump, PolicyList,
-    PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
+    CreatedToken, DeliveryList, Explanation, Job, JobList, Node, NodeList, PolicyDetail,
+    PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
+    WebhookTested,
 };
 use ffrtmp_host::{check::Examination, simulate::Comparison};
 use serde::Serialize;
@@ -128,6 +129,12 @@ impl<W: Write> Output for Json<W> {
     }
     fn token(&mut self, made: &CreatedToken) -> io::Result<()> {
         self.one(made)
+    }
+    fn deliveries(&mut self, list: &DeliveryList) -> io::Result<()> {
+        self.list(list, &list.deliveries)
+    }
+    fn webhook_tested(&mut self, tested: &WebhookTested) -> io::Result<()> {
+        self.one(tested)
     }
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
         self.one(policy)

@@ -21,8 +21,9 @@ use ffrtmp_api::{
     encoder::Encoder,
     job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT},
     rest::{
-        CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyDump,
-        PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList, Version,
+        CreatedToken, DeliveryList, Explanation, Job, JobList, Node, NodeList, PolicyDetail,
+        PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
+        Version, WebhookTested,
     },
     settings::Settings,
 };
@@ -150,6 +151,10 @@ pub trait Output {
     fn tokens(&mut self, list: &TokenList) -> io::Result<()>;
     /// A token that was made, with its secret.
     fn token(&mut self, made: &CreatedToken) -> io::Result<()>;
+    /// What was not delivered to webhooks.
+    fn deliveries(&mut self, list: &DeliveryList) -> io::Result<()>;
+    /// What came of a test of a webhook.
+    fn webhook_tested(&mut self, tested: &WebhookTested) -> io::Result<()>;
     /// One policy, all of it.
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()>;
     /// What a policy was last asked and answered.

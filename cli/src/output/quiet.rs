@@ -5,8 +5,9 @@
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyDump, PolicyList,
-    PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
+    CreatedToken, DeliveryList, Explanation, Job, JobList, Node, NodeList, PolicyDetail,
+    PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
+    WebhookTested,
 };
 
 use ffrtmp_host::{check::Examination, simulate::Comparison};
@@ -75,6 +76,12 @@ impl<W: Write> Output for Quiet<W> {
         Ok(())
     }
     fn nodes_changed(&mut self, _nodes: &[(&str, Node)]) -> io::Result<()> {
+        Ok(())
+    }
+    fn deliveries(&mut self, list: &DeliveryList) -> io::Result<()> {
+        list.deliveries.iter().try_for_each(|one| self.id(one.job))
+    }
+    fn webhook_tested(&mut self, _tested: &WebhookTested) -> io::Result<()> {
         Ok(())
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {

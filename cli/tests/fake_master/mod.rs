@@ -111,6 +111,7 @@ pub fn job(id: u64, state: JobState) -> Job {
         }),
         result: None,
         progress: None,
+        webhooks: None,
     }
 }
 

@@ -171,6 +171,8 @@ pub enum Effect {
     Changed(Attempt, JobState),
     /// Outward: tell whoever listens to the cluster. Only while [`super::Core::tell_changes`] says that somebody does.
     Tell(Box<ClusterEvent>),
+    /// Outward: there is something new to be told to webhooks.
+    Noticed,
     /// Inward, at once: ask the policy.
     Ask(Round),
     /// Inward, at once: a question's end, for whoever looks at policies. Nothing depends on it.

@@ -9,7 +9,7 @@ use ffrtmp_api::{
         TENANT_LABEL,
     },
     rest::JobChange,
-    settings::Settings,
+    settings::{Settings, Webhook},
 };
 use ffrtmp_policy_sdk::{ClassId, GroupId, JobInfo, JobOn, Resources, WorkerId};
 use uuid::Uuid;
@@ -66,6 +66,8 @@ pub struct Job {
     pub rank_epoch: u32,
     /// The group it was ranked into then.
     pub group: GroupId,
+    /// Whom it tells of its changes.
+    pub webhook: Option<Box<Webhook>>,
     /// Why it waits, as far as somebody said so: the policy that holds it, or the back-off after a failure.
     pub wait_reason: Option<Arc<str>>,
 }
@@ -121,6 +123,12 @@ pub fn tenant_of(spec: &JobSpec) -> Option<Box<str>> {
     spec.labels
         .get(TENANT_LABEL)
         .map(|tenant| tenant.as_str().into())
+}
+
+/// Whom a job of this spec tells of its changes.
+pub fn webhook_of(spec: &JobSpec) -> Option<Box<Webhook>> {
+    // It was checked when the job was accepted.
+    Webhook::of(spec).ok().flatten().map(Box::new)
 }
 
 /// What a job of this spec will hold on its worker.

@@ -184,6 +184,7 @@ impl Core {
             rank_epoch: 0,
             group: 0,
             wait_reason: None,
+            webhook: job::webhook_of(&spec),
         };
         Ok((job, numbered))
     }

@@ -7,7 +7,7 @@
 //!
 //! Where things are: [`transition`] the table of job states; [`queue`] where pending jobs wait; `rounds` asking the policy
 //! and checking its answer; `submit`, `control` and `nodes` what users and operators do; `attempts` and `publishing` what workers
-//! report; `sessions` workers coming and going; `leases` time running out.
+//! report; `sessions` workers coming and going; `leases` time running out; `webhooks` who is told of it.
 
 mod attempts;
 mod choices;
@@ -33,11 +33,14 @@ mod skew;
 pub mod stats;
 mod submit;
 pub mod transition;
+mod webhooks;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ffrtmp_api::{ids::JobSeq, job::JobState, protocol::ToWorker, rest::ClusterEvent};
+use ffrtmp_api::{
+    ids::JobSeq, job::JobState, protocol::ToWorker, rest::ClusterEvent, settings::Webhook,
+};
 use ffrtmp_policy_sdk::{Change, Cluster, WorkerId};
 
 pub use clock::Now;
@@ -55,6 +58,7 @@ use queue::{Place, WaitingRoom};
 use record::{JobEvent, KnownKey, Record};
 use rounds::Rounds;
 use stats::Stats;
+use webhooks::is_told;
 use workers::Worker;
 
 /// The core's settings. All in milliseconds where not said otherwise.
@@ -84,6 +88,8 @@ pub struct Config {
     /// How long a policy may leave a job waiting that a worker has room for, without holding it. A round takes milliseconds
     /// and every change starts one, so 10 s are a thousand chances.
     pub stall_ms: u64,
+    /// Who is told of the changes of every job.
+    pub webhooks: Vec<Webhook>,
 }
 
 impl Default for Config {
@@ -100,6 +106,7 @@ impl Default for Config {
             rank_batch_max: 1_000,
             stuck_ms: 5_000,
             stall_ms: 10_000,
+            webhooks: Vec::new(),
         }
     }
 }
@@ -284,6 +291,7 @@ impl Core {
         }
         job.changed_ms = now.wall_ms;
         self.stats.moved(Some(from), to, job.queue, job.priority);
+        let told = is_told(&self.config, job, to).then(|| detail.clone());
         out.push(Effect::Persist(Record::JobEvent(JobEvent {
             seq,
             at_ms: now.wall_ms,
@@ -294,6 +302,9 @@ impl Core {
             detail,
         })));
         self.persist_status(seq, out);
+        if let Some(detail) = told {
+            self.notify(seq, from, &detail, now, out);
+        }
         if to.is_terminal() {
             self.jobs.remove(&seq);
         }

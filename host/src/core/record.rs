@@ -59,6 +59,8 @@ pub enum Record {
     },
     /// A line of a job's history; append-only.
     JobEvent(JobEvent),
+    /// A webhook is to be told of a job's new state. In the same commit as the state, so that neither is without the other.
+    Notice(Box<Notice>),
     /// The end of an attempt's ffmpeg log.
     JobLog {
         /// Which job.
@@ -226,6 +228,33 @@ pub struct JobEvent {
     pub worker: Option<String>,
     /// Why, for people.
     pub detail: String,
+}
+
+/// What a webhook is to be told, as it was when it happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// Where to.
+    pub url: String,
+    /// Scheme, host and port of that.
+    pub origin: String,
+    /// About which job.
+    pub seq: JobSeq,
+    /// Which attempt.
+    pub attempt: AttemptNo,
+    /// When, milliseconds since 1970.
+    pub at_ms: i64,
+    /// From where; equal to `to` for a job that was submitted.
+    pub from: JobState,
+    /// To where.
+    pub to: JobState,
+    /// On which worker.
+    pub worker: Option<String>,
+    /// Why, for people.
+    pub detail: String,
+    /// Why the latest attempt failed.
+    pub failure: Option<Failure>,
+    /// What was measured.
+    pub result: Option<Box<MediaResult>>,
 }
 
 /// A worker's identity, as the store keeps it.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ffrtmp_api::{
     encoder::Encoder,
-    ids::Attempt,
+    ids::{Attempt, AttemptNo},
     job::JobSpec,
     protocol::{Assignment, Capabilities, Hello, MediaResult, Outcome as AttemptOutcome, ToMaster},
     rest::SubmitItem,
@@ -33,6 +33,8 @@ struct ModelStore {
     jobs: BTreeMap<JobSeq, JobRow>,
     workers: BTreeMap<String, WorkerRow>,
     events: Vec<JobEvent>,
+    /// A change that a webhook which wants to know everything was not yet told.
+    untold: Option<(JobSeq, AttemptNo, JobState, JobState)>,
 }
 
 impl ModelStore {
@@ -69,7 +71,18 @@ impl ModelStore {
                 let row = self.jobs.get_mut(&seq).expect("a job moves once accepted");
                 (row.queue, row.priority) = (queue, priority);
             }
-            Record::JobEvent(event) => self.events.push(event),
+            Record::JobEvent(event) => {
+                if event.from != event.to || event.detail == "submitted" {
+                    let change = (event.seq, event.attempt, event.from, event.to);
+                    assert_eq!(self.untold.replace(change), None, "each change is told");
+                }
+                self.events.push(event);
+            }
+            Record::Notice(notice) => {
+                let told = (notice.seq, notice.attempt, notice.from, notice.to);
+                assert_eq!(self.untold.take(), Some(told), "once, behind it");
+                assert_eq!(self.jobs[&notice.seq].status.state, notice.to);
+            }
             Record::WorkerDrained { name, drained } => {
                 self.workers
                     .get_mut(&name)
@@ -227,6 +240,7 @@ fn config() -> Config {
     Config {
         rank_batch_max: 7,
         candidates_max: 16,
+        webhooks: vec![Webhook::new("http://hook.test/", JobState::ALL).unwrap()],
         ..Config::default()
     }
 }
@@ -941,6 +955,10 @@ impl Sim {
     }
 
     fn check(&self) {
+        assert_eq!(
+            self.store.untold, None,
+            "each change is told with its commit"
+        );
         for seq in &self.acknowledged {
             assert!(
                 self.store.jobs.contains_key(seq),

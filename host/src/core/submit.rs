@@ -135,11 +135,13 @@ impl Core {
                 rank_epoch: 0,
                 group: 0,
                 wait_reason: None,
+                webhook: job::webhook_of(&new.spec),
             },
         );
         if let Some(job) = self.jobs.get(&seq) {
             self.tell_job(job, out);
         }
+        self.notify(seq, JobState::Pending, "submitted", now, out);
         SubmitItem::Accepted(Submitted {
             id: seq,
             uuid,

@@ -31,6 +31,7 @@ use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},
     store::{Reader, StoreError},
     tokens::Caller,
+    webhooks,
 };
 
 /// Jobs of one list whose waiting is explained: each costs the core a look at the workers.
@@ -155,9 +156,15 @@ pub async fn show(
     Path(job): Path<String>,
 ) -> Result<Json<Job>, ApiError> {
     let row = find(&app, job.parse()?).await?;
-    Ok(Json(describe(&app, vec![row]).await?.pop().ok_or_else(
-        || ApiError::internal("a job vanished while shown"),
-    )?))
+    let seq = row.seq;
+    let mut job = describe(&app, vec![row])
+        .await?
+        .pop()
+        .ok_or_else(|| ApiError::internal("a job vanished while shown"))?;
+    if job.spec.webhook.is_some() || app.webhooks.tell_everyone() {
+        job.webhooks = Some(read(&app, move |reader| webhooks::state_of(reader, seq)).await?);
+    }
+    Ok(Json(job))
 }
 
 /// Which job, in a path.
@@ -347,6 +354,7 @@ pub async fn describe(app: &Arc<App>, rows: Vec<JobRow>) -> Result<Vec<Job>, Api
                     .live
                     .progress_of(row.seq, status.attempt)
                     .filter(|_| status.state.is_active()),
+                webhooks: None,
                 spec,
             })
         })

@@ -32,6 +32,7 @@ mod tokens;
 mod uploads;
 mod upstream;
 mod watch;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +50,7 @@ use utoipa_axum::routes;
 
 use crate::{
     live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool,
-    store::Reader, tokens::Tokens,
+    store::Reader, tokens::Tokens, webhooks::Webhooks,
 };
 
 use document::Routes;
@@ -76,6 +77,8 @@ pub struct App {
     pub silence_max: Duration,
     /// The tokens callers show.
     pub tokens: Tokens,
+    /// What jobs tell web servers.
+    pub webhooks: Arc<Webhooks>,
     /// Whether workers must show a certificate.
     pub workers_show_certs: bool,
     /// How often one caller may ask.
@@ -134,6 +137,11 @@ fn guarded_routes() -> Routes {
         .path(routes!(policies::shadow))
         .path(routes!(policies::unshadow))
         .path(routes!(policies::rollback))
+        .path(routes!(webhooks::list))
+        .path(routes!(webhooks::test))
+        .path(routes!(webhooks::secret))
+        .path(routes!(webhooks::of_job))
+        .path(routes!(webhooks::retry))
         .path(routes!(session::open))
         .path(routes!(upstream::submit, upstream::list))
         .path(routes!(upstream::show))

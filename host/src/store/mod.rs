@@ -9,6 +9,7 @@ mod reader;
 mod rows;
 mod schema;
 mod tokens;
+mod webhooks;
 mod writer;
 
 use std::{
@@ -23,6 +24,7 @@ pub use examine::examine;
 pub use list::{Cursor, JobFilter, JobPage};
 pub use reader::{Reader, UploadUses};
 pub use tokens::{TokenRow, TokenStore};
+pub use webhooks::{Letter, Pending, Settled, Settlement, WebhookStore};
 pub use writer::{Commit, Durable, Writer};
 
 use crate::core::record::Snapshot;
@@ -150,6 +152,14 @@ impl Store {
     /// When the store cannot be opened.
     pub fn tokens(&self) -> Result<TokenStore, StoreError> {
         Ok(TokenStore::new(self.connect_writer()?))
+    }
+
+    /// What webhooks are to be told.
+    ///
+    /// # Errors
+    /// When the store cannot be opened.
+    pub fn webhooks(&self) -> Result<WebhookStore, StoreError> {
+        Ok(WebhookStore::new(self.connect_writer()?))
     }
 
     fn connect_writer(&self) -> Result<Connection, StoreError> {

@@ -9,12 +9,12 @@ use ffrtmp_api::{
     ids::{AttemptNo, JobRef, JobSeq},
     job::JobState,
     limits,
-    rest::HistoryEntry,
+    rest::{DeliveryList, HistoryEntry},
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{JobFilter, JobPage, StoreError, connect_reader, list, rows};
+use super::{JobFilter, JobPage, StoreError, connect_reader, list, rows, webhooks};
 use crate::core::record::JobRow;
 
 /// Connections kept for reuse; more may be open at once.
@@ -154,6 +154,14 @@ impl Reader {
             }
             Ok(uses)
         })
+    }
+
+    /// What was not delivered to webhooks, of one job or of all, the oldest first, at most [`limits::LIST_LIMIT_MAX`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn deliveries(&self, job: Option<JobSeq>) -> Result<DeliveryList, StoreError> {
+        self.with(|connection| webhooks::list(connection, job))
     }
 
     fn with<R>(

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, params};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{StoreError, webhooks};
 use crate::core::record::{
     IDEMPOTENCY_MS, JobRow, JobStatus, KnownKey, Record, Snapshot, WorkerRow, spec_digest,
 };
@@ -107,6 +107,7 @@ pub fn apply(connection: &Connection, record: &Record) -> Result<(), rusqlite::E
                     event.detail
                 ])?;
         }
+        Record::Notice(notice) => webhooks::insert(connection, notice)?,
         Record::JobLog { seq, attempt, text } => {
             connection
                 .prepare_cached(
@@ -228,16 +229,7 @@ pub fn last_choice(connection: &Connection) -> Result<Option<(String, String)>, 
 
 /// A job, from a row of [`JOB_COLUMNS`].
 pub fn job(row: &Row<'_>) -> Result<JobRow, StoreError> {
-    let failure = match (
-        row.get::<_, Option<String>>(15)?,
-        row.get::<_, Option<String>>(16)?,
-    ) {
-        (Some(reason), message) => Some(Failure {
-            reason: parse::<FailureReason>(&reason)?,
-            message: message.unwrap_or_default(),
-        }),
-        (None, _) => None,
-    };
+    let failure = failure(row, 15)?;
     Ok(JobRow {
         seq: JobSeq(row.get::<_, i64>(0)? as u64),
         uuid: uuid(row, 1)?,
@@ -268,6 +260,20 @@ pub fn job(row: &Row<'_>) -> Result<JobRow, StoreError> {
     })
 }
 
+/// Why an attempt failed, from two columns: the reason and the message.
+pub(super) fn failure(row: &Row<'_>, column: usize) -> Result<Option<Failure>, StoreError> {
+    let (reason, message): (Option<String>, Option<String>) =
+        (row.get(column)?, row.get(column + 1)?);
+    reason
+        .map(|reason| {
+            Ok(Failure {
+                reason: parse::<FailureReason>(&reason)?,
+                message: message.unwrap_or_default(),
+            })
+        })
+        .transpose()
+}
+
 /// A line of a job's history, from a row of `at_ms, attempt, from_state, to_state, worker, detail`.
 pub fn history_entry(row: &Row<'_>) -> Result<HistoryEntry, StoreError> {
     Ok(HistoryEntry {
@@ -292,21 +298,24 @@ fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|what| StoreError::Corrupt { what })
 }
 
-fn uuid(row: &Row<'_>, column: usize) -> Result<Uuid, StoreError> {
+pub(super) fn uuid(row: &Row<'_>, column: usize) -> Result<Uuid, StoreError> {
     let bytes: Vec<u8> = row.get(column)?;
     Uuid::from_slice(&bytes).map_err(|e| StoreError::Corrupt {
         what: format!("a UUID of {} bytes: {e}", bytes.len()),
     })
 }
 
-fn to_json<T: Serialize>(value: &Option<T>) -> Option<String> {
+pub(super) fn to_json<T: Serialize>(value: &Option<T>) -> Option<String> {
     // These types hold only strings, numbers and options: serialising them cannot fail.
     value
         .as_ref()
         .and_then(|value| serde_json::to_string(value).ok())
 }
 
-fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<Option<T>, StoreError> {
+pub(super) fn from_json<T: DeserializeOwned>(
+    row: &Row<'_>,
+    column: usize,
+) -> Result<Option<T>, StoreError> {
     let text: Option<String> = row.get(column)?;
     text.map(|text| {
         serde_json::from_str(&text).map_err(|e| StoreError::Corrupt {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes the schema one version on; its position is the version it starts from. Released entries are never edited.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     // 0 -> 1
     "CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY,
@@ -102,6 +102,29 @@ const MIGRATIONS: [&str; 6] = [
     ALTER TABLE workers ADD COLUMN quarantine TEXT;",
     // 5 -> 6: live jobs are asked to finish.
     "ALTER TABLE jobs ADD COLUMN stop_requested INTEGER NOT NULL DEFAULT 0;",
+    // 6 -> 7: what webhooks are to be told; a row is gone once it was. A number is never given twice: it is in the event's id.
+    "CREATE TABLE webhooks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        origin TEXT NOT NULL,
+        url TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        from_state TEXT NOT NULL,
+        to_state TEXT NOT NULL,
+        worker TEXT,
+        detail TEXT NOT NULL,
+        failure_reason TEXT,
+        failure_message TEXT,
+        result TEXT,
+        tries INTEGER NOT NULL DEFAULT 0,
+        next_ms INTEGER NOT NULL DEFAULT 0,
+        since_ms INTEGER NOT NULL,
+        trouble TEXT,
+        given_up_ms INTEGER
+    ) STRICT;
+    CREATE INDEX webhooks_by_origin ON webhooks (origin, id) WHERE given_up_ms IS NULL;
+    CREATE INDEX webhooks_by_job ON webhooks (seq, id);",
 ];
 
 /// What every connection that writes is set to.

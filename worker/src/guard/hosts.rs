@@ -1,11 +1,7 @@
 //! Which hosts a job may reach.
 //!
-//! The rule, and names looked up under it: what is answered here are addresses to connect to, each of them checked, so that
-//! no second look-up can give another one.
-//!
-//! Without a word from the operator: the Internet and private networks, since a farm's storage is on one. Not this machine
-//! itself, whose services trust whoever reaches them there, unless its master is on it too: then it is one person's machine, and what
-//! is to be transcoded often lies on a server beside it. Metadata services, link-local and multicast addresses never.
+//! The rule is [`Rule`]; here names are looked up under it: what is answered are addresses to connect to, each of them checked, so
+//! that no second look-up can give another one.
 
 use std::{
     fmt, io,
@@ -13,23 +9,24 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Trouble,
-    kind::{Kind, kind},
-    pattern::HostPattern,
-};
+use ffrtmp_api::hosts::{Rule, Who};
+
+use super::Trouble;
 
 /// How long a name may take to be looked up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The worker, in messages.
+pub(super) const WORKER: Who = Who {
+    name: "worker",
+    allow_flag: "--allow-host",
+    deny_flag: "--deny-private",
+};
+
 /// See the module's head.
 pub(super) struct Hosts {
-    /// The only ones, if there are any.
-    pub(super) allowed: Vec<HostPattern>,
-    /// Whether private networks and this machine are refused unless an address or a full name in `allowed` is theirs.
-    pub(super) deny_private: bool,
-    /// Whether the master is on this machine.
-    pub(super) own_machine: bool,
+    /// What is decided by.
+    pub(super) rule: Rule,
     /// Who knows names.
     pub(super) names: Names,
 }
@@ -61,7 +58,7 @@ impl Hosts {
             return Err(unreachable(&"it has no address"));
         }
         for address in &addresses {
-            self.check(host, address.ip()).map_err(|why| {
+            self.rule.check(host, address.ip()).map_err(|why| {
                 let at = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
                     Ok(_) => String::new(),
                     Err(_) => format!(" (at {})", address.ip()),
@@ -70,30 +67,6 @@ impl Hosts {
             })?;
         }
         Ok(addresses)
-    }
-
-    /// Whether `address`, which is one of `host`'s, may be connected to. The error says why not, and what would change it.
-    fn check(&self, host: &str, address: IpAddr) -> Result<(), String> {
-        let kind = kind(address);
-        if let Kind::Never(what) = kind {
-            return Err(format!("it is {what}, which no job may reach"));
-        }
-        let mut matching = self.allowed.iter().filter(|p| p.matches(host, address));
-        if matching.clone().any(HostPattern::vouches) {
-            return Ok(());
-        }
-        if !self.allowed.is_empty() && matching.next().is_none() {
-            return Err("it is none of the hosts it was told to --allow-host".into());
-        }
-        match kind {
-            Kind::Private if self.deny_private => Err(
-                "it is on a private network, and the worker was told to --deny-private; name it with --allow-host".into(),
-            ),
-            Kind::Loopback if self.deny_private || !self.own_machine => {
-                Err("it is the worker's own machine; name it with --allow-host".into())
-            }
-            _ => Ok(()),
-        }
     }
 }
 
@@ -117,44 +90,18 @@ impl Names {
     }
 }
 
-impl fmt::Display for Hosts {
-    /// For people: which hosts jobs reach.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.allowed.is_empty() {
-            let all: Vec<String> = self.allowed.iter().map(ToString::to_string).collect();
-            write!(f, "{} only", all.join(", "))?;
-            return match self.deny_private {
-                true => f.write_str(", wildcards on the Internet alone"),
-                false => Ok(()),
-            };
-        }
-        f.write_str(match (self.deny_private, self.own_machine) {
-            (true, _) => "the Internet",
-            (false, true) => "the Internet, private networks and this machine",
-            (false, false) => "the Internet and private networks",
-        })
-    }
-}
-
-/// Whether the host of a URL is this machine, by its name or address. Nothing is looked up: names lie.
-pub(super) fn is_loopback_url(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-        None => false,
-    })
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
     pub(crate) fn hosts(allowed: &[&str], deny_private: bool, own_machine: bool) -> Hosts {
         Hosts {
-            allowed: allowed.iter().map(|text| text.parse().unwrap()).collect(),
-            deny_private,
-            own_machine,
+            rule: Rule {
+                allowed: allowed.iter().map(|text| text.parse().unwrap()).collect(),
+                deny_private,
+                own_machine,
+                who: WORKER,
+            },
             names: Names::Told(
                 [
                     ("public.test", vec!["192.0.2.1"]),
@@ -282,19 +229,6 @@ pub(super) mod tests {
             "0",
         ] {
             assert!(hosts.addresses(host, 80).await.is_err(), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_master_on_this_machine_is_told_by_its_address_alone() {
-        for (url, is) in [
-            ("http://127.0.0.1:8080", true),
-            ("https://localhost", true),
-            ("http://[::1]:8080", true),
-            ("http://10.0.0.1:8080", false),
-            ("http://localhost.example.com", false),
-        ] {
-            assert_eq!(is_loopback_url(url), is, "{url}");
         }
     }
 }

@@ -1,26 +1,26 @@
 //! What keeps a job from harming its worker, or what its worker can reach.
 //!
-//! A job names addresses, and what it reads there may name others. `kind` says what an address is, `pattern` what an
-//! operator allows, `hosts` decides; `proxy` is the way out for everything ffmpeg asks of web servers, so that redirects,
+//! A job names addresses, and what it reads there may name others. `hosts` decides (by the rule of [`ffrtmp_api::hosts`]); `proxy` is the way out for everything ffmpeg asks of web servers, so that redirects,
 //! playlists and names are decided on where the connection is made, and not before; `address` is for streams, which know no
 //! proxy. `roots` is the same for files. What ffmpeg may open besides is bounded by [`crate::ffmpeg::reach`].
 
 mod address;
 mod hosts;
-mod kind;
-mod pattern;
 mod proxy;
 mod roots;
 
 use std::sync::Arc;
 
-use ffrtmp_api::{job::FailureReason, protocol::GuardReport};
+use ffrtmp_api::{
+    hosts::{Rule, is_loopback_url},
+    job::FailureReason,
+    protocol::GuardReport,
+};
 
-pub use pattern::HostPattern;
 pub(crate) use proxy::Pass;
 
 use crate::{WorkerConfig, ffmpeg::diagnosis::Failure};
-use hosts::{Hosts, Names};
+use hosts::{Hosts, Names, WORKER};
 use proxy::Proxy;
 use roots::Roots;
 
@@ -39,9 +39,12 @@ impl Guard {
     /// When a root is no folder, or no port of the loopback interface is free.
     pub(crate) async fn start(config: &WorkerConfig) -> anyhow::Result<Guard> {
         let hosts = Arc::new(Hosts {
-            allowed: config.allow_hosts.clone(),
-            deny_private: config.deny_private,
-            own_machine: hosts::is_loopback_url(&config.master),
+            rule: Rule {
+                allowed: config.allow_hosts.clone(),
+                deny_private: config.deny_private,
+                own_machine: is_loopback_url(&config.master),
+                who: WORKER,
+            },
             names: Names::System,
         });
         let proxy = Arc::new(Proxy::start(Arc::clone(&hosts)).await?);
@@ -61,7 +64,7 @@ impl Guard {
             what,
         };
         vec![
-            report("hosts", self.hosts.to_string()),
+            report("hosts", self.hosts.rule.to_string()),
             report("folders", self.roots.to_string()),
         ]
     }

@@ -31,7 +31,9 @@ pub struct Children<'a> {
 
 /// Settings of the master that are handed on only if somebody said them, so that what `[master]` says of them holds otherwise.
 fn is_handed_on(key: &str) -> bool {
-    matches!(key, "policy_mode" | "rate_limit") || key.starts_with("spool_")
+    matches!(key, "policy_mode" | "rate_limit")
+        || key.starts_with("spool_")
+        || key.starts_with("webhook")
 }
 
 impl Children<'_> {

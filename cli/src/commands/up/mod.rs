@@ -20,7 +20,7 @@ use ffrtmp_api::client::Client;
 use self::{children::Children, life::Ready};
 use crate::{
     args::{Command, GlobalArgs},
-    commands::{spool::SpoolArgs, worker::METRICS_PORT_DEFAULT},
+    commands::{spool::SpoolArgs, webhook_args::WebhookArgs, worker::METRICS_PORT_DEFAULT},
     dirs,
     exit::{Failure, Result},
     listen,
@@ -85,6 +85,10 @@ pub struct UpArgs {
     #[command(flatten)]
     #[allow(dead_code)] // likewise
     spool: SpoolArgs,
+    /// The master's webhooks.
+    #[command(flatten)]
+    #[allow(dead_code)] // handed on by name, as what is in force
+    webhooks: WebhookArgs,
     /// The master's certificate.
     #[command(flatten)]
     pub tls: ApiTlsArgs,

@@ -12,7 +12,7 @@ use ffrtmp_api::{
     settings::Settings,
 };
 
-use super::Table;
+use super::{Table, webhooks::webhooks_line};
 use crate::output::{
     describe::{live_line, settings_line, source_line},
     style::{self, Style},
@@ -108,6 +108,10 @@ pub fn show<W: Write>(table: &mut Table<W>, job: &Job) -> io::Result<()> {
     if let Some(result) = &job.result {
         table.field("result", result_line(result))?;
         table.field("cost", cost_line(result))?;
+    }
+    if let Some(state) = &job.webhooks {
+        let said = webhooks_line(state);
+        table.field("webhook", clean(&said))?;
     }
     if let Some(failure) = &job.failure {
         let title = if job.state == JobState::Failed {

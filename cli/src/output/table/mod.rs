@@ -12,12 +12,14 @@ mod policy_dump;
 mod policy_log;
 mod simulate;
 mod stats;
+mod webhooks;
 
 use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
-    CreatedToken, Explanation, Job, JobList, Node, NodeList, PolicyDetail, PolicyDump, PolicyList,
-    PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
+    CreatedToken, DeliveryList, Explanation, Job, JobList, Node, NodeList, PolicyDetail,
+    PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
+    WebhookTested,
 };
 
 use ffrtmp_host::{check::Examination, simulate::Comparison};
@@ -125,6 +127,12 @@ impl<W: Write> Output for Table<W> {
         tokens::made(&mut self.out, made)
     }
 
+    fn deliveries(&mut self, list: &DeliveryList) -> io::Result<()> {
+        webhooks::list(self, list)
+    }
+    fn webhook_tested(&mut self, tested: &WebhookTested) -> io::Result<()> {
+        webhooks::tested(self, tested)
+    }
     fn policy(&mut self, policy: &PolicyDetail) -> io::Result<()> {
         policies::describe(self, policy)
     }

@@ -39,6 +39,7 @@ fn job(edit: impl FnOnce(&mut Job)) -> Job {
         failure: None,
         result: None,
         progress: None,
+        webhooks: None,
     };
     edit(&mut job);
     job

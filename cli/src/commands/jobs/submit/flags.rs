@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use ffrtmp_api::{
     clock::wall_ms,
-    job::{Hardware, Mode, Priority, Queue},
+    job::{Hardware, JobState, Mode, Priority, Queue},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -237,6 +237,17 @@ pub struct SubmitArgs {
         help_heading = "Scheduling"
     )]
     retries: Option<u32>,
+    /// URL that is told of the job's changes by signed POSTs
+    #[arg(long, value_name = "URL", help_heading = "Scheduling")]
+    webhook: Option<String>,
+    /// States whose beginning it is told; default: completed,failed,canceled
+    #[arg(
+        long,
+        value_name = "STATE",
+        value_delimiter = ',',
+        help_heading = "Scheduling"
+    )]
+    webhook_events: Vec<JobState>,
     /// Any field of the job by its JSON name, its value as JSON or as text; may be repeated
     #[arg(long, value_name = "FIELD=VALUE", value_parser = fields::param, help_heading = "Scheduling")]
     param: Vec<(String, Value)>,
@@ -379,6 +390,11 @@ impl SubmitArgs {
         given.set("deadline_ms", self.deadline)?;
         given.set("timeout_seconds", self.timeout)?;
         given.set("retries", self.retries)?;
+        given.set("webhook", self.webhook)?;
+        given.set(
+            "webhook_events",
+            Some(self.webhook_events).filter(|list| !list.is_empty()),
+        )?;
         given.set("idempotency_key", self.idempotency_key)?;
         let mut fields = given.0;
         let mut params = Vec::new();

@@ -17,7 +17,7 @@ pub enum HostPattern {
 
 impl HostPattern {
     /// Whether it names `host`, or `address` that the name led to.
-    pub(super) fn matches(&self, host: &str, address: IpAddr) -> bool {
+    pub fn matches(&self, host: &str, address: IpAddr) -> bool {
         let host = host.trim_end_matches('.');
         match self {
             HostPattern::Name(name) => host.eq_ignore_ascii_case(name),
@@ -32,7 +32,7 @@ impl HostPattern {
 
     /// Whether it stands for one host, or for addresses, so that it speaks for them wherever they are. What a wildcard covers is up to
     /// whoever holds the domain.
-    pub(super) fn vouches(&self) -> bool {
+    pub fn vouches(&self) -> bool {
         !matches!(self, HostPattern::Below(_))
     }
 }
