@@ -48,3 +48,4 @@ mod upstream;
 #[cfg(target_arch = "x86_64")]
 mod vm;
 mod web;
+mod webhooks;
