@@ -398,6 +398,8 @@ impl JobSpec {
         "cpu_millicores",
         "memory_mib",
         "deadline_ms",
+        "webhook",
+        "webhook_events",
         "idempotency_key",
     ];
 }
