@@ -21,4 +21,5 @@ mod tokens;
 
 pub use http::RateLimit;
 pub use master::{MasterConfig, is_exposed, run};
+pub use metrics::described as described_metrics;
 pub use spool::SpoolConfig;

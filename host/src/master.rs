@@ -4,6 +4,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Durat
 
 use anyhow::{Context, bail};
 use ffrtmp_api::{
+    metrics::BuildInfo,
     rest::ClusterEvent,
     text::token_fault,
     tls::{ServerTls, ServerTlsFiles},
@@ -16,7 +17,7 @@ use crate::{
     events::Events,
     http::{self, App, RateLimit},
     live::Live,
-    metrics::Metrics,
+    metrics::{Metrics, Sampler},
     outbox::Outbox,
     policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
     shell::{self, Shell, ToPolicies},
@@ -57,6 +58,8 @@ pub struct MasterConfig {
     pub heartbeat: Duration,
     /// Where files of users without shared storage are kept, and how much of them.
     pub spool: SpoolConfig,
+    /// Which software this is, for its metrics.
+    pub build: BuildInfo,
 }
 
 impl MasterConfig {
@@ -141,7 +144,7 @@ pub async fn run(
         .map(|(name, digest)| Choice { name, digest });
     let tokens = Tokens::open(config.token.as_deref(), store.tokens()?)?;
     let live = Arc::new(Live::default());
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(config.build)?);
     let (shell, inbox) = Shell::new(Arc::new(Outbox::new(
         live.clone(),
         Arc::new(Events::new(clock::wall_ms() as u64)),
@@ -198,6 +201,7 @@ pub async fn run(
             stopped,
         )));
     }
+    let _sampler = Sampler::start(app.metrics.clone(), config.data_dir.clone())?;
     let sweeping = tokio::spawn(spool.keep_swept(reader));
     shutdown.await;
     sweeping.abort();

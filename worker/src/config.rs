@@ -8,7 +8,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use anyhow::{Context, bail};
 use ffrtmp_api::{
     client::Client,
-    limits, protocol,
+    limits,
+    metrics::BuildInfo,
+    protocol,
     tls::{ClientTls, ServerTlsFiles},
 };
 use tokio::sync::watch;
@@ -99,6 +101,8 @@ pub struct WorkerConfig {
     pub kill_grace: Duration,
     /// How long one ffprobe may take. Counting the packets of a long output reads the whole file.
     pub probe_timeout: Duration,
+    /// Which software this is, for its metrics.
+    pub build: BuildInfo,
 }
 
 impl WorkerConfig {
@@ -130,6 +134,7 @@ impl WorkerConfig {
             stall_timeout: Duration::from_secs(120),
             kill_grace: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(600),
+            build: BuildInfo::default(),
         }
     }
 

@@ -10,12 +10,14 @@
 mod attempt;
 mod capabilities;
 mod config;
+mod disks;
 pub mod examine;
 mod ffmpeg;
 mod guard;
 mod http;
 mod join;
 mod metrics;
+mod network;
 mod node;
 pub mod plan;
 mod run;
@@ -26,5 +28,6 @@ mod transfer;
 
 pub use config::{JobLimits, WorkerConfig, check_labels};
 pub use guard::HostPattern;
+pub use metrics::described as described_metrics;
 pub use node::state_dir::has_joined;
 pub use run::run;

@@ -24,6 +24,7 @@ use crate::{
     },
     capabilities::{gpu::Gpus, host, survey::Surveyor},
     config::check_labels,
+    disks::DiskWatch,
     ffmpeg::{program::Programs, spawner::Spawner},
     guard::Guard,
     http, join,
@@ -59,7 +60,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let records = Records::new(state.attempts());
     let kept =
         reap(&state, &records).context("what an earlier run left behind cannot be cleaned up")?;
-    let metrics = Metrics::new(&name)?;
+    let metrics = Metrics::new(&name, config.build)?;
     metrics.slots(slots);
     let spawner = Spawner::start(state.install_id)?;
     let guard = Guard::start(&config).await?;
@@ -104,6 +105,11 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         .map(|address| address.to_string());
     tracing::info!(name, slots, install_id = %state.install_id, metrics = hello.metrics_address, "worker starts");
 
+    let _disks = DiskWatch::start(
+        config.state_dir.clone(),
+        state.scratch.clone(),
+        metrics.clone(),
+    )?;
     let outbox = Arc::new(Outbox::default());
     let bench = Bench {
         spawner,

@@ -122,6 +122,7 @@ impl WorkerArgs {
             deny_private: self.deny_private,
             job_limits: self.job_limits,
             stall_timeout: self.stall_timeout,
+            build: crate::build::INFO,
             ..WorkerConfig::new(master, state_dir)
         })
     }

@@ -19,6 +19,7 @@ mod health;
 mod jobs;
 mod list;
 mod logs;
+mod metrics;
 mod nodes;
 mod origin;
 mod outputs;
@@ -48,12 +49,13 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::{
-    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool,
-    store::Reader, tokens::Tokens,
+    live::Live, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool, store::Reader,
+    tokens::Tokens,
 };
 
 use document::Routes;
 use error::ApiError;
+pub use metrics::HttpMetrics;
 pub use rate::RateLimit;
 pub use serve::serve;
 
@@ -177,6 +179,10 @@ pub fn api(app: Arc<App>) -> Router {
         .fallback(|| async { ApiError::no_route() })
         .method_not_allowed_fallback(|| async { ApiError::no_method() })
         .layer(middleware::from_fn(envelope::envelope))
+        .layer(middleware::from_fn_with_state(
+            app.metrics.http.clone(),
+            metrics::count,
+        ))
         .with_state(app)
 }
 
@@ -193,7 +199,7 @@ async fn exposition(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Ap
     let text = app.metrics.render().map_err(ApiError::internal)?;
     Ok((
         StatusCode::OK,
-        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+        [(header::CONTENT_TYPE, ffrtmp_api::metrics::CONTENT_TYPE)],
         text,
     ))
 }

@@ -44,6 +44,7 @@ pub async fn open(
 }
 
 async fn serve(app: Arc<App>, caller: Caller, socket: WebSocket) {
+    let _counted = app.metrics.http.session();
     let (session, frames) = app.shell.outbox().open_session();
     let (sink, mut stream) = socket.split();
     let mut sending = tokio::spawn(send(sink, frames));

@@ -291,6 +291,10 @@ impl Attempts {
 
     /// An encode ended: decides, under the lock, what that means now.
     fn worked(&self, attempt: Attempt, ended: Ended, log: String) {
+        self.metrics.encode_over(attempt);
+        if let Ended::Encoded { result, .. } | Ended::Completed { result } = &ended {
+            self.metrics.encoded(result);
+        }
         let mut table = self.lock();
         let Some(held) = table.held.get_mut(&attempt) else {
             return;
@@ -308,7 +312,7 @@ impl Attempts {
                     discard(&temp);
                 }
                 self.forget(&table, attempt);
-                self.metrics.finished(Ending::Revoked);
+                self.metrics.revoked();
                 tracing::info!("revoked; its processes and files are gone");
                 return;
             }
@@ -456,6 +460,9 @@ impl Attempts {
         let Some(held) = table.held.get(&attempt) else {
             return;
         };
+        if !held.is_revoked() {
+            self.metrics.lease_lost();
+        }
         held.stop(Stop::Revoke);
         self.outbox.forget(attempt);
         match held.stage {
@@ -484,7 +491,7 @@ impl Attempts {
             }
             outcome => tracing::info!(%attempt, outcome = Ending::of(outcome).as_str(), "ended"),
         }
-        self.metrics.finished(Ending::of(&outcome));
+        self.metrics.finished(&outcome);
         held.stage = Stage::Ended;
         let log = held.log.clone();
         let temp = held.temp.clone();
@@ -572,6 +579,7 @@ impl Observer for Voice<'_> {
     }
 
     fn progress(&self, report: Progress) {
+        self.attempts.metrics.progress(&report);
         self.attempts.outbox.progress(report);
     }
 

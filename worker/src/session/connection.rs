@@ -117,6 +117,7 @@ pub(crate) async fn keep(session: &Session) -> anyhow::Error {
             Err(end) => end,
         };
         let welcomed = session.connected.send_replace(false);
+        session.metrics.connected(false);
         ever_welcomed |= welcomed;
         if welcomed {
             backoff.reset();
@@ -278,6 +279,7 @@ async fn say(
                     next_heartbeat = Some(Instant::now());
                     session.outbox.welcomed();
                     if !session.connected.send_replace(true) {
+                        session.metrics.connected(true);
                         tracing::info!(master = session.url, "welcomed by the master");
                     }
                 }
