@@ -6,6 +6,7 @@
 pub mod check;
 mod clock;
 pub mod core;
+mod discovery;
 mod events;
 mod http;
 mod live;

@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, sync::watch};
 use crate::{
     clock,
     core::{self, Event, record::Record},
+    discovery::Discovery,
     events::Events,
     http::{self, App, RateLimit},
     live::Live,
@@ -178,6 +179,7 @@ pub async fn run(
         live,
         policies,
         metrics,
+        discovery: Discovery::default(),
         silence_max: config.lease,
         rate: config.rate_limit.clone(),
         tokens,

@@ -16,14 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ffrtmp_api::rest::ClusterEvent;
+use ffrtmp_api::{ids::Attempt, job::JobState, rest::ClusterEvent};
 use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
     core::{
         Config, Core, Effect, Event, Now, Reply, ReplyTo, SessionId,
-        record::Record,
+        record::{JobEvent, Record},
         round::{Decision, Round},
     },
     live::Live,
@@ -209,6 +209,35 @@ impl ShellThread {
     }
 }
 
+/// A line of a job's history for the log, under the names that workers log their part by. What goes well is for who wants to follow
+/// single jobs (`jobs=debug`): there may be thousands a second.
+fn tell(event: &JobEvent) {
+    let attempt = (event.attempt.0 > 0).then_some(Attempt {
+        job: event.seq,
+        no: event.attempt,
+    });
+    let (node, detail) = (event.worker.as_deref(), &*event.detail);
+    let (from, to) = (event.from.as_str(), event.to.as_str());
+    let failed = event.to == JobState::Failed;
+    let again = event.from.is_active() && event.to == JobState::Pending;
+    macro_rules! say {
+        ($level:expr, $text:expr) => {
+            tracing::event!(
+                target: "jobs", $level,
+                job = event.seq.0,
+                attempt = attempt.map(tracing::field::display),
+                node, from, to, detail, $text
+            )
+        };
+    }
+    match (failed, again) {
+        (true, _) => say!(tracing::Level::INFO, "a job failed"),
+        (_, true) => say!(tracing::Level::INFO, "a job is to run again"),
+        _ if event.from == event.to => say!(tracing::Level::DEBUG, "a job"),
+        _ => say!(tracing::Level::DEBUG, "a job goes on"),
+    }
+}
+
 /// The core thread's belongings.
 struct Driver {
     inbox: Receiver<Input>,
@@ -302,7 +331,12 @@ impl Driver {
         core.tell_changes(self.shell.outbox.events().wanted());
         for effect in core.handle(events, now) {
             match effect {
-                Effect::Persist(record) => records.push(record),
+                Effect::Persist(record) => {
+                    if let Record::JobEvent(event) = &record {
+                        tell(event);
+                    }
+                    records.push(record);
+                }
                 Effect::Ask(round) => {
                     self.asked = Some((round.id, Instant::now()));
                     (self.policies)(ToPolicies::Ask(round));

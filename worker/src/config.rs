@@ -15,7 +15,7 @@ use ffrtmp_api::{
 };
 use tokio::sync::watch;
 
-use crate::guard::HostPattern;
+use crate::{advertise::Advertised, guard::HostPattern};
 
 /// How far jobs are held to what is reserved for them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub struct WorkerConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// The certificate of that listener; without, it is plain HTTP.
     pub metrics_tls: Option<ServerTlsFiles>,
+    /// Where scrapers find it, if not where the worker would think.
+    pub metrics_advertise: Option<Advertised>,
     /// How long running attempts may go on after a shutdown was asked for, before they are handed back.
     pub grace: Duration,
     /// The ffmpeg to run: a path, or a name looked up in `PATH`.
@@ -121,6 +123,7 @@ impl WorkerConfig {
             tls: ClientTls::default(),
             metrics_listen: None,
             metrics_tls: None,
+            metrics_advertise: None,
             grace: Duration::from_secs(30),
             ffmpeg: "ffmpeg".into(),
             ffprobe: "ffprobe".into(),

@@ -7,6 +7,7 @@
 //! table of all held ones in `attempt::held`; `ffmpeg` is everything about a media process; `guard` what a job may reach; `node` is the state
 //! directory; `capabilities` is what the machine can do; `transfer` is files from and to the master's spool.
 
+mod advertise;
 mod attempt;
 mod capabilities;
 mod config;
@@ -26,6 +27,7 @@ mod secure_listener;
 mod session;
 mod transfer;
 
+pub use advertise::Advertised;
 pub use config::{JobLimits, WorkerConfig, check_labels};
 pub use guard::HostPattern;
 pub use metrics::described as described_metrics;

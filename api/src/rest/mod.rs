@@ -1,5 +1,6 @@
 //! The JSON that the HTTP API speaks, one file for each thing it speaks of.
 
+mod discovery;
 mod error;
 mod events;
 mod jobs;
@@ -13,6 +14,7 @@ mod tokens;
 mod uploads;
 mod version;
 
+pub use discovery::*;
 pub use error::*;
 pub use events::*;
 pub use jobs::*;

@@ -8,6 +8,7 @@ mod access;
 mod audit;
 mod auth;
 mod body;
+mod discovery;
 mod document;
 mod download;
 mod envelope;
@@ -49,8 +50,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::{
-    live::Live, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool, store::Reader,
-    tokens::Tokens,
+    discovery::Discovery, live::Live, metrics::Metrics, policy::PolicyHost, shell::Shell,
+    spool::Spool, store::Reader, tokens::Tokens,
 };
 
 use document::Routes;
@@ -74,6 +75,8 @@ pub struct App {
     pub policies: Arc<PolicyHost>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Where the workers' metrics are.
+    pub discovery: Discovery,
     /// How long a worker's session may be silent before it is closed.
     pub silence_max: Duration,
     /// The tokens callers show.
@@ -122,6 +125,7 @@ fn guarded_routes() -> Routes {
         .path(routes!(nodes::show, nodes::remove))
         .path(routes!(nodes::drain))
         .path(routes!(nodes::undrain))
+        .path(routes!(discovery::workers))
         .path(routes!(tokens::list, tokens::create))
         .path(routes!(tokens::revoke))
         .path(routes!(tokens::join))
@@ -190,6 +194,7 @@ pub fn api(app: Arc<App>) -> Router {
 pub fn metrics_routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/metrics", get(exposition))
+        .route("/v1/sd/workers", get(discovery::workers))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(app)

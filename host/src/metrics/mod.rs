@@ -4,6 +4,9 @@
 //! To add one: a line where its kind is made ([`jobs`], [`rounds`], [`nodes`]; the store's, the spool's, the policies' and HTTP's
 //! are with those), and `make docs`.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // in a test that is how one fails
+mod cost;
 mod jobs;
 mod nodes;
 mod rounds;
