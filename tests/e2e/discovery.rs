@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
+    fs::File,
+    net::{TcpListener, TcpStream},
     process::{Command, Stdio},
 };
 
@@ -10,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, FFRTMP, Process, exposition, free_port, until},
+    cluster::{Cluster, FFRTMP, Process, exposition, free_port, root, until},
     http,
 };
 
@@ -44,6 +45,40 @@ fn worker_at(cluster: &mut Cluster, name: &str, listen: &str, flags: &[&str]) {
         .spawn()
         .unwrap();
     cluster.workers.insert(name.into(), (Process { child }, 0));
+}
+
+/// Runs VictoriaMetrics; gives its port too.
+fn victoria(cluster: &Cluster, flags: &[&str]) -> (Process, u16) {
+    let port = free_port();
+    let child = Command::new("victoria-metrics")
+        .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
+        .arg(format!("-storageDataPath={}", cluster.file("vm")))
+        .arg("-search.latencyOffset=0s")
+        .args(flags)
+        .stdout(Stdio::null())
+        .stderr(File::create(cluster.path("vm.log")).unwrap())
+        .spawn()
+        .expect("victoria-metrics is not on the PATH: `make test` puts it there");
+    let vm = Process { child };
+    until("VictoriaMetrics is up", || {
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    (vm, port)
+}
+
+/// The workers that it has numbers of: `node` as the scraper was told, and `node_id` as the worker says.
+fn nodes(port: u16) -> Vec<(String, String)> {
+    let query = "GET /api/v1/query?query=ffrtmp_worker_slots HTTP/1.1\r\n";
+    let answer = http::send(port, query, b"").json();
+    let series = answer["data"]["result"].as_array().into_iter().flatten();
+    let mut nodes: Vec<(String, String)> = series
+        .map(|series| {
+            let label = |name: &str| series["metric"][name].as_str().unwrap_or("").to_owned();
+            (label("node"), label("node_id"))
+        })
+        .collect();
+    nodes.sort();
+    nodes
 }
 
 #[test]
@@ -97,39 +132,47 @@ fn two_workers_on_one_machine_are_found_each_at_its_own_port_and_scraped() {
         cluster.metrics_port
     );
     std::fs::write(cluster.path("scrape.yml"), config).unwrap();
-    let port = free_port();
-    let child = Command::new("victoria-metrics")
-        .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
-        .arg(format!("-storageDataPath={}", cluster.file("vm")))
-        .arg(format!("-promscrape.config={}", cluster.file("scrape.yml")))
-        .args([
-            "-promscrape.httpSDCheckInterval=1s",
-            "-search.latencyOffset=0s",
-        ])
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(cluster.path("vm.log")).unwrap())
-        .spawn()
-        .expect("victoria-metrics is not on the PATH: `make test` puts it there");
-    let vm = Process { child };
-    until("VictoriaMetrics is up", || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-    });
+    let scrape = format!("-promscrape.config={}", cluster.file("scrape.yml"));
+    let (vm, port) = victoria(&cluster, &[&scrape, "-promscrape.httpSDCheckInterval=1s"]);
     until("it has scraped both", || {
-        let query = "GET /api/v1/query?query=ffrtmp_worker_slots HTTP/1.1\r\n";
-        let answer = http::send(port, query, b"").json();
-        let mut nodes: Vec<(String, String)> = answer["data"]["result"]
-            .as_array()?
-            .iter()
-            .map(|series| {
-                let label = |name: &str| series["metric"][name].as_str().unwrap_or("").to_owned();
-                (label("node"), label("node_id"))
-            })
-            .collect();
-        nodes.sort();
         let both = ["a", "b"].map(|n| (n.to_owned(), n.to_owned()));
-        (nodes == both).then_some(())
+        (nodes(port) == both).then_some(())
     });
     drop(vm);
+    cluster.finish();
+}
+
+#[test]
+fn a_worker_that_nobody_reaches_pushes_as_the_documentation_says() {
+    let mut cluster = Cluster::with_master();
+    worker_at(&mut cluster, "encoder-7", "127.0.0.1:0", &[]);
+    let own = until("the worker is there", || {
+        targets(cluster.metrics_port).remove("encoder-7")
+    });
+    let document = std::fs::read_to_string(root().join("docs/METRICS.md")).unwrap();
+    let (_, recipe) = document.split_once("<<'END'\n").unwrap();
+    let (recipe, command) = recipe.split_once("END\n").unwrap();
+    assert!(command.starts_with("vmagent -promscrape.config=scrape.yml -remoteWrite.url="));
+    let recipe = recipe.replace("127.0.0.1:9091", own.strip_prefix("http://").unwrap());
+    let recipe = format!("global: {{ scrape_interval: 1s }}\n{recipe}");
+    std::fs::write(cluster.path("scrape.yml"), recipe).unwrap();
+    let (vm, port) = victoria(&cluster, &[]);
+    let child = Command::new("vmagent")
+        .arg("-promscrape.config=scrape.yml")
+        .arg(format!(
+            "-remoteWrite.url=http://127.0.0.1:{port}/api/v1/write"
+        ))
+        .arg(format!("-httpListenAddr=127.0.0.1:{}", free_port()))
+        .current_dir(cluster.dir.path())
+        .stdout(Stdio::null())
+        .stderr(File::create(cluster.path("vmagent.log")).unwrap())
+        .spawn()
+        .expect("vmagent is not on the PATH: `make test` puts it there");
+    let agent = Process { child };
+    until("its numbers have been pushed", || {
+        (nodes(port) == [("encoder-7".to_owned(), "encoder-7".to_owned())]).then_some(())
+    });
+    drop((agent, vm));
     cluster.finish();
 }
 
