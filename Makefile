@@ -40,9 +40,11 @@ policies: setup ## Build the bundled policies' .wasm files from their sources
 openapi: setup ## Write docs/openapi.json anew from the routes
 	FFRTMP_WRITE_OPENAPI=1 $(CARGO) test --locked -p ffrtmp-host --lib the_document_that_is_checked_in
 
-docs: build ## Write docs/CLI.md anew from the commands
+docs: build ## Write docs/CLI.md and docs/METRICS.md anew from the commands and the metrics
 	bin/ffrtmp reference > docs/CLI.md.new
 	mv docs/CLI.md.new docs/CLI.md
+	bin/ffrtmp reference --metrics > docs/METRICS.md.new
+	mv docs/METRICS.md.new docs/METRICS.md
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

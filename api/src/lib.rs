@@ -1,8 +1,9 @@
 //! What crosses a process boundary in ffrtmp: the job a user describes, the HTTP types, the frames between master and
-//! worker, (feature `tls`) how TLS is set up on either side, and (feature `client`) a small blocking HTTP client.
+//! worker, (feature `tls`) how TLS is set up on either side, (feature `metrics`) what both sides' metrics have in common, and (feature
+//! `client`) a small blocking HTTP client.
 //!
 //! It is a crate of its own so that `host` and `worker` agree on these types without importing each other.
-//! It never does I/O outside `client` and `tls`, and it decides nothing: rules of scheduling live in `host::core`.
+//! It never does I/O outside `client`, `metrics` and `tls`, and it decides nothing: rules of scheduling live in `host::core`.
 
 #[macro_use]
 mod words;
@@ -23,5 +24,7 @@ pub mod schema;
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -107,7 +107,7 @@ pub struct Hello {
     pub attempts: Vec<LiveAttempt>,
     /// Free labels, matched by a job's `require`.
     pub labels: BTreeMap<String, String>,
-    /// `host:port` of its metrics listener, if it has one.
+    /// Where a scraper finds its metrics, if it serves any: `host:port`, behind `https://` where that is over TLS.
     pub metrics_address: Option<String>,
     /// Its wall clock when it said this, milliseconds since 1970; none from a worker that does not tell. Compared with the
     /// master's so that people learn of a clock that is wrong; decides nothing.

@@ -148,9 +148,14 @@ pub enum Command {
     #[command(
         hide = true,
         after_help = "Examples:
-  ffrtmp reference > docs/CLI.md"
+  ffrtmp reference > docs/CLI.md
+  ffrtmp reference --metrics > docs/METRICS.md"
     )]
-    Reference,
+    Reference {
+        /// Print the metrics instead of the commands
+        #[arg(long)]
+        metrics: bool,
+    },
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! crate decides where a job runs or how it is encoded.
 
 mod args;
+mod build;
 mod commands;
 mod connection;
 mod dirs;

@@ -6,6 +6,7 @@
 pub mod check;
 mod clock;
 pub mod core;
+mod discovery;
 mod events;
 mod http;
 mod live;
@@ -22,5 +23,6 @@ mod webhooks;
 
 pub use http::RateLimit;
 pub use master::{MasterConfig, is_exposed, run};
+pub use metrics::described as described_metrics;
 pub use spool::SpoolConfig;
 pub use webhooks::WebhookConfig;

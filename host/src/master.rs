@@ -4,6 +4,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Durat
 
 use anyhow::{Context, bail};
 use ffrtmp_api::{
+    metrics::BuildInfo,
     rest::ClusterEvent,
     text::token_fault,
     tls::{ServerTls, ServerTlsFiles},
@@ -13,10 +14,11 @@ use tokio::{net::TcpListener, sync::watch};
 use crate::{
     clock,
     core::{self, Event, record::Record},
+    discovery::Discovery,
     events::Events,
     http::{self, App, RateLimit},
     live::Live,
-    metrics::Metrics,
+    metrics::{Metrics, Sampler},
     outbox::Outbox,
     policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
     shell::{self, Shell, ToPolicies},
@@ -60,6 +62,8 @@ pub struct MasterConfig {
     pub spool: SpoolConfig,
     /// Who is told of what becomes of jobs, and how.
     pub webhooks: WebhookConfig,
+    /// Which software this is, for its metrics.
+    pub build: BuildInfo,
 }
 
 impl MasterConfig {
@@ -144,7 +148,7 @@ pub async fn run(
         .map(|(name, digest)| Choice { name, digest });
     let tokens = Tokens::open(config.token.as_deref(), store.tokens()?)?;
     let live = Arc::new(Live::default());
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(config.build)?);
     let (shell, inbox) = Shell::new(Arc::new(Outbox::new(
         live.clone(),
         Arc::new(Events::new(clock::wall_ms() as u64)),
@@ -186,6 +190,7 @@ pub async fn run(
         live,
         policies,
         metrics,
+        discovery: Discovery::default(),
         silence_max: config.lease,
         rate: config.rate_limit.clone(),
         tokens,
@@ -210,6 +215,7 @@ pub async fn run(
             stopped,
         )));
     }
+    let _sampler = Sampler::start(app.metrics.clone(), config.data_dir.clone())?;
     let sweeping = tokio::spawn(spool.keep_swept(reader));
     let telling = tokio::spawn({
         let app = app.clone();

@@ -16,14 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ffrtmp_api::rest::ClusterEvent;
+use ffrtmp_api::{ids::Attempt, job::JobState, rest::ClusterEvent};
 use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
     core::{
         Config, Core, Effect, Event, Now, Reply, ReplyTo, SessionId,
-        record::Record,
+        record::{JobEvent, Record},
         round::{Decision, Round},
     },
     live::Live,
@@ -36,6 +36,8 @@ use crate::{
 const BATCH_EVENTS_MAX: usize = 1_024;
 /// Longest sleep without a deadline.
 const IDLE_MAX: Duration = Duration::from_secs(1);
+/// Between two looks of the core at what waits, and why.
+const LOOK_EVERY_MS: u64 = 1_000;
 /// Delay before the first attempt to rebuild the core after a failed commit; doubles.
 const REBUILD_FIRST: Duration = Duration::from_millis(200);
 /// Longest delay between attempts.
@@ -156,7 +158,7 @@ pub fn run(
     let mut clock = Clock::start();
     let now = clock.now(Duration::ZERO);
     let core = Core::load(config.clone(), store.load(now.wall_ms)?, now, 1);
-    let writer = Writer::spawn(&store, {
+    let writer = Writer::spawn(&store, metrics.store.clone(), {
         let (outbox, inbox) = (shell.outbox.clone(), shell.inbox.clone());
         move |report| match report {
             Durable::Yes(effects) => outbox.release(effects),
@@ -182,6 +184,8 @@ pub fn run(
         rebuild_at: Instant::now(),
         rebuild_in: REBUILD_FIRST,
         choice: None,
+        asked: None,
+        look_at_ms: 0,
     };
     let thread = std::thread::Builder::new()
         .name("core".into())
@@ -205,6 +209,35 @@ impl ShellThread {
     }
 }
 
+/// A line of a job's history for the log, under the names that workers log their part by. What goes well is for who wants to follow
+/// single jobs (`jobs=debug`): there may be thousands a second.
+fn tell(event: &JobEvent) {
+    let attempt = (event.attempt.0 > 0).then_some(Attempt {
+        job: event.seq,
+        no: event.attempt,
+    });
+    let (node, detail) = (event.worker.as_deref(), &*event.detail);
+    let (from, to) = (event.from.as_str(), event.to.as_str());
+    let failed = event.to == JobState::Failed;
+    let again = event.from.is_active() && event.to == JobState::Pending;
+    macro_rules! say {
+        ($level:expr, $text:expr) => {
+            tracing::event!(
+                target: "jobs", $level,
+                job = event.seq.0,
+                attempt = attempt.map(tracing::field::display),
+                node, from, to, detail, $text
+            )
+        };
+    }
+    match (failed, again) {
+        (true, _) => say!(tracing::Level::INFO, "a job failed"),
+        (_, true) => say!(tracing::Level::INFO, "a job is to run again"),
+        _ if event.from == event.to => say!(tracing::Level::DEBUG, "a job"),
+        _ => say!(tracing::Level::DEBUG, "a job goes on"),
+    }
+}
+
 /// The core thread's belongings.
 struct Driver {
     inbox: Receiver<Input>,
@@ -224,6 +257,10 @@ struct Driver {
     rebuild_in: Duration,
     /// The last policy chosen: not the core's, so it must be kept through a failed commit.
     choice: Option<Record>,
+    /// The question that the policy was asked last, and when.
+    asked: Option<(u64, Instant)>,
+    /// When the core is asked next to look at what waits, monotonic milliseconds.
+    look_at_ms: u64,
 }
 
 impl Driver {
@@ -262,7 +299,16 @@ impl Driver {
             }
             match self.core.take() {
                 Some(mut core) => {
+                    let answered = self.answered(&events);
                     self.handle(&mut core, events, records, now);
+                    if let Some(asked) = answered {
+                        self.metrics.decided(asked.elapsed());
+                    }
+                    if now.mono_ms >= self.look_at_ms {
+                        self.look_at_ms = now.mono_ms + LOOK_EVERY_MS;
+                        core.look(now);
+                        self.metrics.looked(core.stats());
+                    }
                     self.metrics.update(core.stats_mut());
                     self.core = Some(core);
                 }
@@ -285,8 +331,16 @@ impl Driver {
         core.tell_changes(self.shell.outbox.events().wanted());
         for effect in core.handle(events, now) {
             match effect {
-                Effect::Persist(record) => records.push(record),
-                Effect::Ask(round) => (self.policies)(ToPolicies::Ask(round)),
+                Effect::Persist(record) => {
+                    if let Record::JobEvent(event) = &record {
+                        tell(event);
+                    }
+                    records.push(record);
+                }
+                Effect::Ask(round) => {
+                    self.asked = Some((round.id, Instant::now()));
+                    (self.policies)(ToPolicies::Ask(round));
+                }
                 Effect::Decided(decision) => (self.policies)(ToPolicies::Decided(decision)),
                 effect => outward.push(effect),
             }
@@ -300,6 +354,16 @@ impl Driver {
         }
     }
 
+    /// When the question was asked whose answer is among these events, if one is.
+    fn answered(&mut self, events: &[Event]) -> Option<Instant> {
+        let (id, asked) = self.asked?;
+        let is_it = |event: &Event| matches!(event, Event::RoundEnded(ended) if ended.id == id);
+        events.iter().any(is_it).then(|| {
+            self.asked = None;
+            asked
+        })
+    }
+
     fn commit_failed(&mut self, generation: u32, error: &str) {
         if generation != self.generation || self.core.is_none() {
             return;
@@ -309,7 +373,7 @@ impl Driver {
             "a commit failed: the master is read-only until the store can be written again; workers keep encoding"
         );
         self.shell.read_only.store(true, Ordering::Release);
-        self.metrics.read_only(true);
+        self.metrics.store.read_only(true);
         self.core = None;
         self.rebuild_in = REBUILD_FIRST;
         self.rebuild_at = Instant::now() + REBUILD_FIRST;
@@ -361,7 +425,7 @@ impl Driver {
                 }
                 self.live.forget_all();
                 self.metrics.rebuilt();
-                self.metrics.read_only(false);
+                self.metrics.store.read_only(false);
                 self.shell.read_only.store(false, Ordering::Release);
                 self.shell.outbox.resync_all();
                 self.shell.outbox.events().tell(&ClusterEvent::Reset);

@@ -57,6 +57,7 @@ fn a_failed_commit_makes_the_master_read_only_and_it_recovers_from_the_store() {
         "what was refused is not there; what was there is"
     );
     assert_eq!(cluster.metrics()["ffrtmp_store_read_only"], 1.0);
+    assert!(cluster.metrics()["ffrtmp_store_commit_failures_total"] >= 1.0);
 
     limit_files(cluster.master.as_ref().unwrap(), "unlimited");
     cluster.until_ready();

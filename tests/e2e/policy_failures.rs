@@ -58,6 +58,7 @@ fn faulted_at(stage: &str, name: &str, why: &str) {
     let series = format!("ffrtmp_policy_faults_total{{stage=\"{stage}\"}}");
     assert!(metrics[&series] >= 3.0, "{series}: {metrics:#?}");
     assert!(metrics["ffrtmp_policy_fallback_rounds_total"] >= 1.0);
+    assert_eq!(metrics["ffrtmp_policy_breaker_open"], 1.0);
     let log = cluster.log("master");
     assert!(log.contains("policy_dethroned"), "{log}");
     until("the earlier choice rules again", || {
@@ -68,6 +69,12 @@ fn faulted_at(stage: &str, name: &str, why: &str) {
     let placement = cluster.until_completed(id).placement.unwrap();
     assert_eq!(placement.policy, "balanced");
     assert_ne!(placement.digest, "native");
+    // What decides now is well, and yet somebody should look: until a policy is chosen anew.
+    let metrics = cluster.metrics();
+    assert_eq!(metrics["ffrtmp_policy_on_fallback"], 0.0);
+    assert_eq!(metrics["ffrtmp_policy_breaker_open"], 1.0);
+    cluster.client().activate_policy("balanced").unwrap();
+    assert_eq!(cluster.metrics()["ffrtmp_policy_breaker_open"], 0.0);
     cluster.finish();
 }
 

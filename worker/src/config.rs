@@ -3,16 +3,25 @@
 //! Separate so that the command line, tests and embedders build the same thing. It reads nothing itself: no
 //! environment, no files.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use ffrtmp_api::{
     client::Client,
     hosts::HostPattern,
-    limits, protocol,
+    limits,
+    metrics::BuildInfo,
+    protocol,
     tls::{ClientTls, ServerTlsFiles},
 };
 use tokio::sync::watch;
+
+use crate::advertise::Advertised;
 
 /// How far jobs are held to what is reserved for them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,6 +85,8 @@ pub struct WorkerConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// The certificate of that listener; without, it is plain HTTP.
     pub metrics_tls: Option<ServerTlsFiles>,
+    /// Where scrapers find it, if not where the worker would think.
+    pub metrics_advertise: Option<Advertised>,
     /// How long running attempts may go on after a shutdown was asked for, before they are handed back.
     pub grace: Duration,
     /// The ffmpeg to run: a path, or a name looked up in `PATH`.
@@ -98,6 +109,8 @@ pub struct WorkerConfig {
     pub kill_grace: Duration,
     /// How long one ffprobe may take. Counting the packets of a long output reads the whole file.
     pub probe_timeout: Duration,
+    /// Which software this is, for its metrics.
+    pub build: BuildInfo,
 }
 
 impl WorkerConfig {
@@ -116,6 +129,7 @@ impl WorkerConfig {
             tls: ClientTls::default(),
             metrics_listen: None,
             metrics_tls: None,
+            metrics_advertise: None,
             grace: Duration::from_secs(30),
             ffmpeg: "ffmpeg".into(),
             ffprobe: "ffprobe".into(),
@@ -129,6 +143,7 @@ impl WorkerConfig {
             stall_timeout: Duration::from_secs(120),
             kill_grace: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(600),
+            build: BuildInfo::default(),
         }
     }
 
@@ -167,6 +182,18 @@ impl WorkerConfig {
     /// A client for the master's API, with the session's credentials.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::new(&self.master, self.token.clone())?.with_tls(&self.tls))
+    }
+
+    /// Whether the master's address is this machine's own.
+    pub(crate) fn master_is_here(&self) -> bool {
+        let host = self.master.split_once("://").map_or("", |(_, rest)| rest);
+        let host = host.trim_end_matches('/');
+        let host = match host.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => host,
+        };
+        let ip = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
     /// The WebSocket address of the master's session endpoint.
@@ -232,6 +259,27 @@ mod tests {
             url("https://farm:8443").unwrap(),
             "wss://farm:8443/v1/worker/session"
         );
+    }
+
+    #[test]
+    fn a_master_on_this_machine_is_told_from_one_elsewhere() {
+        let here = |master: &str| WorkerConfig::new(master, "/nowhere").master_is_here();
+        for master in [
+            "http://127.0.0.1:8080",
+            "http://localhost:1/",
+            "https://[::1]:8080",
+            "http://localhost",
+        ] {
+            assert!(here(master), "{master}");
+        }
+        for master in [
+            "http://10.0.0.5:8080",
+            "https://farm:8443",
+            "http://[fd00::1]:1",
+            "https://farm",
+        ] {
+            assert!(!here(master), "{master}");
+        }
     }
 
     #[test]

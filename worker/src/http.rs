@@ -66,10 +66,7 @@ pub(crate) async fn serve(
 async fn render(State(shared): State<Shared>) -> axum::response::Response {
     match shared.metrics.render() {
         Ok(text) => (
-            [(
-                header::CONTENT_TYPE,
-                "text/plain; version=0.0.4; charset=utf-8",
-            )],
+            [(header::CONTENT_TYPE, ffrtmp_api::metrics::CONTENT_TYPE)],
             text,
         )
             .into_response(),

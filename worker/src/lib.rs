@@ -7,15 +7,18 @@
 //! table of all held ones in `attempt::held`; `ffmpeg` is everything about a media process; `guard` what a job may reach; `node` is the state
 //! directory; `capabilities` is what the machine can do; `transfer` is files from and to the master's spool.
 
+mod advertise;
 mod attempt;
 mod capabilities;
 mod config;
+mod disks;
 pub mod examine;
 mod ffmpeg;
 mod guard;
 mod http;
 mod join;
 mod metrics;
+mod network;
 mod node;
 pub mod plan;
 mod run;
@@ -24,6 +27,8 @@ mod secure_listener;
 mod session;
 mod transfer;
 
+pub use advertise::Advertised;
 pub use config::{JobLimits, WorkerConfig, check_labels};
+pub use metrics::described as described_metrics;
 pub use node::state_dir::has_joined;
 pub use run::run;

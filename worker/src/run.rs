@@ -24,6 +24,7 @@ use crate::{
     },
     capabilities::{gpu::Gpus, host, survey::Surveyor},
     config::check_labels,
+    disks::DiskWatch,
     ffmpeg::{program::Programs, spawner::Spawner},
     guard::Guard,
     http, join,
@@ -31,12 +32,14 @@ use crate::{
     node::{cgroups::Groups, reap::reap, records::Records, state_dir::StateDir},
     sampler::Sampler,
     session::{
-        connection::{Session, introduction, keep},
+        connection::{MetricsAt, Session, introduction, keep},
         outbox::Outbox,
     },
     transfer::Transfer,
 };
 
+/// How long it may take to tell the master that this worker goes. One that is gone without a word counts as lost.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How long the last outcomes may take to be acknowledged at the end. What is not is in the state directory.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -59,7 +62,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let records = Records::new(state.attempts());
     let kept =
         reap(&state, &records).context("what an earlier run left behind cannot be cleaned up")?;
-    let metrics = Metrics::new(&name)?;
+    let metrics = Metrics::new(&name, config.build)?;
     metrics.slots(slots);
     let spawner = Spawner::start(state.install_id)?;
     let guard = Guard::start(&config).await?;
@@ -94,16 +97,33 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         ..Capabilities::default()
     };
     let (connected, is_connected) = watch::channel(false);
+    let connected_now = is_connected.clone();
     let listener = match config.metrics_listen {
         Some(asked) => Some(http::bind(asked).await?),
         None => None,
     };
-    hello.metrics_address = listener
-        .as_ref()
-        .and_then(|l| l.local_addr().ok())
-        .map(|address| address.to_string());
-    tracing::info!(name, slots, install_id = %state.install_id, metrics = hello.metrics_address, "worker starts");
+    let bound = listener.as_ref().and_then(|l| l.local_addr().ok());
+    let shown = bound.map(|address| address.to_string());
+    tracing::info!(name, slots, install_id = %state.install_id, metrics = shown, "worker starts");
+    let hidden =
+        bound.is_some_and(|at| at.ip().is_loopback()) && config.metrics_advertise.is_none();
+    if hidden && !config.master_is_here() {
+        tracing::info!(
+            "the metrics are for this machine alone, so the master tells no scraper of them; serve them to others with \
+             --metrics-listen 0.0.0.0:9091, or say with --metrics-advertise where they are found"
+        );
+    }
+    let metrics_at = bound.map(|bound| MetricsAt {
+        bound,
+        tls: metrics_tls.is_some(),
+        said: config.metrics_advertise.clone(),
+    });
 
+    let _disks = DiskWatch::start(
+        config.state_dir.clone(),
+        state.scratch.clone(),
+        metrics.clone(),
+    )?;
     let outbox = Arc::new(Outbox::default());
     let bench = Bench {
         spawner,
@@ -119,12 +139,20 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         kill_grace: config.kill_grace,
         probe_timeout: config.probe_timeout,
     };
-    let attempts = Attempts::new(bench, Arc::clone(&outbox), metrics.clone(), slots, kept);
+    let attempts = Attempts::new(
+        bench,
+        Arc::clone(&outbox),
+        metrics.clone(),
+        name.as_str().into(),
+        slots,
+        kept,
+    );
     let session = Session {
         url,
         token,
         tls: config.tls.clone(),
         hello,
+        metrics_at,
         labels: config
             .new_labels
             .clone()
@@ -161,8 +189,15 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         return Err(refusal);
     }
     // The session goes on while the worker drains.
+    let leave = async {
+        let is_connected = *connected_now.borrow();
+        drain(&attempts, config.grace, config.kill_grace).await;
+        if is_connected {
+            let _ = timeout_at(Instant::now() + GOODBYE, attempts.farewell()).await;
+        }
+    };
     tokio::select! {
-        () = drain(&attempts, config.grace, config.kill_grace) => {}
+        () = leave => {}
         refusal = &mut keeping => {
             tracing::warn!(error = %refusal, "refused while draining");
             drain(&attempts, Duration::ZERO, config.kill_grace).await;

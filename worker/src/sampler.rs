@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use crate::{
     capabilities::{gpu::Gpus, survey::Survey},
-    metrics::Metrics,
+    metrics::{Host, Metrics},
+    network,
 };
 
 /// Between two samples.
@@ -59,7 +60,15 @@ impl Sampler {
                     }
                     recent.push_back(cpu);
                     let memory = system.used_memory();
-                    metrics.host(cpu, memory, started.elapsed().as_secs_f64());
+                    let host = Host {
+                        cpu_percent: cpu,
+                        cores: system.cpus().len(),
+                        memory_used: memory,
+                        memory_size: system.total_memory(),
+                        load: System::load_average().map_or(0.0, |load| load.one),
+                        traffic: network::traffic(),
+                    };
+                    metrics.host(&host, started.elapsed().as_secs_f64());
                     let loads = gpus.read();
                     metrics.machine(&survey.borrow().capabilities, &loads);
                     *shared.lock().unwrap_or_else(PoisonError::into_inner) = Heartbeat {

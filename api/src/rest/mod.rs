@@ -1,5 +1,6 @@
 //! The JSON that the HTTP API speaks, one file for each thing it speaks of.
 
+mod discovery;
 mod error;
 mod events;
 mod jobs;
@@ -14,6 +15,7 @@ mod uploads;
 mod version;
 mod webhooks;
 
+pub use discovery::*;
 pub use error::*;
 pub use events::*;
 pub use jobs::*;

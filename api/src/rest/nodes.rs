@@ -97,7 +97,7 @@ pub struct Node {
     pub gpu_loads: Vec<GpuLoad>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Where its metrics are.
+    /// Where its metrics are: `host:port`, behind `https://` where they are served over TLS.
     pub metrics_address: Option<String>,
     /// Milliseconds since the last frame from it; none if it has not been heard since the master started.
     pub silent_ms: Option<u64>,

@@ -7,13 +7,20 @@ use super::{
 
 /// What a scenario name of the known form sets.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Scenario {
+pub struct Scenario {
     /// Pixels.
     pub height: u32,
     /// Frames per second.
     pub fps: Option<f64>,
     /// Codec.
     pub codec: Codec,
+}
+
+impl Scenario {
+    /// What this name sets; none for a name that is only a label.
+    pub fn of(name: &str) -> Option<Scenario> {
+        parse_scenario(name).ok()?
+    }
 }
 
 /// `<height>p[fps]-<codec>` and `4K[fps]-<codec>`; `None` for any other name. Of that form with an unknown codec: refused.

@@ -99,6 +99,7 @@ impl MasterArgs {
             rate_limit: Arc::new(RateLimit::new(self.rate_limit)),
             lease: self.lease,
             heartbeat: self.heartbeat,
+            build: crate::build::INFO,
         })
     }
 }

@@ -49,7 +49,7 @@ pub fn run(loaded: Loaded) -> Result {
         Command::Token => token::run(),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
-        Command::Reference => reference::run(),
+        Command::Reference { metrics } => reference::run(metrics),
         Command::Version(output) => version::run(&output, &global),
     }
 }

@@ -1,16 +1,30 @@
-//! `ffrtmp reference` (hidden): docs/CLI.md on standard output, from the command tree and the table of settings.
+//! `ffrtmp reference` (hidden): docs/CLI.md on standard output, from the command tree and the table of settings; with `--metrics`,
+//! docs/METRICS.md, from the metrics themselves.
 //!
 //! The text is `--help`'s own, so that there is one wording; only the frame around it is made here.
 
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 
 use clap::{Arg, Command, CommandFactory};
+
+use ffrtmp_api::metrics::reference::document;
 
 use crate::{args::Args, exit::Result, settings};
 
 /// Prints it.
-pub fn run() -> Result {
-    Ok(stdout().write_all(reference().as_bytes())?)
+pub fn run(metrics: bool) -> Result {
+    let text = match metrics {
+        true => metrics_reference()?,
+        false => reference(),
+    };
+    Ok(stdout().write_all(text.as_bytes())?)
+}
+
+/// The document of all metrics.
+fn metrics_reference() -> io::Result<String> {
+    let master = ffrtmp_host::described_metrics().map_err(io::Error::other)?;
+    let worker = ffrtmp_worker::described_metrics().map_err(io::Error::other)?;
+    Ok(document(&master, &worker))
 }
 
 /// The whole document.
@@ -80,6 +94,25 @@ mod tests {
             there == is,
             "docs/CLI.md is not what the commands say; run `make docs`. First difference: {differs:?}"
         );
+    }
+
+    #[test]
+    fn the_metrics_in_docs_are_what_they_say_of_themselves_and_each_says_enough() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/METRICS.md");
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        let is = metrics_reference().unwrap();
+        let differs = there.lines().zip(is.lines()).find(|(a, b)| a != b);
+        assert!(
+            there == is,
+            "docs/METRICS.md is not what the metrics say; run `make docs`. First difference: {differs:?}"
+        );
+        for metrics in [
+            ffrtmp_host::described_metrics().unwrap(),
+            ffrtmp_worker::described_metrics().unwrap(),
+        ] {
+            let faults = ffrtmp_api::metrics::reference::faults(&metrics);
+            assert!(faults.is_empty(), "{faults:#?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use clap::Args;
 use ffrtmp_api::hosts::HostPattern;
-use ffrtmp_worker::{JobLimits, WorkerConfig};
+use ffrtmp_worker::{Advertised, JobLimits, WorkerConfig};
 use tokio::sync::watch;
 
 use crate::{
@@ -55,8 +55,12 @@ pub struct WorkerArgs {
     /// Address of the metrics; default: 127.0.0.1:9091, or another port if that one is taken
     #[arg(long, value_name = "ADDR:PORT")]
     metrics_listen: Option<SocketAddr>,
+    /// Where scrapers find its metrics, for the master to tell them; default: the address that it reaches the master from, if it
+    /// listens on all, and the port that it listens on
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = str::parse::<Advertised>)]
+    metrics_advertise: Option<Advertised>,
     /// Serve no metrics
-    #[arg(long, conflicts_with = "metrics_listen")]
+    #[arg(long, conflicts_with_all = ["metrics_listen", "metrics_advertise"])]
     no_metrics: bool,
     /// How long running encodes may go on after SIGTERM
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
@@ -112,6 +116,7 @@ impl WorkerArgs {
             token,
             tls: tls::client(global, |name| std::env::var(name).ok())?,
             metrics_tls: self.metrics_tls.files()?,
+            metrics_advertise: self.metrics_advertise.clone(),
             metrics_listen: (!self.no_metrics)
                 .then(|| self.metrics_listen.unwrap_or(metrics_default)),
             grace: self.grace,
@@ -123,6 +128,7 @@ impl WorkerArgs {
             deny_private: self.deny_private,
             job_limits: self.job_limits,
             stall_timeout: self.stall_timeout,
+            build: crate::build::INFO,
             ..WorkerConfig::new(master, state_dir)
         })
     }

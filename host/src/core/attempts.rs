@@ -17,6 +17,7 @@ use super::{
     Config, Core, Effect, Now,
     queue::Place,
     record::{Record, Retry},
+    stats::{AttemptEnd, RetryCause},
 };
 
 /// Most workers remembered as having failed one job; older ones get another chance.
@@ -49,7 +50,7 @@ impl Core {
         job.status.started_ms = Some(now.wall_ms);
         let waited_ms = now.wall_ms - job.submitted_ms;
         if !std::mem::replace(&mut job.has_started, true) {
-            self.stats.started(waited_ms.max(0) as f64 / 1e3);
+            self.stats.started(job.queue, waited_ms.max(0) as f64 / 1e3);
         }
         self.transition(
             attempt.job,
@@ -158,6 +159,7 @@ impl Core {
                     .get(&seq)
                     .is_some_and(|job| job.status.cancel_requested)
                 {
+                    self.attempt_ended(seq, AttemptEnd::Canceled, now);
                     self.release_capacity(seq);
                     self.transition(
                         seq,
@@ -220,6 +222,7 @@ impl Core {
         if let Some(on) = job.on {
             self.succeeded_on(on.worker, seq, now, out);
         }
+        self.attempt_ended(seq, AttemptEnd::Completed, now);
         self.release_capacity(seq);
         self.transition(seq, JobState::Completed, "done".into(), now, out);
     }
@@ -272,15 +275,21 @@ impl Core {
         if let Some(on) = on {
             self.failed_on(on.worker, seq, reason, now, out);
         }
-        self.release_capacity(seq);
-        if canceled
+        let canceled = canceled
             && self
                 .jobs
                 .get(&seq)
-                .is_some_and(|job| job.status.state != JobState::Publishing)
-        {
+                .is_some_and(|job| job.status.state != JobState::Publishing);
+        let end = match canceled {
+            true => AttemptEnd::Canceled,
+            false => AttemptEnd::Failed,
+        };
+        self.attempt_ended(seq, end, now);
+        self.release_capacity(seq);
+        if canceled {
             self.transition(seq, JobState::Canceled, detail, now, out);
         } else if again {
+            self.stats.fresh.retries.push(RetryCause::Failed(reason));
             self.transition(seq, JobState::Pending, detail, now, out);
             let reason = format!(
                 "backing off after failure {failures} of at most {attempts_max}: {reason}: {message}"
@@ -293,6 +302,7 @@ impl Core {
     }
 
     fn handed_back(&mut self, seq: JobSeq, worker: WorkerId, now: Now, out: &mut Vec<Effect>) {
+        self.attempt_ended(seq, AttemptEnd::HandedBack, now);
         self.release_capacity(seq);
         if self
             .jobs
@@ -302,6 +312,7 @@ impl Core {
             let detail = "handed back while its end was on its way".into();
             return self.transition(seq, JobState::Canceled, detail, now, out);
         }
+        self.stats.fresh.retries.push(RetryCause::HandedBack);
         self.transition(
             seq,
             JobState::Pending,
@@ -359,10 +370,12 @@ impl Core {
         let again = job.status.failures <= job.retries && !job.status.stop_requested;
         let canceled = job.status.cancel_requested;
         job.status.lost = true;
+        self.attempt_ended(seq, AttemptEnd::Lost, now);
         self.release_capacity(seq);
         match (canceled, again) {
             (true, _) => self.transition(seq, JobState::Canceled, message, now, out),
             (false, true) => {
+                self.stats.fresh.retries.push(RetryCause::WorkerLost);
                 self.transition(seq, JobState::Pending, message, now, out);
                 self.requeue(seq);
             }

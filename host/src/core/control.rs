@@ -13,7 +13,7 @@ use super::{
     Control, ControlError, Core, Effect, Now, Reply, ReplyTo,
     queue::Place,
     record::{JobRow, Record},
-    stats,
+    stats::{self, RetryCause},
 };
 
 /// How long a retry is remembered, to refuse one that read its row before: far longer than a request lasts.
@@ -122,8 +122,9 @@ impl Core {
                     _ => None,
                 };
                 self.leave_room(seq);
+                self.set_held(seq, true);
+                self.waits(seq, None);
                 if let Some(job) = self.jobs.get_mut(&seq) {
-                    job.status.held = true;
                     job.place = Place::Held {
                         until_ms: delayed.as_ref().map(|(until_ms, _)| *until_ms),
                     };
@@ -149,8 +150,9 @@ impl Core {
         match job.status.state {
             JobState::Pending if !job.status.held => Ok(()),
             JobState::Pending => {
-                job.status.held = false;
                 let (place, reason) = (job.place, job.wait_reason.take());
+                self.set_held(seq, false);
+                self.waits(seq, Some(now.wall_ms));
                 match (place, reason) {
                     (
                         Place::Held {
@@ -226,8 +228,15 @@ impl Core {
         if (queue, priority) == before {
             return Ok(());
         }
-        (job.queue, job.priority) = (queue, priority);
+        let since_ms = job.waits_since_ms;
         let place = job.place;
+        self.waits(seq, None);
+        if let Some(job) = self.jobs.get_mut(&seq) {
+            (job.queue, job.priority) = (queue, priority);
+        }
+        // What the policy holds goes back into line below.
+        let let_go = self.rounds.holds(seq).then_some(now.wall_ms);
+        self.waits(seq, since_ms.or(let_go));
         stats::decrement(&mut self.stats.pending_by_queue, before.0);
         stats::decrement(&mut self.stats.pending_by_priority, before.1);
         *self.stats.pending_by_queue.entry(queue).or_default() += 1;
@@ -309,6 +318,7 @@ impl Core {
         if numbered {
             self.renumber_tags();
         }
+        self.stats.fresh.retries.push(RetryCause::Asked);
         let detail = format!("tried again by a user after it was {from}");
         self.transition(seq, JobState::Pending, detail, now, out);
         self.requeue(seq);

@@ -210,7 +210,7 @@ pub struct Room {
     pub slots: u64,
     /// Attempts on them.
     pub slots_used: u64,
-    /// Milliseconds; none if nothing waits, or only what users hold.
+    /// Milliseconds; none if nothing waits, or only what users or the policy hold.
     pub oldest_waiting_ms: Option<u64>,
 }
 

@@ -14,7 +14,7 @@ use ffrtmp_api::{
 use ffrtmp_policy_sdk::{ClassId, GroupId, JobInfo, JobOn, Resources, WorkerId};
 use uuid::Uuid;
 
-use super::{queue::Place, record::JobStatus};
+use super::{kind::Kind, queue::Place, record::JobStatus};
 
 /// Default number of retries (upstream's).
 pub const RETRIES_DEFAULT: u32 = 3;
@@ -40,6 +40,10 @@ pub struct Job {
     pub changed_ms: i64,
     /// Since when it is pending this time, monotonic milliseconds.
     pub pending_since_ms: u64,
+    /// Since when it waits with nobody holding it on purpose, milliseconds since 1970; none if it does not.
+    pub waits_since_ms: Option<i64>,
+    /// What metrics count it as.
+    pub kind: Kind,
     /// Which workers could run it.
     pub class: ClassId,
     /// What it will hold there.

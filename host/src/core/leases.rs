@@ -7,7 +7,7 @@ use ffrtmp_policy_sdk::{Change, WorkerId};
 use super::{
     Core, Effect, Now,
     record::{IDEMPOTENCY_MS, Record},
-    stats::decrement,
+    stats::{AttemptEnd, decrement},
 };
 
 /// How often leases are looked at. A lease is seen to end at most this much late, and 10,000 workers cost a scan a
@@ -19,8 +19,11 @@ impl Core {
         while let Some(seq) = self.room.take_due(now.mono_ms) {
             if let Some(job) = self.jobs.get_mut(&seq) {
                 job.wait_reason = None;
-                self.rounds.not_held(seq);
                 job.place = self.room.push_unranked(seq);
+                if self.rounds.holds(seq) {
+                    self.rounds.not_held(seq);
+                    self.waits(seq, Some(now.wall_ms));
+                }
             }
         }
         if now.mono_ms >= self.next_lease_check_ms {
@@ -50,6 +53,8 @@ impl Core {
                 continue;
             };
             worker.expired = true;
+            // One that said that it goes is not lost, nor one that has not come back since the master began.
+            self.stats.nodes_lost += u64::from(worker.heard_ms.is_some() && !worker.draining);
             if let Some(session) = worker.session {
                 // Connected but silent past its lease: it must introduce itself again before it is believed.
                 worker.session = None;
@@ -114,6 +119,7 @@ impl Core {
                 reason: FailureReason::PlatformError,
                 message: message.clone(),
             });
+            self.attempt_ended(seq, AttemptEnd::Failed, now);
             self.release_capacity(seq);
             self.transition(seq, JobState::Failed, message, now, out);
         }

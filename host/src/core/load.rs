@@ -12,11 +12,13 @@ use super::{
     BTreeMap, BTreeSet, Config, Core, Now, VecDeque,
     classes::{Classes, TooManyClasses},
     job::{self, Job},
+    kind::Kind,
     quarantine::Trust,
     queue::{Place, WaitingRoom},
     record::{JobRow, Snapshot},
     rounds::Rounds,
     stats::Stats,
+    waiting::Waits,
     workers::Worker,
 };
 
@@ -30,6 +32,7 @@ impl Core {
             config,
             jobs: BTreeMap::new(),
             room: WaitingRoom::default(),
+            waits: Waits::default(),
             classes: Classes::default(),
             workers: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -136,7 +139,15 @@ impl Core {
         if !active && until_ms.is_some() {
             job.wait_reason = Some("backing off after a failure before the master's start".into());
         }
+        let held = std::mem::take(&mut job.status.held);
+        // One that ran has waited since it came back into line; the clock for that starts anew with the master.
+        let since_ms = match job.status.attempt.0 {
+            0 => job.submitted_ms,
+            _ => now.wall_ms,
+        };
         self.jobs.insert(seq, job);
+        self.set_held(seq, held);
+        self.waits(seq, (!active && !held).then_some(since_ms));
         if let Some(worker) = worker {
             self.take_capacity(seq, worker, gpu);
         }
@@ -167,6 +178,8 @@ impl Core {
             submitted_ms: row.submitted_ms,
             changed_ms: now.wall_ms,
             pending_since_ms: now.mono_ms,
+            waits_since_ms: None,
+            kind: Kind::of(spec.scenario.as_deref(), settings.as_ref()),
             class,
             cost,
             retries: spec.retries.unwrap_or(job::RETRIES_DEFAULT),

@@ -17,6 +17,7 @@ mod control;
 mod event;
 mod explain;
 mod job;
+pub mod kind;
 mod leases;
 mod load;
 mod nodes;
@@ -33,6 +34,7 @@ mod skew;
 pub mod stats;
 mod submit;
 pub mod transition;
+mod waiting;
 mod webhooks;
 mod workers;
 
@@ -57,7 +59,8 @@ use job::Job;
 use queue::{Place, WaitingRoom};
 use record::{JobEvent, KnownKey, Record};
 use rounds::Rounds;
-use stats::Stats;
+use stats::{AttemptEnd, JobEnd, Stats};
+use waiting::Waits;
 use webhooks::is_told;
 use workers::Worker;
 
@@ -125,6 +128,7 @@ pub struct Core {
     config: Config,
     jobs: BTreeMap<JobSeq, Job>,
     room: WaitingRoom,
+    waits: Waits,
     classes: Classes,
     workers: BTreeMap<WorkerId, Worker>,
     names: BTreeMap<String, WorkerId>,
@@ -221,7 +225,7 @@ impl Core {
             Event::Frame { session, frame } => self.frame(session, frame, now, out),
             Event::SessionClosed { session } => self.session_closed(session),
             Event::RoundEnded(ended) => self.round_ended(ended, now, out),
-            Event::PolicySeated => self.policy_seated(),
+            Event::PolicySeated => self.policy_seated(now),
             Event::Timer => {}
             Event::Shadow { on } => self.shadow(on),
             Event::ListNodes { reply } => {
@@ -263,26 +267,23 @@ impl Core {
         job.status.state = to;
         if to.is_terminal() {
             job.status.finished_ms = Some(now.wall_ms);
-            self.stats
-                .finished
-                .entry((
-                    to,
-                    job.status
-                        .failure
-                        .as_ref()
-                        .filter(|_| to == JobState::Failed)
-                        .map(|f| f.reason),
-                ))
-                .and_modify(|n| *n += 1)
-                .or_insert(1);
+            let failure = job.status.failure.as_ref();
+            self.stats.ended(JobEnd {
+                state: to,
+                reason: failure
+                    .filter(|_| to == JobState::Failed)
+                    .map(|failure| failure.reason),
+                queue: job.queue,
+                kind: job.kind,
+            });
             if let Some(started_ms) = job.status.started_ms.filter(|_| from.is_active()) {
-                self.stats
-                    .ran((now.wall_ms - started_ms).max(0) as f64 / 1e3);
+                let ran_ms = (now.wall_ms - started_ms).max(0);
+                self.stats.ran(job.queue, ran_ms as f64 / 1e3);
             }
         }
         // A pause outlives the attempt it was asked for: the job waits on until it is resumed.
         let paused = !to.is_active() && std::mem::take(&mut job.status.pause_requested);
-        job.status.held = to == JobState::Pending && paused;
+        let held = to == JobState::Pending && paused;
         if to == JobState::Pending {
             job.pending_since_ms = now.mono_ms;
         }
@@ -291,6 +292,12 @@ impl Core {
         }
         job.changed_ms = now.wall_ms;
         self.stats.moved(Some(from), to, job.queue, job.priority);
+        self.set_held(seq, held);
+        let waits = to == JobState::Pending && !held;
+        self.waits(seq, waits.then_some(now.wall_ms));
+        let Some(job) = self.jobs.get(&seq) else {
+            return;
+        };
         let told = is_told(&self.config, job, to).then(|| detail.clone());
         out.push(Effect::Persist(Record::JobEvent(JobEvent {
             seq,
@@ -308,6 +315,13 @@ impl Core {
         if to.is_terminal() {
             self.jobs.remove(&seq);
         }
+    }
+
+    /// Counts the end of a job's attempt, and the time since its ffmpeg was spawned.
+    fn attempt_ended(&mut self, seq: JobSeq, end: AttemptEnd, now: Now) {
+        let started_ms = self.jobs.get(&seq).and_then(|job| job.status.started_ms);
+        let took_ms = started_ms.map_or(0, |at| (now.wall_ms - at).max(0));
+        self.stats.fresh.attempts.push((end, took_ms as f64 / 1e3));
     }
 
     /// Records a line of a job's history that is not a change of state.

@@ -1,7 +1,7 @@
 //! What operators do with workers: look at them, take them out of service and put them back, remove them.
 
 use ffrtmp_api::{
-    job::JobState,
+    job::{JobState, Queue},
     rest::{ClusterEvent, Node},
 };
 use ffrtmp_policy_sdk::{Change, WorkerId};
@@ -10,9 +10,6 @@ use super::{
     Core, Effect, NodeControl, NodeError, Now, Reply, ReplyTo, Room, record::Record,
     workers::Worker,
 };
-
-/// Most jobs looked at to find the one that waits longest. Before the oldest that never ran there are those on workers.
-const LOOKED_MAX: usize = 100_000;
 
 impl Core {
     pub(super) fn node(
@@ -91,29 +88,19 @@ impl Core {
         Ok(())
     }
 
-    /// How much room there is. Looks at few jobs: the oldest that never ran has waited longest of all behind it.
+    /// How much room there is.
     pub(super) fn room(&self, now: Now) -> Room {
         let mut room = Room::default();
         for worker in self.workers.values().filter(|w| w.accepting()) {
             room.slots += u64::from(worker.capabilities.slots);
             room.slots_used += worker.jobs.len() as u64;
         }
-        for job in self.jobs.values().take(LOOKED_MAX) {
-            if job.status.state != JobState::Pending || job.status.held {
-                continue;
-            }
-            // One that ran has waited since it came back into line; the clock for that starts anew with the master.
-            let never_ran = job.status.attempt.0 == 0;
-            let waited_ms = if never_ran {
-                (now.wall_ms - job.submitted_ms).max(0) as u64
-            } else {
-                now.mono_ms.saturating_sub(job.pending_since_ms)
-            };
-            room.oldest_waiting_ms = room.oldest_waiting_ms.max(Some(waited_ms));
-            if never_ran {
-                break;
-            }
-        }
+        let oldest = Queue::ALL
+            .iter()
+            .filter_map(|queue| self.waits.oldest(*queue));
+        room.oldest_waiting_ms = oldest
+            .min()
+            .map(|since| (now.wall_ms - since).max(0) as u64);
         room
     }
 

@@ -21,8 +21,10 @@ pub struct WaitingRoom {
     queues: BTreeMap<(ClassId, GroupId), Heap>,
     groups: BTreeMap<GroupId, usize>,
     delayed: BTreeSet<(u64, JobSeq)>,
-    parked: BTreeSet<JobSeq>,
+    parked: BTreeMap<ClassId, BTreeSet<JobSeq>>,
     queued: usize,
+    /// How many of them, by class.
+    queued_of: BTreeMap<ClassId, usize>,
 }
 
 /// In which place of the waiting room a job is; kept with the job, so that it can be taken out again.
@@ -84,6 +86,7 @@ impl WaitingRoom {
             .or_default()
             .insert((rank.rank, seq));
         self.queued += 1;
+        *self.queued_of.entry(class).or_default() += 1;
         Place::Queued {
             group,
             rank: rank.rank,
@@ -97,14 +100,15 @@ impl WaitingRoom {
     }
 
     /// Takes a job out of line that no worker could hold, so that it does not stand before those that could run.
-    pub fn park(&mut self, seq: JobSeq) -> Place {
-        self.parked.insert(seq);
+    pub fn park(&mut self, seq: JobSeq, class: ClassId) -> Place {
+        self.parked.entry(class).or_default().insert(seq);
         Place::Parked
     }
 
     /// Takes all parked jobs.
     pub fn take_parked(&mut self) -> BTreeSet<JobSeq> {
-        std::mem::take(&mut self.parked)
+        let parked = std::mem::take(&mut self.parked);
+        parked.into_values().flatten().collect()
     }
 
     /// Takes a job out of its place.
@@ -118,6 +122,12 @@ impl WaitingRoom {
                     && heap.remove(&(rank, seq))
                 {
                     self.queued -= 1;
+                    if let Some(count) = self.queued_of.get_mut(&class) {
+                        *count -= 1;
+                        if *count == 0 {
+                            self.queued_of.remove(&class);
+                        }
+                    }
                     if heap.is_empty() {
                         self.queues.remove(&(class, group));
                     }
@@ -130,7 +140,12 @@ impl WaitingRoom {
                 }
             }
             Place::Parked => {
-                self.parked.remove(&seq);
+                if let Some(parked) = self.parked.get_mut(&class) {
+                    parked.remove(&seq);
+                    if parked.is_empty() {
+                        self.parked.remove(&class);
+                    }
+                }
             }
             Place::Delayed { until_ms } => {
                 self.delayed.remove(&(until_ms, seq));
@@ -149,6 +164,24 @@ impl WaitingRoom {
     /// When the next delay is over.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.delayed.first().map(|(due, _)| *due)
+    }
+
+    /// How many jobs wait for a time to come.
+    pub fn delayed_count(&self) -> usize {
+        self.delayed.len()
+    }
+
+    /// The classes that have jobs in line or (`true`) parked: one of the jobs that are first, and how many there are.
+    pub fn classes(&self) -> BTreeMap<(ClassId, bool), (JobSeq, usize)> {
+        let queued = self.queued_of.iter().filter_map(|(class, count)| {
+            let (_, heap) = self.queues.range((*class, 0)..).next()?;
+            Some(((*class, false), (heap.first()?.1, *count)))
+        });
+        let parked = self
+            .parked
+            .iter()
+            .filter_map(|(class, jobs)| Some(((*class, true), (*jobs.first()?, jobs.len()))));
+        queued.chain(parked).collect()
     }
 
     /// Whether any job is queued by rank.

@@ -1135,6 +1135,7 @@ impl Core {
         let mut by_state: BTreeMap<JobState, u64> = BTreeMap::new();
         let mut pending_by_priority: BTreeMap<_, u64> = BTreeMap::new();
         let mut pending_by_queue: BTreeMap<_, u64> = BTreeMap::new();
+        let (mut waiting, mut held) = (0, 0);
         for job in self.jobs.values() {
             let state = job.status.state;
             *by_state.entry(state).or_default() += 1;
@@ -1167,7 +1168,20 @@ impl Core {
             if let Some(on) = job.on {
                 assert!(self.workers[&on.worker].jobs.contains(&job.seq));
             }
+            let waits =
+                state == JobState::Pending && !job.status.held && !self.rounds.holds(job.seq);
+            assert_eq!(
+                job.waits_since_ms.is_some(),
+                waits,
+                "job {} is {state} at {:?}: whether it waits",
+                job.seq,
+                job.place
+            );
+            waiting += usize::from(waits);
+            held += u64::from(job.status.held);
         }
+        assert_eq!(self.waits.count(), waiting, "the jobs that wait, in order");
+        assert_eq!(self.stats.held_by_user, held, "the gauge of held jobs");
         for state in JobState::ALL.iter().filter(|s| !s.is_terminal()) {
             assert_eq!(
                 self.stats.jobs[state],

@@ -79,7 +79,7 @@ impl Core {
             Some(News::Off(ms)) => {
                 self.stats.nodes_clock_off += 1;
                 tracing::warn!(
-                    worker = worker.name,
+                    node = worker.name,
                     its_clock_ms = said_ms,
                     our_clock_ms = now.wall_ms,
                     "the clock of worker {:?} is {} this master's: times in its logs and of its files are wrong by that, and it may \
@@ -90,7 +90,7 @@ impl Core {
             }
             Some(News::Right) => {
                 self.stats.nodes_clock_off -= 1;
-                tracing::info!(worker = worker.name, "the clock of a worker is right again");
+                tracing::info!(node = worker.name, "the clock of a worker is right again");
             }
         }
     }

@@ -1,13 +1,16 @@
 //! What the core counts while it works, for metrics: cheap to keep, copied out by the shell after each batch of events.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ffrtmp_api::{
     job::{FailureReason, JobState, Priority, Queue},
-    rest::NodeStatus,
+    rest::{NodeStatus, WaitReason},
 };
 
-use super::round::FaultStage;
+use super::{
+    kind::{Kind, ScenarioWord},
+    round::FaultStage,
+};
 
 /// Jobs over which the two mean-time gauges are taken.
 pub const MEAN_WINDOW: usize = 100;
@@ -94,6 +97,110 @@ impl Refusal {
     }
 }
 
+/// What became of an attempt, and of the seconds it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AttemptEnd {
+    /// Its output is the job's.
+    Completed,
+    /// It failed.
+    Failed,
+    /// Its worker was gone.
+    Lost,
+    /// Somebody wanted the job no more.
+    Canceled,
+    /// Its worker shut down before it was done.
+    HandedBack,
+}
+
+impl AttemptEnd {
+    /// Every end.
+    pub const ALL: [AttemptEnd; 5] = [
+        AttemptEnd::Completed,
+        AttemptEnd::Failed,
+        AttemptEnd::Lost,
+        AttemptEnd::Canceled,
+        AttemptEnd::HandedBack,
+    ];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AttemptEnd::Completed => "completed",
+            AttemptEnd::Failed => "failed",
+            AttemptEnd::Lost => "lost",
+            AttemptEnd::Canceled => "canceled",
+            AttemptEnd::HandedBack => "handed_back",
+        }
+    }
+}
+
+/// Why a job is to run once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryCause {
+    /// An attempt failed.
+    Failed(FailureReason),
+    /// An attempt was lost with its worker.
+    WorkerLost,
+    /// A worker that shuts down gave it back.
+    HandedBack,
+    /// It had ended, and a user wants it tried again.
+    Asked,
+}
+
+impl RetryCause {
+    /// Every cause.
+    pub fn all() -> impl Iterator<Item = RetryCause> {
+        FailureReason::ALL
+            .iter()
+            .map(|reason| RetryCause::Failed(*reason))
+            .chain([
+                RetryCause::WorkerLost,
+                RetryCause::HandedBack,
+                RetryCause::Asked,
+            ])
+    }
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RetryCause::Failed(reason) => reason.as_str(),
+            RetryCause::WorkerLost => "worker_lost",
+            RetryCause::HandedBack => "handed_back",
+            RetryCause::Asked => "asked",
+        }
+    }
+}
+
+/// A job that ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JobEnd {
+    /// How.
+    pub state: JobState,
+    /// Why, if it failed.
+    pub reason: Option<FailureReason>,
+    /// In which lane.
+    pub queue: Queue,
+    /// What kind of work it was.
+    pub kind: Kind,
+}
+
+/// What happened since whoever exports it last looked: each is counted once, then forgotten here.
+#[derive(Debug, Clone, Default)]
+pub struct Fresh {
+    /// Jobs that ended.
+    pub jobs: Vec<JobEnd>,
+    /// Seconds that jobs ran which ended, and their lanes.
+    pub run_seconds: Vec<(Queue, f64)>,
+    /// Seconds from submit to the first start of ffmpeg, and the jobs' lanes.
+    pub wait_seconds: Vec<(Queue, f64)>,
+    /// Attempts that ended, and the seconds since their ffmpeg was spawned.
+    pub attempts: Vec<(AttemptEnd, f64)>,
+    /// Jobs that are to run once more.
+    pub retries: Vec<RetryCause>,
+    /// Scenarios of jobs that came.
+    pub scenarios: BTreeSet<ScenarioWord>,
+}
+
 /// The counts. Gauges describe now; totals count since the master started.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
@@ -133,10 +240,20 @@ pub struct Stats {
     pub run_seconds: VecDeque<f64>,
     /// Submit-to-start times of the last jobs that started, seconds.
     pub wait_seconds: VecDeque<f64>,
-    /// Run times since the shell last took them, for the histogram.
-    pub new_run_seconds: Vec<f64>,
-    /// Submit-to-start times since the shell last took them.
-    pub new_wait_seconds: Vec<f64>,
+    /// Gauge: pending jobs that a user holds.
+    pub held_by_user: u64,
+    /// Gauge: pending jobs by why they wait, as last looked at.
+    pub waiting: BTreeMap<WaitReason, u64>,
+    /// Gauge: how long the job has waited that waits longest, by lane, milliseconds, as last looked at; none where nothing waits.
+    pub oldest_ms: BTreeMap<Queue, u64>,
+    /// Gauge: slots of the workers that take work, and how many are taken, as last looked at.
+    pub slots: (u64, u64),
+    /// Gauge: whether the built-in policy decided last because the one that rules failed.
+    pub on_fallback: bool,
+    /// Total: workers that went silent for longer than their lease without having said that they go.
+    pub nodes_lost: u64,
+    /// What nobody has taken note of yet.
+    pub fresh: Fresh,
 }
 
 impl Stats {
@@ -163,15 +280,22 @@ impl Stats {
     }
 
     /// A job's ffmpeg was spawned so long after it was submitted.
-    pub fn started(&mut self, wait_seconds: f64) {
+    pub fn started(&mut self, queue: Queue, wait_seconds: f64) {
         push_window(&mut self.wait_seconds, wait_seconds);
-        self.new_wait_seconds.push(wait_seconds);
+        self.fresh.wait_seconds.push((queue, wait_seconds));
     }
 
     /// A job ended after its last attempt ran for so long.
-    pub fn ran(&mut self, run_seconds: f64) {
+    pub fn ran(&mut self, queue: Queue, run_seconds: f64) {
         push_window(&mut self.run_seconds, run_seconds);
-        self.new_run_seconds.push(run_seconds);
+        self.fresh.run_seconds.push((queue, run_seconds));
+    }
+
+    /// A job ended.
+    pub fn ended(&mut self, end: JobEnd) {
+        let key = (end.state, end.reason);
+        *self.finished.entry(key).or_default() += 1;
+        self.fresh.jobs.push(end);
     }
 }
 

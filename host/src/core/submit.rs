@@ -10,6 +10,7 @@ use ffrtmp_api::{
 use super::{
     Core, Effect, NewJob, Now, Reply, ReplyTo,
     job::{self, Job},
+    kind::Kind,
     queue::Place,
     record::{JobEvent, JobRow, JobStatus, KnownKey, Record, spec_digest},
 };
@@ -104,6 +105,8 @@ impl Core {
         self.stats.submitted += 1;
         self.stats
             .moved(None, JobState::Pending, new.spec.queue, new.spec.priority);
+        let kind = Kind::of(new.spec.scenario.as_deref(), Some(&new.settings));
+        self.stats.fresh.scenarios.insert(kind.scenario);
         let place = self.room.push_unranked(seq);
         self.jobs.insert(
             seq,
@@ -117,6 +120,8 @@ impl Core {
                 submitted_ms: now.wall_ms,
                 changed_ms: now.wall_ms,
                 pending_since_ms: now.mono_ms,
+                waits_since_ms: None,
+                kind,
                 class,
                 cost,
                 retries: new.spec.retries.unwrap_or(job::RETRIES_DEFAULT),
@@ -138,6 +143,7 @@ impl Core {
                 webhook: job::webhook_of(&new.spec),
             },
         );
+        self.waits(seq, Some(now.wall_ms));
         if let Some(job) = self.jobs.get(&seq) {
             self.tell_job(job, out);
         }

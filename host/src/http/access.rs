@@ -122,6 +122,7 @@ const TABLE: &[(&str, &str, Needs, Scope)] = &[
     ("GET", "/v1/events", Read, Own),
     ("GET", "/v1/stats", Read, Cluster),
     ("GET", "/v1/nodes", Read, Cluster),
+    ("GET", "/v1/sd/workers", Read, Cluster),
     ("GET", "/v1/nodes/{name}", Read, Cluster),
     ("POST", "/v1/nodes/{name}/drain", Admin, Cluster),
     ("POST", "/v1/nodes/{name}/undrain", Admin, Cluster),

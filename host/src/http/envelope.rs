@@ -42,7 +42,7 @@ pub async fn envelope(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let path = request.uri().path();
     let path = path.get(..PATH_SHOWN_MAX).unwrap_or(path);
-    let span = tracing::info_span!("request", %id, method = %request.method(), path);
+    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path);
     let exchange = async {
         let answer = match check_head(&request) {
             Ok(()) => next.run(request).await,

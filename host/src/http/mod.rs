@@ -8,6 +8,7 @@ mod access;
 mod audit;
 mod auth;
 mod body;
+mod discovery;
 mod document;
 mod download;
 mod envelope;
@@ -19,6 +20,7 @@ mod health;
 mod jobs;
 mod list;
 mod logs;
+mod metrics;
 mod nodes;
 mod origin;
 mod outputs;
@@ -49,12 +51,13 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::{
-    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool,
-    store::Reader, tokens::Tokens, webhooks::Webhooks,
+    discovery::Discovery, live::Live, metrics::Metrics, policy::PolicyHost, shell::Shell,
+    spool::Spool, store::Reader, tokens::Tokens, webhooks::Webhooks,
 };
 
 use document::Routes;
 use error::ApiError;
+pub use metrics::HttpMetrics;
 pub use rate::RateLimit;
 pub use serve::serve;
 
@@ -73,6 +76,8 @@ pub struct App {
     pub policies: Arc<PolicyHost>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Where the workers' metrics are.
+    pub discovery: Discovery,
     /// How long a worker's session may be silent before it is closed.
     pub silence_max: Duration,
     /// The tokens callers show.
@@ -123,6 +128,7 @@ fn guarded_routes() -> Routes {
         .path(routes!(nodes::show, nodes::remove))
         .path(routes!(nodes::drain))
         .path(routes!(nodes::undrain))
+        .path(routes!(discovery::workers))
         .path(routes!(tokens::list, tokens::create))
         .path(routes!(tokens::revoke))
         .path(routes!(tokens::join))
@@ -185,6 +191,10 @@ pub fn api(app: Arc<App>) -> Router {
         .fallback(|| async { ApiError::no_route() })
         .method_not_allowed_fallback(|| async { ApiError::no_method() })
         .layer(middleware::from_fn(envelope::envelope))
+        .layer(middleware::from_fn_with_state(
+            app.metrics.http.clone(),
+            metrics::count,
+        ))
         .with_state(app)
 }
 
@@ -192,6 +202,7 @@ pub fn api(app: Arc<App>) -> Router {
 pub fn metrics_routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/metrics", get(exposition))
+        .route("/v1/sd/workers", get(discovery::workers))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(app)
@@ -201,7 +212,7 @@ async fn exposition(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Ap
     let text = app.metrics.render().map_err(ApiError::internal)?;
     Ok((
         StatusCode::OK,
-        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+        [(header::CONTENT_TYPE, ffrtmp_api::metrics::CONTENT_TYPE)],
         text,
     ))
 }

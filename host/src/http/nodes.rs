@@ -81,7 +81,8 @@ pub async fn remove(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    control(&app, name, NodeControl::Remove).await?;
+    control(&app, name.clone(), NodeControl::Remove).await?;
+    app.discovery.removed(&name);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,6 +1,10 @@
 //! `/v1/worker/session`: a worker's WebSocket. Frames in become events, frames from the outbox go out.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Extension,
@@ -20,9 +24,10 @@ use ffrtmp_api::{
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use tokio::sync::mpsc;
 
-use super::{App, document::UpgradeRequired, error::ApiError};
+use super::{App, document::UpgradeRequired, error::ApiError, peer::Peer};
 use crate::{
     core::{Event, SessionId},
+    discovery::Target,
     tokens::Caller,
 };
 
@@ -32,6 +37,7 @@ use crate::{
 pub async fn open(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(peer): Extension<Peer>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
@@ -40,13 +46,26 @@ pub async fn open(
     upgrade
         .max_message_size(limits::FRAME_BYTES_MAX)
         .max_frame_size(limits::FRAME_BYTES_MAX)
-        .on_upgrade(move |socket| serve(app, caller, socket))
+        .on_upgrade(move |socket| serve(app, caller, peer, socket))
 }
 
-async fn serve(app: Arc<App>, caller: Caller, socket: WebSocket) {
+/// What a worker said last of itself that scrapers are told once the core has welcomed it.
+type Introduction = Arc<Mutex<Option<(String, Option<Target>)>>>;
+
+async fn serve(app: Arc<App>, caller: Caller, peer: Peer, socket: WebSocket) {
+    let _counted = app.metrics.http.session();
     let (session, frames) = app.shell.outbox().open_session();
     let (sink, mut stream) = socket.split();
-    let mut sending = tokio::spawn(send(sink, frames));
+    let introduction = Introduction::default();
+    let mut sending = tokio::spawn(send(sink, frames, {
+        let (app, introduction) = (app.clone(), introduction.clone());
+        move || {
+            let said = introduction.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((name, target)) = &*said {
+                app.discovery.welcomed(name, session, target.clone());
+            }
+        }
+    }));
     let mut ended = pin!(caller.clone().ended());
     loop {
         let message = tokio::select! {
@@ -84,7 +103,15 @@ async fn serve(app: Arc<App>, caller: Caller, socket: WebSocket) {
                     ),
                 );
             }
-            Ok(frame) => receive(&app, session, frame),
+            Ok(frame) => {
+                if let ToMaster::Hello(hello) = &frame {
+                    let address = hello.metrics_address.as_deref();
+                    let target = address.and_then(|said| Target::of(said, peer.address.ip()));
+                    *introduction.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some((hello.name.clone(), target));
+                }
+                receive(&app, session, frame);
+            }
             // A newer worker may say more than this version knows. Closing the session would only make it say it again.
             Err(error) => {
                 tracing::warn!(session = session.0, %error, "a worker sent a frame this version does not understand; it is ignored");
@@ -93,6 +120,7 @@ async fn serve(app: Arc<App>, caller: Caller, socket: WebSocket) {
     }
     app.shell.session_closed(session);
     sending.abort();
+    app.discovery.gone(session, Instant::now());
 }
 
 /// Progress and logs stay outside the core: they decide nothing.
@@ -113,15 +141,27 @@ fn receive(app: &App, session: SessionId, frame: ToMaster) {
             app.live.log(attempt, text, bytes_dropped);
             app.shell.outbox().logged(attempt.job);
         }
-        frame => app.shell.tell(Event::Frame { session, frame }),
+        frame => {
+            if matches!(frame, ToMaster::Draining) {
+                app.discovery.leaving(session);
+            }
+            app.shell.tell(Event::Frame { session, frame });
+        }
     }
 }
 
 /// How long one frame may take to be written before the worker counts as gone.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
-async fn send(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<ToWorker>) {
+async fn send(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut frames: mpsc::Receiver<ToWorker>,
+    welcomed: impl Fn(),
+) {
     while let Some(frame) = frames.recv().await {
+        if matches!(frame, ToWorker::Welcome { .. }) {
+            welcomed();
+        }
         let text = match serde_json::to_string(&frame) {
             Ok(text) => text,
             Err(error) => {

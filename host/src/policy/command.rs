@@ -117,6 +117,8 @@ impl Librarian {
         memory.pin(Some(choice.clone()));
         memory.saw(&choice);
         self.remember_or_refuse(memory)?;
+        // What rules already was chosen by the breaker; now it was by a person.
+        self.board.metrics.breaker(false);
         if let Some(seat) = seat {
             self.install(seat, &choice);
             self.remember();

@@ -284,6 +284,14 @@ impl PolicyHost {
         Box::new(Exposed(self.board.clone()))
     }
 
+    /// The metrics of a host that hosts nothing, for their description.
+    ///
+    /// # Errors
+    /// When a name is not one Prometheus takes, which a test would have found.
+    pub fn metrics_of_none() -> prometheus::Result<Box<dyn prometheus::core::Collector>> {
+        Ok(Box::new(Exposed(Arc::new(Board::new(|_| {})?))))
+    }
+
     /// The sums among its metrics.
     pub fn counters(&self) -> Counters {
         self.board.counters()

@@ -566,6 +566,8 @@ impl Librarian {
         if self.current == *choice {
             let seat = self.earlier_seat();
             self.send(seat);
+        } else {
+            self.board.metrics.breaker(false);
         }
         self.remember();
     }
@@ -654,6 +656,7 @@ impl Librarian {
     /// Lets a seat rule from the next round on, and notes its policy as the choice.
     pub(super) fn install(&mut self, seat: Seat, choice: &Choice) {
         self.send(seat);
+        self.board.metrics.breaker(false);
         self.chose(choice, true);
     }
 

@@ -51,6 +51,7 @@ pub(super) struct PolicyMetrics {
     swaps: IntCounter,
     files_refused: IntCounterVec,
     memory: IntGauge,
+    breaker_open: IntGauge,
     good_round_age: Gauge,
     good_round: Mutex<Instant>,
     /// Held by a scrape: two at once would clear each other's `info`.
@@ -103,6 +104,10 @@ impl PolicyMetrics {
                 "ffrtmp_policy_memory_bytes",
                 "Linear memory of the policy that rules; 0 for the built-in one.",
             )?,
+            breaker_open: IntGauge::new(
+                "ffrtmp_policy_breaker_open",
+                "1 since a policy kept failing and lost its rule, until a command or a new file chooses another, or the master starts anew.",
+            )?,
             good_round_age: Gauge::new(
                 "ffrtmp_policy_good_round_age_seconds",
                 "Time since the policy that rules last answered a round, or since the start. Rounds happen only when something changed.",
@@ -154,6 +159,11 @@ impl PolicyMetrics {
         self.swaps.inc();
     }
 
+    /// Whether one lost its rule because it kept failing, and nobody has chosen since.
+    pub(super) fn breaker(&self, open: bool) {
+        self.breaker_open.set(i64::from(open));
+    }
+
     /// A file was not taken.
     pub(super) fn refused(&self, refusal: &Refusal) {
         self.files_refused
@@ -182,7 +192,7 @@ impl PolicyMetrics {
             .sum()
     }
 
-    fn each(&self) -> [&dyn Collector; 7] {
+    fn each(&self) -> [&dyn Collector; 8] {
         [
             &self.info,
             &self.guest_seconds,
@@ -190,6 +200,7 @@ impl PolicyMetrics {
             &self.swaps,
             &self.files_refused,
             &self.memory,
+            &self.breaker_open,
             &self.good_round_age,
         ]
     }

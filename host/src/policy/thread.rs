@@ -159,6 +159,7 @@ impl PolicyThread {
         self.happened(LogLevel::Error, "policy_dethroned", None, text.to_owned());
         self.seat = Seat::native();
         self.board.metrics.swapped();
+        self.board.metrics.breaker(true);
         self.announce();
         // A librarian that is gone means that the master is stopping.
         let _ = self.librarian.send(Note::Failed {

@@ -261,9 +261,7 @@ impl Run<'_> {
             }
             if events.is_empty() {
                 if self.core.next_work_ms().is_none_or(|at| at > self.now_ms) {
-                    let stats = self.core.stats_mut();
-                    stats.new_run_seconds.clear();
-                    stats.new_wait_seconds.clear();
+                    self.core.stats_mut().fresh = Default::default();
                     return;
                 }
                 events.push(Event::Timer);

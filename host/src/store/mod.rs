@@ -5,6 +5,7 @@
 
 mod examine;
 mod list;
+mod metrics;
 mod reader;
 mod rows;
 mod schema;
@@ -22,6 +23,7 @@ use rustix::fs::{FlockOperation, flock};
 
 pub use examine::examine;
 pub use list::{Cursor, JobFilter, JobPage};
+pub use metrics::StoreMetrics;
 pub use reader::{Reader, UploadUses};
 pub use tokens::{TokenRow, TokenStore};
 pub use webhooks::{Letter, Pending, Settled, Settlement, WebhookStore};

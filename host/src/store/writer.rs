@@ -4,11 +4,12 @@
 use std::{
     sync::mpsc::{self, Receiver, Sender},
     thread::JoinHandle,
+    time::Instant,
 };
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{Store, StoreError, rows};
+use super::{Store, StoreError, StoreMetrics, rows};
 use crate::core::record::Record;
 
 /// Most records in one transaction: bounds how long the first of a group waits for the last (about 10 ms of inserts).
@@ -55,13 +56,14 @@ impl<T: Send + 'static> Writer<T> {
     /// When the database cannot be opened or the thread cannot be started.
     pub fn spawn(
         store: &Store,
+        metrics: StoreMetrics,
         report: impl FnMut(Durable<T>) + Send + 'static,
     ) -> Result<Writer<T>, StoreError> {
         let connection = store.connect_writer()?;
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(connection, &receiver, report))
+            .spawn(move || run(connection, &receiver, &metrics, report))
             .map_err(|cause| StoreError::Directory {
                 dir: store.dir.clone(),
                 cause,
@@ -103,6 +105,7 @@ impl<T> Drop for Writer<T> {
 fn run<T>(
     mut connection: Connection,
     commits: &Receiver<Commit<T>>,
+    metrics: &StoreMetrics,
     mut report: impl FnMut(Durable<T>),
 ) {
     let mut failed: Option<u32> = None;
@@ -123,11 +126,18 @@ fn run<T>(
         let Some(generation) = live.last().map(|commit| commit.generation) else {
             continue;
         };
+        let begun = Instant::now();
         match write(&mut connection, &live) {
-            Ok(()) => live
-                .into_iter()
-                .for_each(|commit| report(Durable::Yes(commit.then))),
+            Ok(()) => {
+                let records = live.iter().map(|commit| commit.records.len()).sum();
+                if records > 0 {
+                    metrics.committed(records, begun.elapsed());
+                }
+                live.into_iter()
+                    .for_each(|commit| report(Durable::Yes(commit.then)));
+            }
             Err(error) => {
+                metrics.failed();
                 failed = Some(generation);
                 report(Durable::Failed {
                     generation,
@@ -179,7 +189,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let (sender, reports) = mpsc::channel();
-        let mut writer = Writer::spawn(&store, move |report| sender.send(report).unwrap()).unwrap();
+        let exposition = ffrtmp_api::metrics::Exposition::default();
+        let metrics = StoreMetrics::new(&exposition).unwrap();
+        let report = move |report| sender.send(report).unwrap();
+        let mut writer = Writer::spawn(&store, metrics, report).unwrap();
         let commit = |generation, records, then| Commit {
             generation,
             records,
@@ -193,6 +206,14 @@ mod tests {
             reports.recv().unwrap(),
             Durable::Failed { generation: 1, .. }
         ));
+        let text = String::from_utf8(exposition.render().unwrap()).unwrap();
+        for line in [
+            "ffrtmp_store_commit_failures_total 1",
+            "ffrtmp_store_commit_seconds_count 1",
+            "ffrtmp_store_commit_rows_sum 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
         assert!(matches!(reports.recv().unwrap(), Durable::No('b')));
         writer.commit(commit(1, vec![accepted(3)], 'c'));
         assert!(matches!(reports.recv().unwrap(), Durable::No('c')));

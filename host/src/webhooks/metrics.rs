@@ -1,6 +1,7 @@
 //! What webhooks export. Label values are words of ours: receivers and jobs are not among them.
 
-use prometheus::{Gauge, IntCounterVec, IntGauge, Opts, Registry};
+use ffrtmp_api::metrics::Exposition;
+use prometheus::{Gauge, IntCounterVec, IntGauge};
 
 /// The metrics. Clones share the numbers.
 #[derive(Debug, Clone)]
@@ -22,8 +23,6 @@ pub(super) enum Result {
 }
 
 impl Result {
-    const ALL: [Result; 3] = [Result::Delivered, Result::Failed, Result::GivenUp];
-
     fn as_str(self) -> &'static str {
         match self {
             Result::Delivered => "delivered",
@@ -37,32 +36,24 @@ impl WebhookMetrics {
     /// All of them, at zero.
     ///
     /// # Errors
-    /// When a name is taken.
-    pub fn new(registry: &Registry) -> std::result::Result<WebhookMetrics, prometheus::Error> {
-        let metrics = WebhookMetrics {
-            deliveries: IntCounterVec::new(
-                Opts::new(
-                    "ffrtmp_webhook_deliveries_total",
-                    "Events sent to webhooks, by what came of it: delivered, failed (tried again later) or given_up.",
-                ),
-                &["result"],
+    /// When one of these names is taken.
+    pub fn new(make: &Exposition) -> std::result::Result<WebhookMetrics, prometheus::Error> {
+        let results = [Result::Delivered, Result::Failed, Result::GivenUp].map(Result::as_str);
+        Ok(WebhookMetrics {
+            deliveries: make.counters(
+                "ffrtmp_webhook_deliveries_total",
+                "Events sent to webhooks, by what came of it: delivered, failed (tried again later) or given_up.",
+                &[("result", &results)],
             )?,
-            pending: IntGauge::new(
+            pending: make.gauge(
                 "ffrtmp_webhook_pending",
                 "Events that no webhook has taken yet and that are still tried.",
             )?,
-            oldest: Gauge::new(
+            oldest: make.float(
                 "ffrtmp_webhook_oldest_seconds",
                 "Age of the oldest event that is still to be delivered; 0 if there is none.",
             )?,
-        };
-        for result in Result::ALL {
-            metrics.deliveries.with_label_values(&[result.as_str()]);
-        }
-        registry.register(Box::new(metrics.deliveries.clone()))?;
-        registry.register(Box::new(metrics.pending.clone()))?;
-        registry.register(Box::new(metrics.oldest.clone()))?;
-        Ok(metrics)
+        })
     }
 
     pub(super) fn tried(&self, result: Result) {

@@ -596,7 +596,7 @@ impl Runs<'_> {
             self.temp,
             start_ticks(pid).map(|start_ticks| Leader { pid, start_ticks }),
         )?;
-        tracing::info!(pid, job = %order.job_uuid, scenario = order.scenario.as_deref(), "ffmpeg started");
+        tracing::info!(pid, uuid = %order.job_uuid, scenario = order.scenario.as_deref(), "ffmpeg started");
         if is_first {
             observer.started();
         }

@@ -43,6 +43,8 @@ pub(crate) struct Attempts {
     bench: Bench,
     outbox: Arc<Outbox>,
     metrics: Metrics,
+    /// This worker's name, for the log.
+    node: Arc<str>,
     /// One permit a slot. The master counts slots too; this makes a miscount wait instead of overloading the machine.
     slots: Arc<Semaphore>,
     table: Mutex<Table>,
@@ -111,6 +113,7 @@ impl Attempts {
         bench: Bench,
         outbox: Arc<Outbox>,
         metrics: Metrics,
+        node: Arc<str>,
         slots: u32,
         kept: Vec<Record>,
     ) -> Arc<Self> {
@@ -118,6 +121,7 @@ impl Attempts {
             bench,
             outbox,
             metrics,
+            node,
             slots: Arc::new(Semaphore::new(slots as usize)),
             table: Mutex::default(),
             count: watch::Sender::new(0),
@@ -158,7 +162,7 @@ impl Attempts {
                 log,
             ),
         };
-        tracing::info!(%attempt, ?stage, "an earlier run's result is delivered again");
+        tracing::info!(job = attempt.job.0, %attempt, node = &*self.node, ?stage, "an earlier run's result is delivered again");
         table.held.insert(
             attempt,
             Held {
@@ -191,6 +195,11 @@ impl Attempts {
     pub(crate) fn drain(&self) {
         self.lock().draining = true;
         self.outbox.drain();
+    }
+
+    /// Waits until the master knows that nothing new is taken.
+    pub(crate) async fn farewell(&self) {
+        self.outbox.farewell().await;
     }
 
     /// Stops what still works; each answers that it was handed back.
@@ -264,7 +273,8 @@ impl Attempts {
         table.held.insert(attempt, held);
         self.counted(&table);
         drop(table);
-        let span = tracing::info_span!("attempt", attempt = %attempt);
+        let span =
+            tracing::info_span!("attempt", job = attempt.job.0, %attempt, node = &*self.node);
         tokio::spawn(Arc::clone(self).work(order, control).instrument(span));
     }
 
@@ -291,6 +301,10 @@ impl Attempts {
 
     /// An encode ended: decides, under the lock, what that means now.
     fn worked(&self, attempt: Attempt, ended: Ended, log: String) {
+        self.metrics.encode_over(attempt);
+        if let Ended::Encoded { result, .. } | Ended::Completed { result } = &ended {
+            self.metrics.encoded(result);
+        }
         let mut table = self.lock();
         let Some(held) = table.held.get_mut(&attempt) else {
             return;
@@ -308,7 +322,7 @@ impl Attempts {
                     discard(&temp);
                 }
                 self.forget(&table, attempt);
-                self.metrics.finished(Ending::Revoked);
+                self.metrics.revoked();
                 tracing::info!("revoked; its processes and files are gone");
                 return;
             }
@@ -404,7 +418,7 @@ impl Attempts {
             };
             // An address may hold a password.
             let shown = address.map_or(output.display().to_string(), |_| "a web server".into());
-            tracing::info!(%attempt, output = shown, ?outcome, "publishing");
+            tracing::info!(job = attempt.job.0, %attempt, node = &*attempts.node, output = shown, ?outcome, "publishing");
             let mut table = attempts.lock();
             match table.held.get(&attempt) {
                 None => {}
@@ -456,6 +470,9 @@ impl Attempts {
         let Some(held) = table.held.get(&attempt) else {
             return;
         };
+        if !held.is_revoked() {
+            self.metrics.lease_lost();
+        }
         held.stop(Stop::Revoke);
         self.outbox.forget(attempt);
         match held.stage {
@@ -468,7 +485,7 @@ impl Attempts {
                     discard(&temp);
                 }
                 self.forget(&table, attempt);
-                tracing::info!(%attempt, "revoked after it was encoded; its file is removed");
+                tracing::info!(job = attempt.job.0, %attempt, node = &*self.node, "revoked after it was encoded; its file is removed");
             }
         }
     }
@@ -480,11 +497,13 @@ impl Attempts {
         };
         match &outcome {
             Outcome::Failed { reason, message } => {
-                tracing::warn!(%attempt, %reason, message, "failed")
+                tracing::warn!(job = attempt.job.0, %attempt, node = &*self.node, %reason, message, "failed")
             }
-            outcome => tracing::info!(%attempt, outcome = Ending::of(outcome).as_str(), "ended"),
+            outcome => {
+                tracing::info!(job = attempt.job.0, %attempt, node = &*self.node, outcome = Ending::of(outcome).as_str(), "ended")
+            }
         }
-        self.metrics.finished(Ending::of(&outcome));
+        self.metrics.finished(&outcome);
         held.stage = Stage::Ended;
         let log = held.log.clone();
         let temp = held.temp.clone();
@@ -572,6 +591,7 @@ impl Observer for Voice<'_> {
     }
 
     fn progress(&self, report: Progress) {
+        self.attempts.metrics.progress(&report);
         self.attempts.outbox.progress(report);
     }
 

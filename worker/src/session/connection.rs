@@ -7,6 +7,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -29,7 +30,11 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
-    attempt::held::Attempts, capabilities::survey::Survey, metrics::Metrics, sampler::Sampler,
+    advertise::{self, Advertised},
+    attempt::held::Attempts,
+    capabilities::survey::Survey,
+    metrics::Metrics,
+    sampler::Sampler,
 };
 
 /// Longest TCP, TLS and WebSocket handshake, and longest wait for the welcome.
@@ -50,6 +55,8 @@ pub(crate) struct Session {
     /// The hello, but for the attempts, the labels, the time and what [`Session::survey`] knows, which are looked at anew each
     /// time.
     pub(crate) hello: Hello,
+    /// Where its metrics are served, if they are.
+    pub(crate) metrics_at: Option<MetricsAt>,
     /// What the machine can do now. A change is said with another hello.
     pub(crate) survey: watch::Receiver<Survey>,
     /// Its labels now. Others are said with another hello.
@@ -64,6 +71,16 @@ pub(crate) struct Session {
     pub(crate) metrics: Metrics,
     /// Whether the master has welcomed us.
     pub(crate) connected: watch::Sender<bool>,
+}
+
+/// Where the metrics are served, and what to say of it.
+pub(crate) struct MetricsAt {
+    /// The listener's address.
+    pub(crate) bound: SocketAddr,
+    /// Whether it is over TLS.
+    pub(crate) tls: bool,
+    /// What the operator wants said.
+    pub(crate) said: Option<Advertised>,
 }
 
 /// Why a session ended.
@@ -117,6 +134,7 @@ pub(crate) async fn keep(session: &Session) -> anyhow::Error {
             Err(end) => end,
         };
         let welcomed = session.connected.send_replace(false);
+        session.metrics.connected(false);
         ever_welcomed |= welcomed;
         if welcomed {
             backoff.reset();
@@ -158,6 +176,7 @@ async fn run(session: &Session) -> Result<std::convert::Infallible, SessionEnd> 
         }
         Ok(dialed) => dialed.map_err(SessionEnd::Dial)?,
     };
+    let (socket, from) = socket;
     let (sink, stream) = socket.split();
     let (news, heard) = mpsc::unbounded_channel();
     let wire = Wire {
@@ -167,7 +186,7 @@ async fn run(session: &Session) -> Result<std::convert::Infallible, SessionEnd> 
     // Both halves are driven by one task, but neither waits for the other: a slow send does not stop the hearing.
     tokio::select! {
         end = hear(session, &wire, stream) => Err(end),
-        end = say(session, &wire, sink, heard) => end,
+        end = say(session, from, &wire, sink, heard) => end,
     }
 }
 
@@ -216,6 +235,7 @@ async fn hear(
 
 async fn say(
     session: &Session,
+    from: SocketAddr,
     wire: &Wire,
     mut sink: impl Sink<Message, Error = WsError> + Unpin,
     mut heard: mpsc::UnboundedReceiver<Heard>,
@@ -230,7 +250,7 @@ async fn say(
     labels.mark_unchanged();
     let mut survey = session.survey.clone();
     survey.mark_unchanged();
-    send(&mut sink, hello(session), cutoff).await?;
+    send(&mut sink, hello(session, from), cutoff).await?;
     loop {
         let now = Instant::now();
         if now.duration_since(*wire.heard_at.lock().unwrap_or_else(PoisonError::into_inner))
@@ -260,6 +280,7 @@ async fn say(
         }
         if let Some(frame) = session.outbox.next_urgent() {
             send(&mut sink, Some(Message::text(frame)), cutoff).await?;
+            session.outbox.said();
             continue;
         }
         if bulk_due {
@@ -278,18 +299,19 @@ async fn say(
                     next_heartbeat = Some(Instant::now());
                     session.outbox.welcomed();
                     if !session.connected.send_replace(true) {
+                        session.metrics.connected(true);
                         tracing::info!(master = session.url, "welcomed by the master");
                     }
                 }
-                Heard::Resync => send(&mut sink, hello(session), cutoff).await?,
+                Heard::Resync => send(&mut sink, hello(session, from), cutoff).await?,
             },
             Ok(()) = labels.changed(), if next_heartbeat.is_some() => {
                 tracing::info!(labels = ?*labels.borrow(), "the labels have changed; the master is told");
-                send(&mut sink, hello(session), cutoff).await?;
+                send(&mut sink, hello(session, from), cutoff).await?;
             }
             Ok(()) = survey.changed(), if next_heartbeat.is_some() => {
                 tracing::info!("what this machine can do has changed; the master is told");
-                send(&mut sink, hello(session), cutoff).await?;
+                send(&mut sink, hello(session, from), cutoff).await?;
             }
             () = sleep_until(look_again) => {}
             () = session.outbox.urgent() => {}
@@ -298,7 +320,7 @@ async fn say(
     }
 }
 
-fn hello(session: &Session) -> Option<Message> {
+fn hello(session: &Session, from: SocketAddr) -> Option<Message> {
     // In this order: what happens to an attempt after the list is made waits in the outbox for the welcome.
     session.outbox.begin_hello();
     let known = session.survey.borrow().capabilities.clone();
@@ -313,6 +335,10 @@ fn hello(session: &Session) -> Option<Message> {
         },
         attempts: session.attempts.live(),
         labels: session.labels.borrow().clone(),
+        metrics_address: session
+            .metrics_at
+            .as_ref()
+            .map(|at| advertise::address(at.bound, at.tls, at.said.as_ref(), from)),
         wall_ms: Some(wall_ms()),
         ..session.hello.clone()
     };

@@ -1,6 +1,8 @@
 //! From the master's address to an open WebSocket: TCP, TLS where the address says so, the WebSocket handshake; and what it
 //! means when one of them fails.
 
+use std::net::SocketAddr;
+
 use ffrtmp_api::{
     limits,
     rest::ErrorBody,
@@ -48,12 +50,12 @@ pub(crate) enum DialError {
     Transport(WsError),
 }
 
-/// Opens one. `url` is `ws://…` or `wss://…`. Has no time limit of its own.
+/// Opens one, and says which address of this machine it goes out from. `url` is `ws://…` or `wss://…`. Has no time limit of its own.
 pub(crate) async fn dial(
     url: &str,
     token: Option<&str>,
     tls: &ClientTls,
-) -> Result<WebSocketStream<Box<dyn Line>>, DialError> {
+) -> Result<(WebSocketStream<Box<dyn Line>>, SocketAddr), DialError> {
     let mut request = url.into_client_request().map_err(DialError::Transport)?;
     if let Some(token) = token {
         let value = HeaderValue::from_str(&format!("Bearer {token}"))
@@ -63,16 +65,19 @@ pub(crate) async fn dial(
     let config = WebSocketConfig::default()
         .max_message_size(Some(limits::FRAME_BYTES_MAX))
         .max_frame_size(Some(limits::FRAME_BYTES_MAX));
-    let line = connect(&request, tls).await?;
+    let (line, from) = connect(&request, tls).await?;
     match client_async_with_config(request, line, Some(config)).await {
-        Ok((socket, _)) => Ok(socket),
+        Ok((socket, _)) => Ok((socket, from)),
         Err(WsError::Http(answer)) => Err(answered(&answer)),
         Err(WsError::Io(error)) => Err(insecure_or(error)),
         Err(error) => Err(DialError::Transport(error)),
     }
 }
 
-async fn connect(request: &Request, tls: &ClientTls) -> Result<Box<dyn Line>, DialError> {
+async fn connect(
+    request: &Request,
+    tls: &ClientTls,
+) -> Result<(Box<dyn Line>, SocketAddr), DialError> {
     let uri = request.uri();
     let secure = uri.scheme_str() == Some("wss");
     let host = uri.host().unwrap_or_default();
@@ -86,15 +91,18 @@ async fn connect(request: &Request, tls: &ClientTls) -> Result<Box<dyn Line>, Di
     stream
         .set_nodelay(true)
         .map_err(|error| DialError::Transport(error.into()))?;
+    let from = stream
+        .local_addr()
+        .map_err(|error| DialError::Transport(error.into()))?;
     if !secure {
-        return Ok(Box::new(stream));
+        return Ok((Box::new(stream), from));
     }
     let unusable = |error: String| DialError::Unusable(error);
     let config = tls.config().map_err(|error| unusable(error.to_string()))?;
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| unusable(format!("{host:?} is neither a host name nor an address")))?;
     match TlsConnector::from(config).connect(name, stream).await {
-        Ok(stream) => Ok(Box::new(stream)),
+        Ok(stream) => Ok((Box::new(stream), from)),
         Err(error) => Err(insecure_or(error)),
     }
 }

@@ -16,7 +16,7 @@ use ffrtmp_api::{
     limits,
     protocol::{Progress, ToMaster},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Log text held for one attempt until it can be sent. Ten times what a chatty encode says in a second.
 const LOG_WAITING_BYTES_MAX: usize = 64 * 1024;
@@ -26,6 +26,8 @@ const LOG_WAITING_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct Outbox {
     waiting: Mutex<Waiting>,
     urgent: Notify,
+    /// Whether the master has been told that this worker goes, and everything else that is urgent.
+    farewell: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -76,6 +78,20 @@ impl Outbox {
         waiting.control.push_back(ToMaster::Draining);
         drop(waiting);
         self.urgent.notify_one();
+    }
+
+    /// An urgent frame went out.
+    pub(crate) fn said(&self) {
+        let waiting = self.lock();
+        if waiting.draining && waiting.control.is_empty() && waiting.unsaid.is_empty() {
+            self.farewell.send_replace(true);
+        }
+    }
+
+    /// Waits until the master has been told that this worker goes.
+    pub(crate) async fn farewell(&self) {
+        // It is dropped with this.
+        let _ = self.farewell.subscribe().wait_for(|said| *said).await;
     }
 
     /// A small fact: an attempt started, or was paused.

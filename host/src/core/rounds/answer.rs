@@ -20,7 +20,7 @@ use super::{
         explain::meets,
         queue::Place,
         round::PolicyTag,
-        stats::{Refusal, RoundResult},
+        stats::{AttemptEnd, Refusal, RoundResult},
     },
     Asked, Told,
     plan::Plan,
@@ -125,6 +125,7 @@ impl Core {
         if plan.placed > 0 {
             self.rounds.woken = true; // there may be more where these came from
         }
+        self.stats.on_fallback = plan.faulted;
         self.round_result(match plan {
             Plan { faulted: true, .. } => RoundResult::Error,
             Plan { placed: 0, .. } => RoundResult::NoJobs,
@@ -268,6 +269,7 @@ impl Core {
                         message: message.clone(),
                     });
                 }
+                self.attempt_ended(seq, AttemptEnd::Failed, now);
                 self.release_capacity(seq);
                 self.transition(seq, JobState::Failed, message, now, out);
                 None
@@ -306,6 +308,7 @@ impl Core {
         );
         self.delay(seq, now.mono_ms + delay_ms, reason.into());
         self.rounds.held.insert(seq);
+        self.waits(seq, None);
         self.stats.holds += 1;
         if let Some(job) = self.jobs.get_mut(&seq) {
             job.held_ms += delay_ms;

@@ -178,6 +178,11 @@ impl Rounds {
         self.held.remove(&seq);
     }
 
+    /// How many jobs a policy holds.
+    pub fn held_count(&self) -> usize {
+        self.held.len()
+    }
+
     /// When there is something to do: at once, or when the policy thread counts as stuck.
     pub fn deadline_ms(&self, config: &Config) -> Option<u64> {
         if self.again {
@@ -369,7 +374,7 @@ impl Core {
         else {
             return;
         };
-        if self.note_policy(&ended.policy) && !matches!(ended.outcome, Outcome::NeedsReset) {
+        if self.note_policy(&ended.policy, now) && !matches!(ended.outcome, Outcome::NeedsReset) {
             self.forget_groups();
         }
         let mut told = flight.told(ended.policy.clone(), ended.guest_us, now);
@@ -415,7 +420,7 @@ impl Core {
 
     /// A policy that was not the one before: what waits is ranked again, and what the earlier one held is not held any more.
     /// Says whether it is another.
-    fn note_policy(&mut self, policy: &Arc<PolicyTag>) -> bool {
+    fn note_policy(&mut self, policy: &Arc<PolicyTag>, now: Now) -> bool {
         let before = self.rounds.policy.replace(policy.clone());
         let same = |before: Arc<PolicyTag>| {
             (&before.name, &before.digest, &before.config)
@@ -428,21 +433,22 @@ impl Core {
         self.rounds.not_idle();
         self.rounds.window.forget();
         self.rounds.rank_again();
-        self.release_held();
+        self.release_held(now);
         true
     }
 
     /// A policy took its seat. Nothing else may be going on, so what the earlier one held would wait for the next round that
     /// something else starts.
-    pub(super) fn policy_seated(&mut self) {
-        self.release_held();
+    pub(super) fn policy_seated(&mut self, now: Now) {
+        self.release_held(now);
         self.rounds.wake();
     }
 
-    fn release_held(&mut self) {
+    fn release_held(&mut self, now: Now) {
         for seq in std::mem::take(&mut self.rounds.held) {
             self.leave_room(seq);
             self.requeue(seq);
+            self.waits(seq, Some(now.wall_ms));
         }
     }
 
@@ -476,6 +482,7 @@ impl Core {
             "the policy failed; the built-in policy decides this round"
         );
         told.fault = Some((stage, message));
+        self.stats.on_fallback = true;
         match &mut asked {
             Asked::Plan(plan) => plan.faulted = true,
             Asked::Rank(jobs) => told.question = Question::Rank(jobs.clone()),
@@ -586,7 +593,7 @@ impl Core {
             job.place = if fits {
                 self.room.queue(seq, class, rank)
             } else {
-                self.room.park(seq)
+                self.room.park(seq, class)
             };
             if let Place::Queued { group, .. } = job.place {
                 job.group = group;
