@@ -210,7 +210,7 @@ pub struct JobSpec {
     /// The encoder's own preset: `ultrafast` … `veryslow` for H.264 and H.265, 0 to 13 for AV1 (and 0 to 8 as VP9's `-cpu-used`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
-    pub preset: Option<String>,
+    pub encoder_preset: Option<String>,
     /// How a pixel is stored: `yuv420p` (what every player plays), `yuv420p10le` for 10 bits, and the like. Default `yuv420p`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::PixelFormatWord>))]
@@ -363,7 +363,7 @@ impl JobSpec {
         "fps",
         "bitrate",
         "crf",
-        "preset",
+        "encoder_preset",
         "pixel_format",
         "gop",
         "two_pass",

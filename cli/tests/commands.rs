@@ -140,7 +140,7 @@ fn submit_prints_the_number_and_what_will_be_done() {
     assert_eq!(
         said.out,
         "job 1 submitted: 1080p60-h265: synthetic, 10s; hevc by libx265, 1080 lines high, 60 fps, crf 28, \
-         preset ultrafast, aac 128k; default queue, medium priority\n"
+         encoder preset ultrafast, aac 128k; default queue, medium priority\n"
     );
     let said = say(&master, "jobs submit --output json");
     let submitted: Submitted = serde_json::from_str(&said.out).unwrap();

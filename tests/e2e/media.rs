@@ -99,7 +99,7 @@ fn short(film: &str, output: String) -> JobSpec {
 
 fn quick(film: &str, output: String) -> JobSpec {
     JobSpec {
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         size: Some("320x-2".into()),
         ..short(film, output)
     }
@@ -120,7 +120,7 @@ fn every_container_holds_what_its_name_says() {
         let result = completed(
             &cluster,
             JobSpec {
-                preset: Some(preset.into()),
+                encoder_preset: Some(preset.into()),
                 ..quick(&film, cluster.file(name))
             },
         );
@@ -248,7 +248,7 @@ fn two_passes_hit_a_bitrate_and_leave_nothing_in_scratch() {
                 codec: Some(codec.into()),
                 size: Some("480x-2".into()),
                 bitrate: Some("300k".into()),
-                preset: Some(preset.into()),
+                encoder_preset: Some(preset.into()),
                 two_pass: true,
                 audio: Some("none".into()),
                 ..JobSpec::default()
@@ -405,7 +405,7 @@ fn a_ladder_becomes_a_folder_that_appears_whole() {
         output: Some(master.clone()),
         renditions: vec!["640x360@800k".into(), "-2x180@300k".into()],
         segment_seconds: Some(2.0),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     };
     let result = completed(&cluster, spec.clone());
@@ -462,7 +462,7 @@ fn a_ladder_becomes_a_folder_that_appears_whole() {
             input: Some(footage()),
             output: Some(cluster.file("dash/show.mpd")),
             renditions: vec!["640x360@800k".into(), "320x180@300k".into()],
-            preset: Some("ultrafast".into()),
+            encoder_preset: Some("ultrafast".into()),
             ..JobSpec::default()
         },
     );

@@ -359,7 +359,7 @@ fn no_video_fields(spec: &JobSpec, why: &str) -> Result<(), BadField> {
         ("fps", spec.fps.is_some()),
         ("bitrate", spec.bitrate.is_some()),
         ("crf", spec.crf.is_some()),
-        ("preset", spec.preset.is_some()),
+        ("encoder_preset", spec.encoder_preset.is_some()),
         ("pixel_format", spec.pixel_format.is_some()),
         ("gop", spec.gop.is_some()),
         ("two_pass", spec.two_pass),
@@ -530,7 +530,7 @@ mod tests {
             ("size", |s| s.size = Some("1281x720".into())),
             ("size", |s| s.size = Some("0x0".into())),
             ("crf", |s| s.crf = Some(64)),
-            ("preset", |s| s.preset = Some("warp".into())),
+            ("encoder_preset", |s| s.encoder_preset = Some("warp".into())),
             ("fps", |s| s.fps = Some(f64::NAN)),
             ("duration_seconds", |s| s.duration_seconds = Some(-1.0)),
             ("input", |s| s.input = Some("concat:a|b".into())),
@@ -575,7 +575,7 @@ mod tests {
         assert_eq!(settings.source, Source::Synthetic);
         assert_eq!(settings.duration_seconds, Some(10.0));
         assert_eq!(
-            (video_of(&settings).preset.as_str(), &settings.output),
+            (video_of(&settings).encoder_preset.as_str(), &settings.output),
             ("ultrafast", &None)
         );
     }
@@ -686,8 +686,8 @@ mod tests {
             ("codec", "raw pictures", |s| {
                 (s.input, s.codec) = (None, Some("copy".into()))
             }),
-            ("preset", "copied", |s| {
-                (s.codec, s.preset) = (Some("copy".into()), Some("fast".into()))
+            ("encoder_preset", "copied", |s| {
+                (s.codec, s.encoder_preset) = (Some("copy".into()), Some("fast".into()))
             }),
             ("two_pass", "hitting a bitrate", |s| s.two_pass = true),
             ("two_pass", "not driven in two passes", |s| {
@@ -748,7 +748,7 @@ mod tests {
         assert_eq!(
             video_of(&prefers)
                 .by(crate::encoder::Encoder::H264Nvenc)
-                .preset,
+                .encoder_preset,
             "p4"
         );
         assert!(!video_of(&of("never")).prefers_hardware);

@@ -39,7 +39,7 @@ async fn a_clip_is_transcoded_and_gets_its_name_only_when_the_master_says_so() {
         s.input = Some(clip().to_str().unwrap().into());
         s.output = output.clone();
         s.size = Some("854x480".into());
-        s.preset = Some("veryfast".into());
+        s.encoder_preset = Some("veryfast".into());
     });
     session.started(attempt(1)).await;
     let (temp, bytes, result) = session.encoded(attempt(1)).await;
@@ -103,7 +103,7 @@ async fn files_named_like_options_or_protocols_are_only_files() {
         session.assign(job, |s| {
             s.input = node.media_text(name);
             s.output = output.clone();
-            s.preset = Some("ultrafast".into());
+            s.encoder_preset = Some("ultrafast".into());
             s.duration_seconds = Some(1.0);
         });
         let (temp, bytes, result) = session.encoded(job).await;

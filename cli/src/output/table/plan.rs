@@ -84,7 +84,7 @@ fn show_video<W: Write>(table: &mut Table<W>, video: &Video) -> io::Result<()> {
         ""
     };
     table.field("encoder", format!("{}{hardware}", video.encoder.name()))?;
-    table.field("preset", &video.preset)?;
+    table.field("encoder_preset", &video.encoder_preset)?;
     if video.ladder.is_empty() {
         let size = video.size.map_or("as the input".to_owned(), size_line);
         table.field("size", size)?;

@@ -85,7 +85,7 @@ fn status_says_who_placed_the_job_where_and_why() {
   scenario    news
   input       synthetic, 10s
   output      none: measured, then deleted
-  settings    h264 by libx264, crf 23, preset ultrafast, aac 128k
+  settings    h264 by libx264, crf 23, encoder preset ultrafast, aac 128k
   queue       live, high priority
   submitted   2025-11-23 10:48:11 UTC (1m05s ago)
   started     2025-11-23 10:48:11 UTC (1m04s ago; 12 ms after the submit)

@@ -90,12 +90,12 @@ pub(super) fn add_encoder(args: &mut Args, order: Order<'_>, video: &Video, pass
     match video.encoder {
         Encoder::LibvpxVp9 => {
             args.all(["-deadline", "good", "-row-mt", "1"]);
-            args.pair("-cpu-used", video.preset.clone());
+            args.pair("-cpu-used", video.encoder_preset.clone());
         }
         Encoder::H264Vaapi | Encoder::HevcVaapi | Encoder::Av1Vaapi => {
-            args.pair("-compression_level", video.preset.clone());
+            args.pair("-compression_level", video.encoder_preset.clone());
         }
-        _ => args.pair("-preset", video.preset.clone()),
+        _ => args.pair("-preset", video.encoder_preset.clone()),
     }
     if let (Encoder::H264Nvenc | Encoder::HevcNvenc | Encoder::Av1Nvenc, Some(gpu)) =
         (video.encoder, order.gpu)

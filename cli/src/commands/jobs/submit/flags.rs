@@ -129,9 +129,9 @@ pub struct SubmitArgs {
         help_heading = "Encoding"
     )]
     crf: Option<u32>,
-    /// The encoder's preset, as in veryfast
-    #[arg(long, help_heading = "Encoding")]
-    preset: Option<String>,
+    /// The encoder's own preset, as in veryfast
+    #[arg(long, value_name = "WORD", help_heading = "Encoding")]
+    encoder_preset: Option<String>,
     /// How a pixel is stored: yuv420p (unless said otherwise), or yuv420p10le for 10 bits
     #[arg(long, value_name = "FORMAT", help_heading = "Encoding")]
     pixel_format: Option<String>,
@@ -348,7 +348,7 @@ impl SubmitArgs {
         given.set("fps", self.fps)?;
         given.set("bitrate", self.bitrate)?;
         given.set("crf", self.crf)?;
-        given.set("preset", self.preset)?;
+        given.set("encoder_preset", self.encoder_preset)?;
         given.set("pixel_format", self.pixel_format)?;
         given.set("gop", self.gop)?;
         given.set("two_pass", self.two_pass.then_some(true))?;
@@ -540,7 +540,7 @@ mod tests {
     fn every_flag_reaches_the_job() {
         let (spec, ..) = parse(
             "--scenario s --input a.mp4 --output b.mp4 --overwrite --duration 1m30s --codec h265 --size 854x480 --fps 30 --crf 20 \
-             --preset fast --audio copy --queue live --priority high --gpu --require zone=eu --require disk=ssd --label a=b \
+             --encoder-preset fast --audio copy --queue live --priority high --gpu --require zone=eu --require disk=ssd --label a=b \
              --timeout 2h --retries 5 --idempotency-key k --start 2m --resources cpu=2,memory=1G \
              --deadline 2999-01-01T00:00:00Z",
         )
@@ -550,7 +550,7 @@ mod tests {
             json,
             serde_json::json!({
                 "scenario": "s", "input": "/media/a.mp4", "output": "/media/b.mp4", "overwrite": true, "duration_seconds": 90.0,
-                "codec": "h265", "size": "854x480", "fps": 30.0, "crf": 20, "preset": "fast", "audio": "copy", "queue": "live",
+                "codec": "h265", "size": "854x480", "fps": 30.0, "crf": 20, "encoder_preset": "fast", "audio": "copy", "queue": "live",
                 "priority": "high", "gpu": true, "require": {"zone": "eu", "disk": "ssd"}, "labels": {"a": "b"},
                 "timeout_seconds": 7200.0, "retries": 5, "idempotency_key": "k", "start_seconds": 120.0,
                 "cpu_millicores": 2000, "memory_mib": 1024, "deadline_ms": 32_472_144_000_000_i64
