@@ -12,6 +12,7 @@ pub mod encoder;
 pub mod ids;
 pub mod job;
 pub mod limits;
+pub mod preset;
 pub mod protocol;
 pub mod rest;
 pub mod settings;

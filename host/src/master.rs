@@ -19,6 +19,7 @@ use crate::{
     metrics::Metrics,
     outbox::Outbox,
     policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
+    presets::Presets,
     shell::{self, Shell, ToPolicies},
     spool::{Spool, SpoolConfig},
     store::Store,
@@ -39,6 +40,10 @@ pub struct MasterConfig {
     pub data_dir: PathBuf,
     /// The live folder of policies.
     pub policies_dir: PathBuf,
+    /// The folder of the operator's presets. It need not be there.
+    pub presets_dir: PathBuf,
+    /// Whether jobs may bring raw ffmpeg arguments, for workers that take them.
+    pub allow_raw_args: bool,
     /// The policy a fresh store starts with.
     pub policy: String,
     /// What chooses among policies that arrive.
@@ -150,6 +155,7 @@ pub async fn run(
     metrics.add(policies.metrics())?;
     let reader = Arc::new(store.reader());
     let spool = Arc::new(Spool::open(config.spool.clone(), metrics.spool.clone())?);
+    let presets = Arc::new(Presets::open(config.presets_dir.clone()));
     let core_config = core::Config {
         heartbeat_ms: config.heartbeat.as_millis() as u64,
         lease_ms: config.lease.as_millis() as u64,
@@ -177,6 +183,8 @@ pub async fn run(
         metrics,
         silence_max: config.lease,
         rate: config.rate_limit.clone(),
+        presets: presets.clone(),
+        raw_args: config.allow_raw_args,
         tokens,
         workers_show_certs: tls.as_ref().is_some_and(|tls| tls.asks_for_client_certs()),
     });
@@ -199,8 +207,10 @@ pub async fn run(
         )));
     }
     let sweeping = tokio::spawn(spool.keep_swept(reader));
+    let looking = tokio::spawn(presets.keep_looking());
     shutdown.await;
     sweeping.abort();
+    looking.abort();
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");
     let _ = stop.send(true);
     app.shell.outbox().close_all_sessions();

@@ -3,7 +3,7 @@
 //! Pure, so that the master (at submit), the command line (before it) and tests agree. A field that cannot be honoured is
 //! refused here, by name; nothing behind this point sees unchecked text. One file for each thing a job says: `place`
 //! (from where, to where; `address` and `spooled` for what is not a path), `container`, `codec`, `video`, `ladder`,
-//! `still`, `audio`, `subtitles`, `live`, `scenario` (names that set something); `check` holds what texts and numbers may be.
+//! `still`, `audio`, `subtitles`, `live`, `raw` (arguments for ffmpeg), `scenario` (names that set something); `check` holds what texts and numbers may be.
 
 mod address;
 mod audio;
@@ -13,6 +13,7 @@ mod container;
 mod ladder;
 mod live;
 mod place;
+pub mod raw;
 mod scenario;
 mod spooled;
 mod still;
@@ -32,10 +33,11 @@ use container::Holds;
 pub use ladder::{RENDITIONS_MAX, Rendition};
 pub use live::Live;
 pub use place::{Output, Source};
+pub use raw::RawArgs;
 use scenario::{Scenario, parse_scenario};
 pub use still::Still;
 pub use subtitles::Subtitles;
-pub use video::{Gop, PixelFormat, RateControl, Size, Video};
+pub use video::{Gop, PixelFormat, RateControl, Size, Video, encoders_with_preset};
 
 use crate::{encoder::EncoderSet, job::JobSpec, limits};
 
@@ -116,6 +118,9 @@ pub struct Settings {
     pub quality: Quality,
     /// Seconds one attempt may run.
     pub timeout_seconds: Option<f64>,
+    /// Raw arguments for ffmpeg.
+    #[serde(default, skip_serializing_if = "RawArgs::is_empty")]
+    pub raw: RawArgs,
 }
 
 /// Default length of a synthetic source, in seconds (upstream's, so that its load tests weigh the same).
@@ -127,13 +132,11 @@ impl Settings {
     /// # Errors
     /// The first field that cannot be honoured, with what is accepted there.
     pub fn resolve(spec: &JobSpec) -> Result<Settings, BadField> {
-        let scenario = match &spec.scenario {
-            Some(name) => {
-                short("scenario", name)?;
-                parse_scenario(name)?
-            }
-            None => None,
-        };
+        Settings::resolve_as_it_is(spec).map_err(|bad| of_preset(spec, bad))
+    }
+
+    fn resolve_as_it_is(spec: &JobSpec) -> Result<Settings, BadField> {
+        let scenario = scenario_of(spec)?;
         names(spec)?;
         let source = place::source(spec)?;
         let (output, container) = place::output(spec, &source)?;
@@ -174,7 +177,17 @@ impl Settings {
         let live = live::resolve(spec, &source, &pictures, subtitles)?;
         let timeout_seconds = seconds("timeout_seconds", spec.timeout_seconds)?;
         amounts(spec)?;
+        let raw = raw::resolve(
+            spec,
+            &source,
+            output.as_ref(),
+            container,
+            &pictures,
+            audio.as_ref(),
+            live.is_some(),
+        )?;
         Ok(Settings {
+            raw,
             quality: quality(spec, &source, &pictures, output.as_ref())?,
             segment_seconds: ladder::segment_seconds(spec, container)?,
             metadata: metadata(spec)?,
@@ -232,6 +245,51 @@ impl Settings {
     }
 }
 
+/// What the scenario's name sets. Beside a preset it sets nothing.
+fn scenario_of(spec: &JobSpec) -> Result<Option<Scenario>, BadField> {
+    let Some(name) = &spec.scenario else {
+        return Ok(None);
+    };
+    short("scenario", name)?;
+    match spec.preset {
+        Some(_) => Ok(None),
+        None => parse_scenario(name),
+    }
+}
+
+/// The fields that the scenario's name sets, where the job does not say them itself.
+pub fn fields_of_scenario(spec: &JobSpec) -> Vec<&'static str> {
+    let Ok(Some(scenario)) = scenario_of(spec) else {
+        return Vec::new();
+    };
+    [
+        ("codec", spec.codec.is_none()),
+        ("size", spec.size.is_none()),
+        ("fps", spec.fps.is_none() && scenario.fps.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(field, sets)| sets.then_some(field))
+    .collect()
+}
+
+/// The same error, told where the field came from if the job did not say it itself.
+fn of_preset(spec: &JobSpec, bad: BadField) -> BadField {
+    let Some(preset) = spec.preset.as_deref() else {
+        return bad;
+    };
+    if !spec.preset_fields.iter().any(|field| field == bad.field) {
+        return bad;
+    }
+    let BadField { field, message } = bad;
+    BadField {
+        message: format!(
+            "{message} (the preset {:?} says it; what the job says of {field} goes before that, and null takes it away)",
+            clip(preset)
+        ),
+        field,
+    }
+}
+
 /// The names a job carries.
 fn names(spec: &JobSpec) -> Result<(), BadField> {
     for (field, map) in [("labels", &spec.labels), ("require", &spec.require)] {
@@ -249,6 +307,9 @@ fn names(spec: &JobSpec) -> Result<(), BadField> {
             short(field, key)?;
             short_or_empty(field, value)?;
         }
+    }
+    if let Some(name) = &spec.preset {
+        short("preset", name)?;
     }
     if let Some(key) = &spec.idempotency_key {
         short("idempotency_key", key)?;
@@ -575,7 +636,10 @@ mod tests {
         assert_eq!(settings.source, Source::Synthetic);
         assert_eq!(settings.duration_seconds, Some(10.0));
         assert_eq!(
-            (video_of(&settings).encoder_preset.as_str(), &settings.output),
+            (
+                video_of(&settings).encoder_preset.as_str(),
+                &settings.output
+            ),
             ("ultrafast", &None)
         );
     }

@@ -194,6 +194,12 @@ fn presets_of(encoder: Encoder) -> Presets {
     }
 }
 
+/// The encoders that have a preset of this name of their own.
+pub fn encoders_with_preset(word: &str) -> Vec<Encoder> {
+    let has = |encoder: &Encoder| presets_of(*encoder).accepted.iter().any(|own| own == word);
+    Encoder::ALL.iter().copied().filter(has).collect()
+}
+
 /// How the pictures of a job that has some are encoded.
 pub(super) fn resolve(
     spec: &JobSpec,

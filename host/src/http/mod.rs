@@ -25,6 +25,7 @@ mod outputs;
 mod peer;
 mod policies;
 mod policy_log;
+mod presets;
 mod rate;
 mod serve;
 mod session;
@@ -48,8 +49,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::{
-    live::Live, metrics, metrics::Metrics, policy::PolicyHost, shell::Shell, spool::Spool,
-    store::Reader, tokens::Tokens,
+    live::Live, metrics, metrics::Metrics, policy::PolicyHost, presets::Presets, shell::Shell,
+    spool::Spool, store::Reader, tokens::Tokens,
 };
 
 use document::Routes;
@@ -70,6 +71,10 @@ pub struct App {
     pub live: Arc<Live>,
     /// The policies.
     pub policies: Arc<PolicyHost>,
+    /// What jobs can name.
+    pub presets: Arc<Presets>,
+    /// Whether jobs may bring raw ffmpeg arguments of their own.
+    pub raw_args: bool,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// How long a worker's session may be silent before it is closed.
@@ -134,6 +139,8 @@ fn guarded_routes() -> Routes {
         .path(routes!(policies::shadow))
         .path(routes!(policies::unshadow))
         .path(routes!(policies::rollback))
+        .path(routes!(presets::list))
+        .path(routes!(presets::show))
         .path(routes!(session::open))
         .path(routes!(upstream::submit, upstream::list))
         .path(routes!(upstream::show))

@@ -345,3 +345,19 @@ async fn an_encode_that_cannot_be_published_is_removed_once_the_master_knows() {
         "came first"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_arguments_are_refused_by_a_worker_that_takes_none_whatever_the_master_says() {
+    let mut master = Master::start().await;
+    let node = Node::of(&master);
+    let _running = node.start();
+    let (mut session, hello) = master.session().await;
+    assert!(hello.labels.is_empty(), "{:?}", hello.labels);
+    session.assign(attempt(1), |s| {
+        s.input = Some(clip().to_str().unwrap().into());
+        s.output_args = vec!["-map_chapters".into(), "-1".into()];
+    });
+    let (reason, message) = failed(session.outcome(attempt(1)).await.0);
+    assert_eq!(reason, FailureReason::CapabilityMismatch, "{message}");
+    assert!(message.contains("--allow-raw-args"), "{message}");
+}

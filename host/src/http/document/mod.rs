@@ -45,6 +45,7 @@ const TOKEN: &str = "token";
         (name = "uploads", description = "Files for machines that share no storage."),
         (name = "nodes", description = "The workers."),
         (name = "policies", description = "What decides which worker runs which job."),
+        (name = "presets", description = "What an operator says once, for many jobs to name."),
         (name = "tokens", description = "Who may do what."),
         (name = "system", description = "The master itself."),
         (name = "workers", description = "What workers use."),

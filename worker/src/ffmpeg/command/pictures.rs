@@ -5,7 +5,7 @@ use ffrtmp_api::{
     settings::{Gop, Output, Pictures, PixelFormat, RateControl, Size, Still, Subtitles, Video},
 };
 
-use super::{Args, BURNED, Order, PASS_LOG, input::SYNTHETIC_FPS};
+use super::{Args, BURNED, Order, PASS_LOG, input::SYNTHETIC_FPS, raw};
 
 /// How many bits per second above the average a rendition may go for a while, and how long a while is, in percent of a
 /// second's worth: what players of adaptive streams are built for.
@@ -38,7 +38,7 @@ pub(super) fn add(args: &mut Args, order: Order<'_>, pass: Option<u8>) {
 
 /// Filters that every rendition shares.
 pub(super) fn before_scaling(order: Order<'_>, video: &Video) -> Vec<String> {
-    let mut filters = Vec::new();
+    let mut filters = raw::video_filters(order.settings);
     if let Some(fps) = video.fps {
         filters.push(format!("fps={fps}"));
     }
@@ -105,7 +105,12 @@ pub(super) fn add_encoder(args: &mut Args, order: Order<'_>, video: &Video, pass
     match (video.encoder, pass) {
         (_, None) => {}
         (Encoder::Libx265, Some(pass)) => {
-            args.pair("-x265-params", format!("pass={pass}:stats={PASS_LOG}.log"));
+            let own = format!("pass={pass}:stats={PASS_LOG}.log");
+            let params = match raw::x265_params(order.settings) {
+                Some(more) => format!("{more}:{own}"),
+                None => own,
+            };
+            args.pair("-x265-params", params);
         }
         (_, Some(pass)) => {
             args.pair("-pass", pass.to_string());
@@ -197,7 +202,7 @@ pub(super) fn add_rate(
 
 fn add_still(args: &mut Args, order: Order<'_>, still: &Still) {
     let jpeg = order.settings.container == ffrtmp_api::settings::Container::Jpeg;
-    let mut filters = Vec::new();
+    let mut filters = raw::video_filters(order.settings);
     if let Some((across, down)) = still.sheet {
         let tiles = f64::from(across * down);
         // Its length is known by now, or the attempt has failed; 10 s stands for it where a command is only shown.
