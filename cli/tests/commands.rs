@@ -693,3 +693,70 @@ fn waiting_for_several_names_each_that_failed_and_sums_up() {
         "one document, in the order asked for"
     );
 }
+
+#[test]
+fn presets_that_are_compiled_in_are_shown_without_a_master() {
+    let none = "http://127.0.0.1:9";
+    let said = |words: &str| Said::from(ffrtmp(none, words).output().unwrap());
+    let list = said("presets list --built-in -q");
+    assert_eq!(
+        (list.code, list.out.lines().count()),
+        (0, 33),
+        "{}",
+        list.err
+    );
+    let shown = said("presets show web-mp4 --built-in");
+    assert!(
+        shown.out.contains("\ncrf = 22\n") && shown.out.contains("description = \""),
+        "{}",
+        shown.out
+    );
+    let none = said("presets show web-mp3 --built-in");
+    assert_eq!(none.code, 1);
+    assert!(
+        none.err.contains("did you mean \"web-mp4\"?"),
+        "{}",
+        none.err
+    );
+    let checked = said("presets check /no/such.toml");
+    assert_eq!(checked.code, 1);
+    assert!(
+        checked.out.contains("/no/such.toml: it cannot be read"),
+        "{}",
+        checked.out
+    );
+    assert_eq!(said("presets check").code, 2);
+}
+
+#[test]
+fn what_is_sent_of_a_job_with_a_preset_is_what_was_given() {
+    let master = FakeMaster::start();
+    let said = say(
+        &master,
+        "jobs submit --preset live-720p --queue default --output /o.mp4",
+    );
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert!(
+        said.out.contains("2500 kbit/s") && said.out.contains("default queue, high priority"),
+        "{}",
+        said.out
+    );
+    let sent = master.with(|memory| memory.jobs[0].spec.clone());
+    assert_eq!(
+        (
+            sent.preset.as_deref(),
+            sent.bitrate,
+            sent.preset_fields.len()
+        ),
+        (Some("live-720p"), None, 0)
+    );
+    let said = say(&master, "jobs submit --preset veryfast");
+    assert_eq!(said.code, 2);
+    assert!(
+        said.err
+            .contains("--preset: there is no preset \"veryfast\"")
+            && said.err.contains("--encoder-preset veryfast"),
+        "{}",
+        said.err
+    );
+}

@@ -3,6 +3,7 @@
 use std::fs;
 
 use ffrtmp_api::{
+    ids::JobRef,
     job::{JobSpec, JobState},
     rest::WaitReason,
 };
@@ -78,7 +79,7 @@ fn they_are_refused_until_both_the_master_and_a_worker_take_them() {
     cluster.start_master();
     let id = cluster.submit(quick(&cluster, "a.mp4", "-map_chapters -1"));
     let explained = until("the job is known to wait", || {
-        let explained = cluster.client().explain(id.into()).ok()?;
+        let explained = cluster.client().explain(JobRef::Seq(id)).ok()?;
         explained
             .waiting
             .as_ref()
@@ -100,7 +101,7 @@ fn they_are_refused_until_both_the_master_and_a_worker_take_them() {
     let nodes = cluster.client().nodes().unwrap().nodes;
     let guard = |name: &str| {
         let node = nodes.iter().find(|node| node.name == name).unwrap();
-        let guards = &node.capabilities.guards;
+        let guards = &node.guards;
         guards
             .iter()
             .find(|guard| guard.name == "arguments")

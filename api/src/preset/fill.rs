@@ -395,6 +395,60 @@ mod tests {
     }
 
     #[test]
+    fn whatever_one_field_a_job_gives_the_rest_of_any_preset_goes_with_it() {
+        let gives = [
+            json!({"crf": 20}),
+            json!({"bitrate": "1M"}),
+            json!({"size": "640x-2"}),
+            json!({"fps": 25}),
+            json!({"codec": "h264"}),
+            json!({"codec": "h265"}),
+            json!({"codec": "vp9"}),
+            json!({"codec": "av1"}),
+            json!({"codec": "copy"}),
+            json!({"codec": "none"}),
+            json!({"hardware": "never"}),
+            json!({"hardware": "prefer"}),
+            json!({"gpu": false}),
+            json!({"audio": "aac"}),
+            json!({"audio": "flac"}),
+            json!({"audio": "copy"}),
+            json!({"audio": "none"}),
+            json!({"pixel_format": "yuv420p10le"}),
+            json!({"gop": "48"}),
+            json!({"queue": "default", "priority": "medium"}),
+            json!({"two_pass": false}),
+            json!({"renditions": []}),
+        ];
+        let mut tried = 0;
+        for preset in super::super::BUILT_IN.values() {
+            // Matroska holds everything, so nothing but the fields themselves can be in each other's way.
+            if !preset.outputs().contains(&".mkv") {
+                continue;
+            }
+            for given in &gives {
+                let mut job = given.clone();
+                job["input"] = json!("/i.mkv");
+                job["output"] = json!("/o.mkv");
+                let asked: Asked = serde_json::from_value(job).unwrap();
+                let spec = fill(&asked, preset).unwrap();
+                if let Err(bad) = crate::settings::Settings::resolve(&spec) {
+                    let no_sound_either =
+                        given == &json!({"audio": "none"}) && preset.name == "podcast";
+                    let no_pictures = preset.name == "podcast" && asked.gives(bad.field);
+                    assert!(
+                        no_sound_either || no_pictures,
+                        "{given} over {}: {bad}",
+                        preset.name
+                    );
+                }
+                tried += 1;
+            }
+        }
+        assert!(tried > 400, "{tried}");
+    }
+
+    #[test]
     fn a_word_of_the_encoder_s_is_told_from_a_slip() {
         let says = |name: &str| unknown(name, ["web-mp4", "archive"].into_iter()).message;
         assert!(

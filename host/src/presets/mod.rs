@@ -87,9 +87,10 @@ impl Presets {
         }
     }
 
-    /// Those that count for jobs which name some: now, if one does.
+    /// Those that count for these jobs: as they are now, if one names a preset. Most scenarios are labels, of which there may be
+    /// thousands a second: for those, what the last look saw is new enough.
     pub async fn for_jobs<'a>(&self, mut jobs: impl Iterator<Item = &'a Asked>) -> Arc<Known> {
-        match jobs.any(|job| preset::wanted(job).is_some()) {
+        match jobs.any(|job| job.spec.preset.is_some()) {
             true => self.look().await,
             false => self.known(),
         }
