@@ -250,7 +250,10 @@ fn what_a_container_holds_besides_is_theirs_to_say_and_a_wrong_word_fails_the_jo
 
     // In front of the input.
     let mut input = with("input.mkv", "");
-    (input.output_args, input.input_args) = (Vec::new(), words("-discard:a all -fflags +genpts"));
+    (input.output_args, input.input_args) = (
+        Vec::new(),
+        words("-fflags +genpts -analyzeduration 1000000"),
+    );
     cluster.until_completed(cluster.submit(input));
 
     let mut wrong = with("wrong.mkv", "-vf no_such_filter");

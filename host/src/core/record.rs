@@ -51,8 +51,9 @@ fn without_preset(spec_json: &str) -> Option<String> {
     if let Some(filled) = fields.remove("preset_fields") {
         for field in filled.as_array()?.iter().filter_map(|field| field.as_str()) {
             match field {
-                // Never left out of a spec: as if nobody had said it.
-                "queue" | "priority" => fields.insert(field.to_owned(), serde_json::Value::Null),
+                // Never left out of a spec: as it is where nobody says it.
+                "queue" => fields.insert(field.to_owned(), Queue::default().as_str().into()),
+                "priority" => fields.insert(field.to_owned(), Priority::default().as_str().into()),
                 field => fields.remove(field),
             };
         }
