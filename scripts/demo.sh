@@ -115,7 +115,7 @@ shown nodes list
 metrics >"$work/metrics.before"
 
 step "2. A real clip, transcoded by a worker that the policy picks"
-shown jobs submit --input "$clip" --output "$work/out.mp4" --size 854x480 --codec h264 --audio aac --preset slow --follow
+shown jobs submit --input "$clip" --output "$work/out.mp4" --size 854x480 --codec h264 --audio aac --encoder-preset slow --follow
 
 step "3. The output, verified with ffprobe"
 probe() { # streams, entries

@@ -9,6 +9,7 @@ mod events;
 mod follow;
 mod lasting;
 mod policies;
+mod presets;
 mod query;
 mod sse;
 pub mod transfer;
@@ -37,10 +38,11 @@ use crate::{
     ids::{AttemptNo, JobRef},
     job::JobSpec,
     limits,
+    preset::Asked,
     rest::{
-        ChangeJob, CreatedToken, ErrorBody, ErrorDetail, Explanation, Job, JobHistory, JobList,
-        JobLogs, JoinRequest, NewToken, Node, NodeList, Stats, SubmitBatch, SubmitBatchAnswer,
-        Submitted, TokenList, Version,
+        AskedBatch, ChangeJob, CreatedToken, ErrorBody, ErrorDetail, Explanation, Job, JobHistory,
+        JobList, JobLogs, JoinRequest, NewToken, Node, NodeList, Stats, SubmitBatch,
+        SubmitBatchAnswer, Submitted, TokenList, Version,
     },
     tls::ClientTls,
 };
@@ -139,14 +141,27 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; the same for every call below.
     pub fn submit(&self, spec: &JobSpec) -> Result<Submitted> {
-        let repeatable = spec.idempotency_key.is_some();
-        self.call(repeatable, |client| client.post("/v1/jobs", spec))
+        self.submit_asked(&Asked::from(spec.clone()))
+    }
+
+    /// The same, with nothing but what was given: a preset fills in the rest.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn submit_asked(&self, job: &Asked) -> Result<Submitted> {
+        let repeatable = job.spec.idempotency_key.is_some();
+        self.call(repeatable, |client| client.post("/v1/jobs", job))
     }
 
     /// `POST /v1/jobs/batch`. Repeated only if every job carries an idempotency key.
     #[allow(missing_docs, clippy::missing_errors_doc)]
     pub fn submit_batch(&self, batch: &SubmitBatch) -> Result<SubmitBatchAnswer> {
-        let repeatable = batch.jobs.iter().all(|spec| spec.idempotency_key.is_some());
+        self.submit_asked_batch(&AskedBatch::from(batch))
+    }
+
+    /// The same, with nothing but what was given of each.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn submit_asked_batch(&self, batch: &AskedBatch) -> Result<SubmitBatchAnswer> {
+        let jobs = &batch.jobs;
+        let repeatable = jobs.iter().all(|job| job.spec.idempotency_key.is_some());
         self.call(repeatable, |client| client.post("/v1/jobs/batch", batch))
     }
 

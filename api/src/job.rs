@@ -1,6 +1,6 @@
 //! A job as a user describes it, and the words for where it stands.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +142,9 @@ pub const CPU_MILLICORES_DEFAULT: u32 = 1000;
 /// Memory a job that does not say is expected to use, MiB: what 1080p x264 needs with a margin.
 pub const MEMORY_MIB_DEFAULT: u32 = 256;
 
+/// Times a failed attempt may be followed by another, for a job that does not say (upstream's).
+pub const RETRIES_DEFAULT: u32 = 3;
+
 /// A job as it is submitted: every field optional, unknown ones refused. `POST /v1/jobs` takes exactly this as JSON.
 ///
 /// Media fields are text here, as users write them; [`crate::settings::Settings::resolve`] parses them once, at the edge.
@@ -149,11 +152,19 @@ pub const MEMORY_MIB_DEFAULT: u32 = 256;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct JobSpec {
-    /// A name for the kind of work. `<height>p[fps]-<codec>` or `4K[fps]-<codec>` (as in `1080p60-h265`) sets size,
-    /// frame rate and codec; any other name is a label.
+    /// A name for the kind of work. If it is a preset's, that preset is used; else `<height>p[fps]-<codec>` or `4K[fps]-<codec>`
+    /// (as in `1440p30-h265`) sets size, frame rate and codec, and any other name is a label. Beside `preset` it is a label.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
     pub scenario: Option<String>,
+    /// A preset of the farm: what it says holds where the job says nothing itself. A `scenario` that is a preset's name names it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::PresetName>))]
+    pub preset: Option<String>,
+    /// Of a job that was accepted: the fields that its preset filled in. Ignored when a job is submitted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::FieldNames))]
+    pub preset_fields: Vec<String>,
     /// Absolute path of the input, as the worker sees it; an `http`, `https`, `rtmp`, `rtmps` or `srt` URL; or `upload:<id>`, a
     /// complete upload. Without one, a synthetic source is encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,7 +221,7 @@ pub struct JobSpec {
     /// The encoder's own preset: `ultrafast` … `veryslow` for H.264 and H.265, 0 to 13 for AV1 (and 0 to 8 as VP9's `-cpu-used`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ShortText>))]
-    pub preset: Option<String>,
+    pub encoder_preset: Option<String>,
     /// How a pixel is stored: `yuv420p` (what every player plays), `yuv420p10le` for 10 bits, and the like. Default `yuv420p`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::PixelFormatWord>))]
@@ -278,6 +289,14 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Score>))]
     pub vmaf_min: Option<f64>,
+    /// Raw arguments for ffmpeg in front of the input, one word each. Taken only where the operator allows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::RawArgs))]
+    pub input_args: Vec<String>,
+    /// Raw arguments for ffmpeg in front of the output, one word each. Taken only where the operator allows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::RawArgs))]
+    pub output_args: Vec<String>,
     /// The lane.
     pub queue: Queue,
     /// Urgency within the lane.
@@ -328,7 +347,27 @@ pub struct JobSpec {
     pub idempotency_key: Option<String>,
 }
 
+/// The label of a worker that takes raw ffmpeg arguments, which it has by being started so, and which a job that has some
+/// requires.
+pub const RAW_ARGS_LABEL: (&str, &str) = ("ffrtmp/raw-args", "allowed");
+
 impl JobSpec {
+    /// Whether it has raw ffmpeg arguments.
+    pub fn has_raw_args(&self) -> bool {
+        !(self.input_args.is_empty() && self.output_args.is_empty())
+    }
+
+    /// The labels a worker must carry: those it names, and what comes of the rest of it.
+    pub fn required_labels(&self) -> Cow<'_, BTreeMap<String, String>> {
+        if !self.has_raw_args() {
+            return Cow::Borrowed(&self.require);
+        }
+        let (key, value) = RAW_ARGS_LABEL;
+        let mut all = self.require.clone();
+        all.insert(key.to_owned(), value.to_owned());
+        Cow::Owned(all)
+    }
+
     /// Whether hardware encodes the pictures.
     pub fn hardware_wanted(&self) -> Hardware {
         match (self.gpu, self.hardware) {
@@ -346,7 +385,7 @@ impl JobSpec {
             priority: self.priority,
             gpu: self.gpu,
             hardware: self.hardware,
-            require: self.require,
+            require: self.required_labels().into_owned(),
             labels: self.labels,
             cpu_millicores: self.cpu_millicores,
             memory_mib: self.memory_mib,
@@ -358,6 +397,8 @@ impl JobSpec {
     /// The names of all fields, as JSON has them.
     pub const FIELDS: &'static [&'static str] = &[
         "scenario",
+        "preset",
+        "preset_fields",
         "input",
         "output",
         "mode",
@@ -370,7 +411,7 @@ impl JobSpec {
         "fps",
         "bitrate",
         "crf",
-        "preset",
+        "encoder_preset",
         "pixel_format",
         "gop",
         "two_pass",
@@ -387,6 +428,8 @@ impl JobSpec {
         "ssim_min",
         "psnr_min",
         "vmaf_min",
+        "input_args",
+        "output_args",
         "queue",
         "priority",
         "gpu",

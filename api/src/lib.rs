@@ -14,6 +14,7 @@ pub mod hosts;
 pub mod ids;
 pub mod job;
 pub mod limits;
+pub mod preset;
 pub mod protocol;
 pub mod rest;
 pub mod settings;

@@ -45,3 +45,13 @@ pub const EXPLAIN_NODES_MAX: usize = 50;
 pub const HISTORY_MAX: usize = 1_000;
 /// Longest a live job may wait for its source, in seconds: a day. It keeps its slot all the while.
 pub const INPUT_WAIT_SECONDS_MAX: f64 = 86_400.0;
+/// Longest name of a preset, in bytes: it is a file's name, and fits a column.
+pub const PRESET_NAME_BYTES_MAX: usize = 64;
+/// Largest file of a preset, in bytes. The longest there is comes to 1 KiB.
+pub const PRESET_BYTES_MAX: usize = 64 * 1024;
+/// Most presets in an operator's folder.
+pub const PRESETS_MAX: usize = 256;
+/// Most raw ffmpeg arguments on either side of a job.
+pub const RAW_ARGS_MAX: usize = 64;
+/// Longest raw ffmpeg argument, in bytes: a filter graph of some length.
+pub const RAW_ARG_BYTES_MAX: usize = 2048;

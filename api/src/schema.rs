@@ -111,6 +111,9 @@ schemas! {
     Millicores = number(Type::Integer, 1.0, f64::from(limits::CPU_MILLICORES_MAX));
     /// MiB.
     Mebibytes = number(Type::Integer, 1.0, f64::from(limits::MEMORY_MIB_MAX));
+    /// The name of a preset: ASCII letters and digits, `-`, `_`, `.` and `+`, the first a letter or a digit.
+    PresetName = text(1, limits::PRESET_NAME_BYTES_MAX)
+        .pattern(Some("^[A-Za-z0-9][A-Za-z0-9._+-]*$")).examples(["web-mp4"]);
     /// Texts by name. No name twice.
     Labels = ObjectBuilder::new()
         .schema_type(Type::Object)
@@ -140,6 +143,44 @@ impl PartialSchema for RenditionList {
 impl ToSchema for RenditionList {
     fn name() -> Cow<'static, str> {
         "RenditionList".into()
+    }
+}
+
+/// Names of fields of a job.
+#[derive(Debug)]
+pub enum FieldNames {}
+
+impl PartialSchema for FieldNames {
+    fn schema() -> RefOr<Schema> {
+        let list = ArrayBuilder::new()
+            .items(words(JobSpec::FIELDS))
+            .max_items(Some(JobSpec::FIELDS.len()));
+        Schema::Array(list.build()).into()
+    }
+}
+
+impl ToSchema for FieldNames {
+    fn name() -> Cow<'static, str> {
+        "FieldNames".into()
+    }
+}
+
+/// Raw ffmpeg arguments, one word each.
+#[derive(Debug)]
+pub enum RawArgs {}
+
+impl PartialSchema for RawArgs {
+    fn schema() -> RefOr<Schema> {
+        let list = ArrayBuilder::new()
+            .items(text(0, limits::RAW_ARG_BYTES_MAX).pattern(Some(PRINTABLE_OR_EMPTY)))
+            .max_items(Some(limits::RAW_ARGS_MAX));
+        Schema::Array(list.build()).into()
+    }
+}
+
+impl ToSchema for RawArgs {
+    fn name() -> Cow<'static, str> {
+        "RawArgs".into()
     }
 }
 

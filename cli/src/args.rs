@@ -9,7 +9,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use crate::{
     commands::{
         completions, config::ConfigCommand, jobs, man, master::MasterArgs, nodes, policies,
-        tls::TlsCommand, tokens::TokensCommand, up::UpArgs, webhooks::WebhooksCommand,
+        presets, tls::TlsCommand, tokens::TokensCommand, up::UpArgs, webhooks::WebhooksCommand,
         worker::WorkerArgs,
     },
     output::Format,
@@ -110,6 +110,9 @@ pub enum Command {
     /// See the scheduling policies
     #[command(subcommand, visible_alias = "policy")]
     Policies(policies::PoliciesCommand),
+    /// See what jobs can name with --preset, and check files of presets
+    #[command(subcommand, visible_alias = "preset")]
+    Presets(presets::PresetsCommand),
     /// See and check the settings, and write a file of them
     #[command(subcommand)]
     Config(ConfigCommand),

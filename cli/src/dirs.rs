@@ -42,6 +42,11 @@ pub fn policies_dir(given: Option<PathBuf>, data_dir: &Path) -> PathBuf {
     })
 }
 
+/// The folder of presets: the one given, else `presets` beside the policies.
+pub fn presets_dir(given: Option<PathBuf>, policies_dir: &Path) -> PathBuf {
+    given.unwrap_or_else(|| policies_dir.with_file_name("presets"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -139,8 +139,8 @@ fn submit_prints_the_number_and_what_will_be_done() {
     assert_eq!((said.code, said.err.as_str()), (0, ""));
     assert_eq!(
         said.out,
-        "job 1 submitted: 1080p60-h265: synthetic, 10s; hevc by libx265, 1080 lines high, 60 fps, crf 28, \
-         preset ultrafast, aac 128k; default queue, medium priority\n"
+        "job 1 submitted: 1080p60-h265: synthetic, 10s; hevc by libx265, 1080 lines high, 60 fps, crf 24, \
+         encoder preset ultrafast, aac 160k stereo; default queue, medium priority\n"
     );
     let said = say(&master, "jobs submit --output json");
     let submitted: Submitted = serde_json::from_str(&said.out).unwrap();
@@ -195,7 +195,7 @@ fn a_wrong_field_is_a_usage_error_and_nothing_is_sent() {
         assert_eq!(said.out, "", "{words}");
     }
     assert!(
-        master.with(|memory| memory.authorizations.is_empty()),
+        master.with(|memory| memory.jobs.is_empty() && memory.batches.is_empty()),
         "something was sent"
     );
 }
@@ -660,7 +660,9 @@ fn a_dry_run_sends_nothing_and_names_every_setting() {
     let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(plan["job"]["start_seconds"], 5.0);
     assert_eq!(plan["settings"]["pictures"]["video"]["encoder"], "libx264");
-    assert!(master.with(|memory| memory.authorizations.is_empty()));
+    // It asks what the farm's preset says, and that is all.
+    assert!(master.with(|memory| memory.jobs.is_empty() && memory.batches.is_empty()));
+    assert_eq!(master.with(|memory| memory.authorizations.len()), 1);
 }
 
 #[test]
@@ -691,5 +693,72 @@ fn waiting_for_several_names_each_that_failed_and_sums_up() {
         list.jobs.iter().map(|job| job.id.0).collect::<Vec<_>>(),
         [1, 2],
         "one document, in the order asked for"
+    );
+}
+
+#[test]
+fn presets_that_are_compiled_in_are_shown_without_a_master() {
+    let none = "http://127.0.0.1:9";
+    let said = |words: &str| Said::from(ffrtmp(none, words).output().unwrap());
+    let list = said("presets list --built-in -q");
+    assert_eq!(
+        (list.code, list.out.lines().count()),
+        (0, 33),
+        "{}",
+        list.err
+    );
+    let shown = said("presets show web-mp4 --built-in");
+    assert!(
+        shown.out.contains("\ncrf = 22\n") && shown.out.contains("description = \""),
+        "{}",
+        shown.out
+    );
+    let none = said("presets show web-mp3 --built-in");
+    assert_eq!(none.code, 1);
+    assert!(
+        none.err.contains("did you mean \"web-mp4\"?"),
+        "{}",
+        none.err
+    );
+    let checked = said("presets check /no/such.toml");
+    assert_eq!(checked.code, 1);
+    assert!(
+        checked.out.contains("/no/such.toml: it cannot be read"),
+        "{}",
+        checked.out
+    );
+    assert_eq!(said("presets check").code, 2);
+}
+
+#[test]
+fn what_is_sent_of_a_job_with_a_preset_is_what_was_given() {
+    let master = FakeMaster::start();
+    let said = say(
+        &master,
+        "jobs submit --preset live-720p --queue default --output /o.mp4",
+    );
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert!(
+        said.out.contains("2500 kbit/s") && said.out.contains("default queue, high priority"),
+        "{}",
+        said.out
+    );
+    let sent = master.with(|memory| memory.jobs[0].spec.clone());
+    assert_eq!(
+        (
+            sent.preset.as_deref(),
+            sent.bitrate,
+            sent.preset_fields.len()
+        ),
+        (Some("live-720p"), None, 0)
+    );
+    let said = say(&master, "jobs submit --preset veryfast");
+    assert_eq!(said.code, 2);
+    assert!(
+        said.err
+            .contains("--preset: there is no preset \"veryfast\"")
+            && said.err.contains("--encoder-preset veryfast"),
+        "{}",
+        said.err
     );
 }

@@ -14,6 +14,7 @@ mod master;
 mod metrics;
 mod outbox;
 pub mod policy;
+mod presets;
 mod shell;
 pub mod simulate;
 mod spool;

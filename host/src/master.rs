@@ -21,6 +21,7 @@ use crate::{
     metrics::{Metrics, Sampler},
     outbox::Outbox,
     policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
+    presets::Presets,
     shell::{self, Shell, ToPolicies},
     spool::{Spool, SpoolConfig},
     store::Store,
@@ -42,6 +43,10 @@ pub struct MasterConfig {
     pub data_dir: PathBuf,
     /// The live folder of policies.
     pub policies_dir: PathBuf,
+    /// The folder of the operator's presets. It need not be there.
+    pub presets_dir: PathBuf,
+    /// Whether jobs may bring raw ffmpeg arguments, for workers that take them.
+    pub allow_raw_args: bool,
     /// The policy a fresh store starts with.
     pub policy: String,
     /// What chooses among policies that arrive.
@@ -164,6 +169,7 @@ pub async fn run(
         store.webhooks()?,
         metrics.webhooks.clone(),
     )?;
+    let presets = Arc::new(Presets::open(config.presets_dir.clone()));
     let core_config = core::Config {
         webhooks: config.webhooks.everyone.clone(),
         heartbeat_ms: config.heartbeat.as_millis() as u64,
@@ -193,6 +199,8 @@ pub async fn run(
         discovery: Discovery::default(),
         silence_max: config.lease,
         rate: config.rate_limit.clone(),
+        presets: presets.clone(),
+        raw_args: config.allow_raw_args,
         tokens,
         webhooks: Arc::new(webhooks),
         workers_show_certs: tls.as_ref().is_some_and(|tls| tls.asks_for_client_certs()),
@@ -224,8 +232,10 @@ pub async fn run(
             async move { app.shell.outbox().noticed().await }
         })
     });
+    let looking = tokio::spawn(presets.keep_looking());
     shutdown.await;
     sweeping.abort();
+    looking.abort();
     // What is under way is sent again by the next start, with the same id.
     telling.abort();
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");

@@ -114,7 +114,7 @@ fn resume_right_after_pause_is_not_lost() {
     let cluster = Cluster::with_worker(1);
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
-        preset: Some("medium".into()),
+        encoder_preset: Some("medium".into()),
         duration_seconds: Some(2.0),
         ..JobSpec::default()
     });

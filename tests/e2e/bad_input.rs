@@ -51,9 +51,9 @@ fn an_unknown_word_is_refused_with_those_there_are() {
             "scenario: \"1080p60-h256\" names the codec \"h256\"; known codecs are h264, h265 (or hevc), vp9, av1",
         ),
         (
-            r#"{"preset":"warp"}"#,
+            r#"{"encoder_preset":"warp"}"#,
             "bad_field",
-            "preset: \"warp\" is not one of libx264's: ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow",
+            "encoder_preset: \"warp\" is not one of libx264's: ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow",
         ),
     ]);
 }
@@ -677,7 +677,7 @@ fn two_jobs_with_one_output_make_one_file_and_the_other_fails() {
     let spec = JobSpec {
         input: Some(footage()),
         output: Some(cluster.file("out.mp4")),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     };
     let ids = [cluster.submit(spec.clone()), cluster.submit(spec)];

@@ -189,7 +189,7 @@ fn prepare(cluster: &Cluster, verb: &str, example: &str, id: u64) {
 fn a_part_of_a_file_is_encoded_from_exactly_where_it_was_asked_for() {
     let cluster = Cluster::with_worker(1);
     let words = format!(
-        "jobs submit --input {} --output part.mp4 --start 3 --preset ultrafast --wait",
+        "jobs submit --input {} --output part.mp4 --start 3 --encoder-preset ultrafast --wait",
         footage()
     );
     let said = say(&cluster, &words);

@@ -523,7 +523,7 @@ pub fn tiny(seconds: f64) -> JobSpec {
 pub fn endless() -> JobSpec {
     JobSpec {
         duration_seconds: Some(3_600.0),
-        preset: Some("veryslow".into()),
+        encoder_preset: Some("veryslow".into()),
         size: Some("1920x1080".into()),
         ..JobSpec::default()
     }

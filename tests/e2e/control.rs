@@ -83,7 +83,7 @@ fn a_failed_job_is_retried_once_however_many_ask_and_completes() {
     let id = cluster.submit(JobSpec {
         input: Some(input.clone()),
         output: Some(cluster.file("out.mp4")),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     });
     let failed = until("it fails for want of its input", || {

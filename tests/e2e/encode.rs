@@ -32,7 +32,7 @@ fn footage_is_transcoded_and_ffprobe_finds_what_was_asked_for() {
         input: Some(footage()),
         output: Some(output.clone()),
         size: Some("854x480".into()),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     });
     let job = cluster.until_completed(id);
@@ -121,7 +121,7 @@ fn a_paused_job_makes_no_progress_and_completes_when_resumed() {
     let cluster = Cluster::with_worker(1);
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
-        preset: Some("slow".into()),
+        encoder_preset: Some("slow".into()),
         ..JobSpec::default()
     });
     let job = ffrtmp_api::ids::JobRef::Seq(id);

@@ -204,7 +204,7 @@ fn a_log_is_followed_from_its_first_line_to_its_last_and_to_the_end_of_the_job()
     let mut cluster = Cluster::with_master();
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     });
     let (sender, told) = channel();

@@ -62,7 +62,7 @@ fn live(input: String, output: String) -> JobSpec {
     JobSpec {
         input: Some(input),
         output: Some(output),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         retries: Some(0),
         ..JobSpec::default()
     }
@@ -164,7 +164,7 @@ fn a_push_is_connected_again_when_its_receiver_was_gone_and_ends_when_it_is_stop
     let _camera = camera(&address(&cameras, "cam/one"));
     let id = cluster.submit(JobSpec {
         codec: Some("copy".into()),
-        preset: None,
+        encoder_preset: None,
         ..live(address(&cameras, "cam/one"), address(&receiver, "live/out"))
     });
     until_progress(&cluster, id, "frames go out", |p| p.frames > 25);

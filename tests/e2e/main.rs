@@ -36,6 +36,8 @@ mod policy_eyes;
 mod policy_failures;
 mod policy_metrics;
 mod policy_shadow;
+mod presets;
+mod raw_args;
 mod roles;
 mod secrets;
 mod seed_loop;

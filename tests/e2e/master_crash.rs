@@ -162,7 +162,7 @@ fn a_running_encode_survives_a_master_restart_and_its_result_is_accepted() {
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
         output: Some(output.clone()),
-        preset: Some("slow".into()),
+        encoder_preset: Some("slow".into()),
         ..JobSpec::default()
     });
     cluster.until_state(id, &[JobState::Running]);
@@ -185,7 +185,7 @@ fn a_result_that_came_while_the_master_was_away_is_delivered_when_it_is_back() {
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
         output: Some(output.clone()),
-        preset: Some("medium".into()),
+        encoder_preset: Some("medium".into()),
         ..JobSpec::default()
     });
     cluster.until_state(id, &[JobState::Running]);

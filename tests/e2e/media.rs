@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// `film.mkv` in the cluster's folder: the footage, with subtitles.
-fn film(cluster: &Cluster) -> String {
+pub fn film(cluster: &Cluster) -> String {
     let (srt, film) = (cluster.file("film.srt"), cluster.file("film.mkv"));
     fs::write(
         &srt,
@@ -50,7 +50,7 @@ fn film(cluster: &Cluster) -> String {
 
 /// Runs a program to a good end; gives what it printed and what it said.
 #[track_caller]
-fn run(program: &str, words: &[&str]) -> String {
+pub fn run(program: &str, words: &[&str]) -> String {
     let output = Command::new(program)
         .args(words)
         .stdin(Stdio::null())
@@ -61,7 +61,7 @@ fn run(program: &str, words: &[&str]) -> String {
 }
 
 #[track_caller]
-fn probe(path: &str, entries: &str) -> String {
+pub fn probe(path: &str, entries: &str) -> String {
     run(
         "ffprobe",
         &[
@@ -99,7 +99,7 @@ fn short(film: &str, output: String) -> JobSpec {
 
 fn quick(film: &str, output: String) -> JobSpec {
     JobSpec {
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         size: Some("320x-2".into()),
         ..short(film, output)
     }
@@ -120,7 +120,7 @@ fn every_container_holds_what_its_name_says() {
         let result = completed(
             &cluster,
             JobSpec {
-                preset: Some(preset.into()),
+                encoder_preset: Some(preset.into()),
                 ..quick(&film, cluster.file(name))
             },
         );
@@ -248,7 +248,7 @@ fn two_passes_hit_a_bitrate_and_leave_nothing_in_scratch() {
                 codec: Some(codec.into()),
                 size: Some("480x-2".into()),
                 bitrate: Some("300k".into()),
-                preset: Some(preset.into()),
+                encoder_preset: Some(preset.into()),
                 two_pass: true,
                 audio: Some("none".into()),
                 ..JobSpec::default()
@@ -405,7 +405,7 @@ fn a_ladder_becomes_a_folder_that_appears_whole() {
         output: Some(master.clone()),
         renditions: vec!["640x360@800k".into(), "-2x180@300k".into()],
         segment_seconds: Some(2.0),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     };
     let result = completed(&cluster, spec.clone());
@@ -462,7 +462,7 @@ fn a_ladder_becomes_a_folder_that_appears_whole() {
             input: Some(footage()),
             output: Some(cluster.file("dash/show.mpd")),
             renditions: vec!["640x360@800k".into(), "320x180@300k".into()],
-            preset: Some("ultrafast".into()),
+            encoder_preset: Some("ultrafast".into()),
             ..JobSpec::default()
         },
     );
@@ -535,22 +535,9 @@ fn every_example_of_the_guide_to_jobs_works_as_it_stands_there() {
     let nginx = Nginx::start(&cluster);
     let server = format!("127.0.0.1:{}", nginx.rtmp);
     let _camera = camera(&format!("rtmp://{server}/cam/one"));
-    let text = fs::read_to_string(root().join("docs/JOBS.md"))
-        .unwrap()
-        .replace("cam.example", &server);
-    let mut examples = 0;
-    let mut block: Option<String> = None;
-    for line in text.lines() {
-        match (line, block.take()) {
-            ("```sh", _) => block = Some(String::new()),
-            ("```", Some(script)) => {
-                example(&cluster, &script);
-                examples += 1;
-            }
-            (line, Some(script)) => block = Some(script + line + "\n"),
-            _ => {}
-        }
-    }
+    let examples = examples_of(&cluster, "docs/JOBS.md", |text| {
+        text.replace("cam.example", &server)
+    });
     assert!(examples >= 10, "{examples} examples were found");
     until("nothing is left running", || {
         cluster
@@ -560,6 +547,26 @@ fn every_example_of_the_guide_to_jobs_works_as_it_stands_there() {
             .then_some(())
     });
     cluster.finish();
+}
+
+/// Pastes every example of a guide into a shell; gives how many there were.
+#[track_caller]
+pub fn examples_of(cluster: &Cluster, guide: &str, edit: impl FnOnce(String) -> String) -> usize {
+    let text = edit(fs::read_to_string(root().join(guide)).unwrap());
+    let mut examples = 0;
+    let mut block: Option<String> = None;
+    for line in text.lines() {
+        match (line, block.take()) {
+            ("```sh", _) => block = Some(String::new()),
+            ("```", Some(script)) => {
+                example(cluster, &script);
+                examples += 1;
+            }
+            (line, Some(script)) => block = Some(script + line + "\n"),
+            _ => {}
+        }
+    }
+    examples
 }
 
 /// Pastes an example into a shell.

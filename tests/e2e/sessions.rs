@@ -25,7 +25,7 @@ fn a_worker_frozen_past_its_lease_and_woken_publishes_nothing() {
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
         output: Some(output.clone()),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     });
     let job = cluster.until_state(

@@ -175,7 +175,7 @@ fn a_file_no_worker_sees_is_encoded_and_comes_back() {
             "--upload",
             "--size",
             "320x240",
-            "--preset",
+            "--encoder-preset",
             "ultrafast",
             "--format",
             "json",
@@ -388,7 +388,7 @@ fn a_worker_killed_while_it_hands_back_loses_nothing_and_one_output_is_left() {
     let spec = JobSpec {
         input: Some(footage()),
         output: Some("spool:out.mkv".into()),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         crf: Some(0),
         ..JobSpec::default()
     };
@@ -448,7 +448,7 @@ fn an_output_chosen_before_its_worker_died_is_published_by_another() {
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
         output: Some("spool:out.mp4".into()),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     });
     cluster.until_state(id, &[JobState::Running]);
@@ -787,7 +787,7 @@ fn a_download_goes_on_with_what_is_there_and_does_not_trust_it() {
     let id = cluster.submit(JobSpec {
         input: Some(footage()),
         output: Some("spool:out.mp4".into()),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     });
     cluster.until_completed(id);

@@ -140,7 +140,7 @@ fn a_film_comes_from_a_web_server_and_goes_back_by_one_put_and_no_password_is_to
         input: Some(nginx.http("in/film.mp4")),
         output: Some(nginx.http("put/out.mp4")),
         size: Some("320x-2".into()),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     });
     let job = cluster.until_completed(id);
@@ -280,7 +280,7 @@ fn a_stream_goes_out_as_fast_as_it_plays_and_comes_in_as_a_file() {
         output: Some(file.clone()),
         duration_seconds: Some(2.0),
         size: Some("320x-2".into()),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         ..JobSpec::default()
     });
     let result = cluster.until_completed(seen).result.unwrap();

@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use ffrtmp_api::{
     client::Client,
     hosts::HostPattern,
+    job::RAW_ARGS_LABEL,
     limits,
     metrics::BuildInfo,
     protocol,
@@ -101,6 +102,8 @@ pub struct WorkerConfig {
     pub allow_hosts: Vec<HostPattern>,
     /// Whether jobs may not reach private networks, but for what `allow_hosts` names.
     pub deny_private: bool,
+    /// Whether jobs may bring raw ffmpeg arguments: with them they can reach whatever this worker's user can.
+    pub allow_raw_args: bool,
     /// What control groups hold jobs to.
     pub job_limits: JobLimits,
     /// How long an encode may show no progress before it is stopped as hung.
@@ -137,6 +140,7 @@ impl WorkerConfig {
             allow_roots: Vec::new(),
             allow_hosts: Vec::new(),
             deny_private: false,
+            allow_raw_args: false,
             job_limits: JobLimits::default(),
             // Two minutes: slower than the slowest honest start seen (a cold network file system), fast enough that a
             // hung encode does not hold a slot for a shift.
@@ -224,6 +228,9 @@ pub fn check_labels(labels: &BTreeMap<String, String>) -> anyhow::Result<()> {
         );
     }
     for (key, value) in labels {
+        if key == RAW_ARGS_LABEL.0 {
+            bail!("labels: {key:?} is given by --allow-raw-args, and not by hand");
+        }
         if key.is_empty()
             || key.len() > limits::NAME_BYTES_MAX
             || value.len() > limits::NAME_BYTES_MAX

@@ -157,6 +157,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
             .new_labels
             .clone()
             .unwrap_or_else(|| watch::channel(config.labels.clone()).1),
+        raw_args: config.allow_raw_args,
         outbox,
         attempts: Arc::clone(&attempts),
         sampler: Sampler::start(gpus, survey.clone(), metrics.clone())?,

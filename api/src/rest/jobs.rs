@@ -7,6 +7,7 @@ use super::{ErrorDetail, WebhookState};
 use crate::{
     ids::{AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState, Priority, Queue},
+    preset::Asked,
     protocol::MediaResult,
 };
 
@@ -18,6 +19,22 @@ pub struct SubmitBatch {
     /// At most [`crate::limits::BATCH_JOBS_MAX`].
     #[cfg_attr(feature = "openapi", schema(value_type = crate::schema::Batch))]
     pub jobs: Vec<JobSpec>,
+}
+
+/// The same, with jobs as they were asked for: what the master takes, and the command line sends.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskedBatch {
+    /// At most [`crate::limits::BATCH_JOBS_MAX`].
+    pub jobs: Vec<Asked>,
+}
+
+impl From<&SubmitBatch> for AskedBatch {
+    fn from(batch: &SubmitBatch) -> AskedBatch {
+        AskedBatch {
+            jobs: batch.jobs.iter().cloned().map(Asked::from).collect(),
+        }
+    }
 }
 
 /// Answer to a batch: one item for each job, in order. Durable when it arrives.

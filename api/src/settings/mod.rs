@@ -3,7 +3,7 @@
 //! Pure, so that the master (at submit), the command line (before it) and tests agree. A field that cannot be honoured is
 //! refused here, by name; nothing behind this point sees unchecked text. One file for each thing a job says: `place`
 //! (from where, to where; `address` and `spooled` for what is not a path), `container`, `codec`, `video`, `ladder`,
-//! `still`, `audio`, `subtitles`, `live`, `scenario` (names that set something); `check` holds what texts and numbers may be.
+//! `still`, `audio`, `subtitles`, `live`, `raw` (arguments for ffmpeg), `scenario` (names that set something); `check` holds what texts and numbers may be.
 
 mod address;
 mod audio;
@@ -13,6 +13,7 @@ mod container;
 mod ladder;
 mod live;
 mod place;
+pub mod raw;
 mod scenario;
 mod spooled;
 mod still;
@@ -33,11 +34,12 @@ use container::Holds;
 pub use ladder::{RENDITIONS_MAX, Rendition};
 pub use live::Live;
 pub use place::{Output, Source};
+pub use raw::RawArgs;
 pub use scenario::Scenario;
 use scenario::parse_scenario;
 pub use still::Still;
 pub use subtitles::Subtitles;
-pub use video::{Gop, PixelFormat, RateControl, Size, Video};
+pub use video::{Gop, PixelFormat, RateControl, Size, Video, encoders_with_preset};
 pub use webhook::{WEBHOOK_EVENTS_DEFAULT, WEBHOOK_URL_BYTES_MAX, Webhook};
 
 use crate::{encoder::EncoderSet, job::JobSpec, limits};
@@ -119,6 +121,9 @@ pub struct Settings {
     pub quality: Quality,
     /// Seconds one attempt may run.
     pub timeout_seconds: Option<f64>,
+    /// Raw arguments for ffmpeg.
+    #[serde(default, skip_serializing_if = "RawArgs::is_empty")]
+    pub raw: RawArgs,
 }
 
 /// Default length of a synthetic source, in seconds (upstream's, so that its load tests weigh the same).
@@ -130,13 +135,11 @@ impl Settings {
     /// # Errors
     /// The first field that cannot be honoured, with what is accepted there.
     pub fn resolve(spec: &JobSpec) -> Result<Settings, BadField> {
-        let scenario = match &spec.scenario {
-            Some(name) => {
-                short("scenario", name)?;
-                parse_scenario(name)?
-            }
-            None => None,
-        };
+        Settings::resolve_as_it_is(spec).map_err(|bad| of_preset(spec, bad))
+    }
+
+    fn resolve_as_it_is(spec: &JobSpec) -> Result<Settings, BadField> {
+        let scenario = scenario_of(spec)?;
         names(spec)?;
         let source = place::source(spec)?;
         let (output, container) = place::output(spec, &source)?;
@@ -178,7 +181,17 @@ impl Settings {
         let timeout_seconds = seconds("timeout_seconds", spec.timeout_seconds)?;
         amounts(spec)?;
         Webhook::of(spec)?;
+        let raw = raw::resolve(
+            spec,
+            &source,
+            output.as_ref(),
+            container,
+            &pictures,
+            audio.as_ref(),
+            live.is_some(),
+        )?;
         Ok(Settings {
+            raw,
             quality: quality(spec, &source, &pictures, output.as_ref())?,
             segment_seconds: ladder::segment_seconds(spec, container)?,
             metadata: metadata(spec)?,
@@ -236,6 +249,51 @@ impl Settings {
     }
 }
 
+/// What the scenario's name sets. Beside a preset it sets nothing.
+fn scenario_of(spec: &JobSpec) -> Result<Option<Scenario>, BadField> {
+    let Some(name) = &spec.scenario else {
+        return Ok(None);
+    };
+    short("scenario", name)?;
+    match spec.preset {
+        Some(_) => Ok(None),
+        None => parse_scenario(name),
+    }
+}
+
+/// The fields that the scenario's name sets, where the job does not say them itself.
+pub fn fields_of_scenario(spec: &JobSpec) -> Vec<&'static str> {
+    let Ok(Some(scenario)) = scenario_of(spec) else {
+        return Vec::new();
+    };
+    [
+        ("codec", spec.codec.is_none()),
+        ("size", spec.size.is_none()),
+        ("fps", spec.fps.is_none() && scenario.fps.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(field, sets)| sets.then_some(field))
+    .collect()
+}
+
+/// The same error, told where the field came from if the job did not say it itself.
+fn of_preset(spec: &JobSpec, bad: BadField) -> BadField {
+    let Some(preset) = spec.preset.as_deref() else {
+        return bad;
+    };
+    if !spec.preset_fields.iter().any(|field| field == bad.field) {
+        return bad;
+    }
+    let BadField { field, message } = bad;
+    BadField {
+        message: format!(
+            "{message} (the preset {:?} says it; what the job says of {field} goes before that, and null takes it away)",
+            clip(preset)
+        ),
+        field,
+    }
+}
+
 /// The names a job carries.
 fn names(spec: &JobSpec) -> Result<(), BadField> {
     for (field, map) in [("labels", &spec.labels), ("require", &spec.require)] {
@@ -253,6 +311,9 @@ fn names(spec: &JobSpec) -> Result<(), BadField> {
             short(field, key)?;
             short_or_empty(field, value)?;
         }
+    }
+    if let Some(name) = &spec.preset {
+        short("preset", name)?;
     }
     if let Some(key) = &spec.idempotency_key {
         short("idempotency_key", key)?;
@@ -363,7 +424,7 @@ fn no_video_fields(spec: &JobSpec, why: &str) -> Result<(), BadField> {
         ("fps", spec.fps.is_some()),
         ("bitrate", spec.bitrate.is_some()),
         ("crf", spec.crf.is_some()),
-        ("preset", spec.preset.is_some()),
+        ("encoder_preset", spec.encoder_preset.is_some()),
         ("pixel_format", spec.pixel_format.is_some()),
         ("gop", spec.gop.is_some()),
         ("two_pass", spec.two_pass),
@@ -534,7 +595,7 @@ mod tests {
             ("size", |s| s.size = Some("1281x720".into())),
             ("size", |s| s.size = Some("0x0".into())),
             ("crf", |s| s.crf = Some(64)),
-            ("preset", |s| s.preset = Some("warp".into())),
+            ("encoder_preset", |s| s.encoder_preset = Some("warp".into())),
             ("fps", |s| s.fps = Some(f64::NAN)),
             ("duration_seconds", |s| s.duration_seconds = Some(-1.0)),
             ("input", |s| s.input = Some("concat:a|b".into())),
@@ -579,7 +640,10 @@ mod tests {
         assert_eq!(settings.source, Source::Synthetic);
         assert_eq!(settings.duration_seconds, Some(10.0));
         assert_eq!(
-            (video_of(&settings).preset.as_str(), &settings.output),
+            (
+                video_of(&settings).encoder_preset.as_str(),
+                &settings.output
+            ),
             ("ultrafast", &None)
         );
     }
@@ -690,8 +754,8 @@ mod tests {
             ("codec", "raw pictures", |s| {
                 (s.input, s.codec) = (None, Some("copy".into()))
             }),
-            ("preset", "copied", |s| {
-                (s.codec, s.preset) = (Some("copy".into()), Some("fast".into()))
+            ("encoder_preset", "copied", |s| {
+                (s.codec, s.encoder_preset) = (Some("copy".into()), Some("fast".into()))
             }),
             ("two_pass", "hitting a bitrate", |s| s.two_pass = true),
             ("two_pass", "not driven in two passes", |s| {
@@ -752,7 +816,7 @@ mod tests {
         assert_eq!(
             video_of(&prefers)
                 .by(crate::encoder::Encoder::H264Nvenc)
-                .preset,
+                .encoder_preset,
             "p4"
         );
         assert!(!video_of(&of("never")).prefers_hardware);

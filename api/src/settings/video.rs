@@ -36,7 +36,7 @@ pub struct Video {
     /// Bits.
     pub rate: RateControl,
     /// The encoder's preset, checked against the encoder's own list.
-    pub preset: String,
+    pub encoder_preset: String,
     /// How a pixel is stored.
     pub pixel_format: PixelFormat,
     /// Longest distance of key frames; `None` leaves it to the encoder.
@@ -52,7 +52,7 @@ impl Video {
     pub fn by(&self, encoder: Encoder) -> Video {
         Video {
             encoder,
-            preset: presets_of(encoder).usual.to_owned(),
+            encoder_preset: presets_of(encoder).usual.to_owned(),
             prefers_hardware: false,
             two_pass: false,
             ..self.clone()
@@ -194,6 +194,12 @@ fn presets_of(encoder: Encoder) -> Presets {
     }
 }
 
+/// The encoders that have a preset of this name of their own.
+pub fn encoders_with_preset(word: &str) -> Vec<Encoder> {
+    let has = |encoder: &Encoder| presets_of(*encoder).accepted.iter().any(|own| own == word);
+    Encoder::ALL.iter().copied().filter(has).collect()
+}
+
 /// How the pictures of a job that has some are encoded.
 pub(super) fn resolve(
     spec: &JobSpec,
@@ -239,13 +245,13 @@ pub(super) fn resolve(
     };
     let rate = rate(spec, codec, encoder)?;
     let presets = presets_of(encoder);
-    let preset = match spec.preset.as_deref() {
+    let encoder_preset = match spec.encoder_preset.as_deref() {
         None if synthetic => presets.cheap.to_owned(),
         None => presets.usual.to_owned(),
         Some(word) if presets.accepted.iter().any(|a| a == word) => word.to_owned(),
         Some(word) => {
             return bad(
-                "preset",
+                "encoder_preset",
                 format!(
                     "{:?} is not one of {}'s: {}",
                     clip(word),
@@ -279,7 +285,7 @@ pub(super) fn resolve(
         size,
         fps,
         rate,
-        preset,
+        encoder_preset,
         pixel_format,
         gop: spec.gop.as_deref().map(parse_gop).transpose()?,
         two_pass: spec.two_pass,

@@ -46,6 +46,12 @@ pub struct MasterArgs {
     /// Folder watched for policies (*.wasm); default: ./policies if there is one, else policies in --data-dir
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// Folder of the operator's presets (*.toml), read anew as it changes; default: presets beside --policies
+    #[arg(long, value_name = "DIR")]
+    presets: Option<PathBuf>,
+    /// Take jobs with raw ffmpeg arguments (--input-args, --output-args), for workers that are started so too
+    #[arg(long)]
+    allow_raw_args: bool,
     /// Policy that decides on a fresh data directory
     #[arg(long, value_name = "NAME", default_value = "balanced")]
     policy: String,
@@ -84,10 +90,13 @@ impl MasterArgs {
     pub fn config(&self, token: Option<String>) -> Result<ffrtmp_host::MasterConfig> {
         let given = self.data_dir.clone();
         let data_dir = given.map_or_else(|| dirs::data_dir().map(|dir| dir.join("master")), Ok)?;
+        let policies_dir = dirs::policies_dir(self.policies.clone(), &data_dir);
         Ok(ffrtmp_host::MasterConfig {
             listen: self.listen,
             metrics_listen: (!self.no_metrics).then_some(self.metrics_listen),
-            policies_dir: dirs::policies_dir(self.policies.clone(), &data_dir),
+            presets_dir: dirs::presets_dir(self.presets.clone(), &policies_dir),
+            policies_dir,
+            allow_raw_args: self.allow_raw_args,
             spool: self.spool.clone().config(&data_dir),
             data_dir,
             webhooks: self.webhooks.config()?,

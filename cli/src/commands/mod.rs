@@ -9,6 +9,7 @@ pub mod man;
 pub mod master;
 pub mod nodes;
 pub mod policies;
+pub mod presets;
 mod reference;
 mod spool;
 mod stats;
@@ -42,6 +43,7 @@ pub fn run(loaded: Loaded) -> Result {
         Command::Jobs(command) => jobs::run(command, &global),
         Command::Nodes(command) => nodes::run(command, &global),
         Command::Policies(command) => policies::run(command, &global),
+        Command::Presets(command) => presets::run(command, &global),
         Command::Stats(output) => stats::run(&output, &global),
         Command::Tls(command) => tls::run(command),
         Command::Tokens(command) => tokens::run(command, &global),

@@ -87,6 +87,9 @@ pub struct WorkerArgs {
     /// Let jobs reach no private network but what --allow-host names
     #[arg(long)]
     deny_private: bool,
+    /// Take jobs with raw ffmpeg arguments: with them they can read and write whatever this worker's user can
+    #[arg(long)]
+    allow_raw_args: bool,
     /// What jobs are held to by control groups: none, share (of what is reserved, where they compete) or cap (no more than that)
     #[arg(long, value_name = "WORD", default_value = "share", value_parser = str::parse::<JobLimits>)]
     job_limits: JobLimits,
@@ -126,6 +129,7 @@ impl WorkerArgs {
             allow_roots: self.allow_root.clone(),
             allow_hosts: self.allow_host.clone(),
             deny_private: self.deny_private,
+            allow_raw_args: self.allow_raw_args,
             job_limits: self.job_limits,
             stall_timeout: self.stall_timeout,
             build: crate::build::INFO,

@@ -9,7 +9,7 @@ use ffrtmp_api::settings::{
 
 use super::units::seconds_short;
 
-/// `h264 by libx264, 854x480, 25 fps, crf 23, preset medium, aac 128k`.
+/// `h264 by libx264, 854x480, 25 fps, crf 23, encoder preset medium, aac 128k`.
 pub fn settings_line(settings: &Settings) -> String {
     let mut parts = match &settings.pictures {
         Pictures::None => vec!["no pictures".to_owned()],
@@ -52,7 +52,7 @@ fn video_parts(video: &Video) -> Vec<String> {
     if video.two_pass {
         parts.push("two passes".to_owned());
     }
-    parts.push(format!("preset {}", video.preset));
+    parts.push(format!("encoder preset {}", video.encoder_preset));
     parts
 }
 
@@ -171,7 +171,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             settings_line(&settings),
-            "h264 by libx264, 854x480, 2500 kbit/s, preset medium, aac 128k"
+            "h264 by libx264, 854x480, 2500 kbit/s, encoder preset medium, aac 128k"
         );
         assert_eq!(source_line(&settings), "/a.mp4 (first 30s)");
         let part = Settings {

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
     CreatedToken, DeliveryList, Explanation, Job, JobList, Node, NodeList, PolicyDetail,
-    PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
-    WebhookTested,
+    PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, PresetDetail, PresetList, Stats, SubmitItem,
+    Submitted, TokenList, WebhookTested,
 };
 use ffrtmp_host::{check::Examination, simulate::Comparison};
 use serde::Serialize;
@@ -123,6 +123,12 @@ impl<W: Write> Output for Json<W> {
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
         self.list(list, &list.policies)
+    }
+    fn presets(&mut self, list: &PresetList) -> io::Result<()> {
+        self.list(list, &list.presets)
+    }
+    fn preset(&mut self, preset: &PresetDetail) -> io::Result<()> {
+        self.one(preset)
     }
     fn tokens(&mut self, list: &TokenList) -> io::Result<()> {
         self.list(list, &list.tokens)

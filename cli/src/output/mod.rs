@@ -6,6 +6,7 @@
 mod columns;
 mod describe;
 mod json;
+mod origin;
 mod quiet;
 mod settings;
 mod style;
@@ -22,8 +23,8 @@ use ffrtmp_api::{
     job::{CPU_MILLICORES_DEFAULT, JobSpec, MEMORY_MIB_DEFAULT},
     rest::{
         CreatedToken, DeliveryList, Explanation, Job, JobList, Node, NodeList, PolicyDetail,
-        PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
-        Version, WebhookTested,
+        PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, PresetDetail, PresetList, Stats,
+        SubmitItem, Submitted, TokenList, Version, WebhookTested,
     },
     settings::Settings,
 };
@@ -32,6 +33,7 @@ use ffrtmp_worker::plan::commands;
 use serde::Serialize;
 
 pub use describe::{settings_line, source_line};
+pub use origin::Origins;
 pub use settings::{Finding, FindingList, Level, SettingList, SettingShown};
 pub use style::colour_wanted;
 pub use units::{clean, seconds_short};
@@ -64,6 +66,8 @@ pub struct Plan {
     pub job: JobSpec,
     /// What it would be encoded with: every default filled in.
     pub settings: Settings,
+    /// Who said what each field of the job is.
+    pub origins: Origins,
     /// What a worker must have to be given it.
     pub needs: Needs,
     /// What the worker would run, one command line for each pass.
@@ -86,12 +90,12 @@ pub struct Needs {
 }
 
 impl Plan {
-    /// Of a job and what it resolves to.
-    pub fn new(job: JobSpec, settings: Settings) -> Plan {
+    /// Of a job, who said what of it, and what it resolves to.
+    pub fn new(job: JobSpec, origins: Origins, settings: Settings) -> Plan {
         let needs = Needs {
             encoder: settings.encoders_needed().iter().next(),
             gpu: settings.needs_gpu(),
-            labels: job.require.clone(),
+            labels: job.required_labels().into_owned(),
             cpu_millicores: job.cpu_millicores.unwrap_or(CPU_MILLICORES_DEFAULT),
             memory_mib: job.memory_mib.unwrap_or(MEMORY_MIB_DEFAULT),
         };
@@ -99,6 +103,7 @@ impl Plan {
             commands: commands(&settings),
             job,
             settings,
+            origins,
             needs,
         }
     }
@@ -147,6 +152,10 @@ pub trait Output {
     fn nodes_changed(&mut self, nodes: &[(&str, Node)]) -> io::Result<()>;
     /// Policies.
     fn policies(&mut self, list: &PolicyList) -> io::Result<()>;
+    /// Presets.
+    fn presets(&mut self, list: &PresetList) -> io::Result<()>;
+    /// One preset, all of it.
+    fn preset(&mut self, preset: &PresetDetail) -> io::Result<()>;
     /// Tokens.
     fn tokens(&mut self, list: &TokenList) -> io::Result<()>;
     /// A token that was made, with its secret.

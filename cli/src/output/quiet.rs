@@ -6,8 +6,8 @@ use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
     CreatedToken, DeliveryList, Explanation, Job, JobList, Node, NodeList, PolicyDetail,
-    PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
-    WebhookTested,
+    PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, PresetDetail, PresetList, Stats, SubmitItem,
+    Submitted, TokenList, WebhookTested,
 };
 
 use ffrtmp_host::{check::Examination, simulate::Comparison};
@@ -88,6 +88,14 @@ impl<W: Write> Output for Quiet<W> {
         list.policies
             .iter()
             .try_for_each(|policy| self.id(clean(&policy.name)))
+    }
+    fn presets(&mut self, list: &PresetList) -> io::Result<()> {
+        list.presets
+            .iter()
+            .try_for_each(|preset| self.id(clean(&preset.name)))
+    }
+    fn preset(&mut self, _preset: &PresetDetail) -> io::Result<()> {
+        Ok(())
     }
     fn tokens(&mut self, list: &TokenList) -> io::Result<()> {
         list.tokens.iter().try_for_each(|token| self.id(token.id))

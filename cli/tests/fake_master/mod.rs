@@ -19,6 +19,7 @@ use axum::{
 use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState},
+    preset::{BUILT_IN, built_in, unknown},
     rest::*,
 };
 
@@ -127,6 +128,7 @@ fn router(memory: Shared) -> Router {
         .route("/v1/jobs/{id}/watch", get(watch))
         .route("/v1/jobs/{id}/logs", get(logs))
         .route("/v1/jobs/{id}/cancel", post(cancel))
+        .route("/v1/presets/{name}", get(preset))
         .route(
             "/v1/nodes",
             get(async || Json(NodeList { nodes: Vec::new() })),
@@ -171,6 +173,25 @@ async fn guard(
         );
     }
     next.run(request).await
+}
+
+/// It has none but those compiled in.
+async fn preset(Path(name): Path<String>) -> Response {
+    match built_in(&name) {
+        Some(preset) => Json(PresetDetail {
+            name: preset.name.clone(),
+            description: preset.description.clone(),
+            source: PresetSource::BuiltIn,
+            outputs: Vec::new(),
+            job: preset.job.clone(),
+            refused: None,
+        })
+        .into_response(),
+        None => {
+            let none = unknown(&name, BUILT_IN.keys().copied());
+            refusal(StatusCode::NOT_FOUND, "not_found", &none.message)
+        }
+    }
 }
 
 async fn submit(State(memory): State<Shared>, Json(spec): Json<JobSpec>) -> Response {

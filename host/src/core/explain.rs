@@ -3,7 +3,7 @@
 use ffrtmp_api::{
     encoder::Encoder,
     ids::JobSeq,
-    job::JobState,
+    job::{JobState, RAW_ARGS_LABEL},
     limits,
     rest::{NodeVerdict, WaitReason, Waiting},
 };
@@ -232,7 +232,15 @@ impl Core {
             self.classes
                 .describe_tags(class.tags)
                 .into_iter()
-                .map(|tag| format!("the label {tag}")),
+                .map(|tag| {
+                    let (key, value) = RAW_ARGS_LABEL;
+                    match tag.split_once('=') == Some((key, value)) {
+                        true => {
+                            format!("the label {tag}, which `ffrtmp worker --allow-raw-args` gives")
+                        }
+                        false => format!("the label {tag}"),
+                    }
+                }),
         );
         needs.join(" and ")
     }

@@ -16,8 +16,7 @@ use uuid::Uuid;
 
 use super::{kind::Kind, queue::Place, record::JobStatus};
 
-/// Default number of retries (upstream's).
-pub const RETRIES_DEFAULT: u32 = 3;
+pub use ffrtmp_api::job::RETRIES_DEFAULT;
 
 /// A job that has not ended.
 #[derive(Debug)]

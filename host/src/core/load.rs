@@ -163,7 +163,9 @@ impl Core {
         let settings = Settings::resolve(&spec).ok();
         let (encoders, gpu) = settings.as_ref().map(job::needs_of).unwrap_or((0, false));
         let cost = job::cost_of(&spec);
-        let (class, numbered) = self.classes.of(encoders, gpu, &spec.require, &cost)?;
+        let (class, numbered) = self
+            .classes
+            .of(encoders, gpu, &spec.required_labels(), &cost)?;
         let failed_on = row.status.retry.iter().flat_map(|retry| &retry.failed_on);
         let excluded = failed_on
             .filter_map(|name| self.names.get(name).copied())

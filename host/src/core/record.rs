@@ -27,13 +27,38 @@ pub struct KnownKey {
     pub spec: u64,
 }
 
-/// A short digest of a spec's JSON, to tell a repeated submit from another one with the same key. Made anew at each start and
+/// A short digest of what was asked for with a spec, given as JSON, to tell a repeated submit from another one with the same key. Made anew at each start and
 /// never stored, so it may change with the software.
+///
+/// What a preset filled in is not part of it: a submit that is repeated after the preset's file changed is the same submit.
 pub fn spec_digest(spec_json: &str) -> u64 {
+    let asked = without_preset(spec_json);
+    let spec_json = asked.as_deref().unwrap_or(spec_json);
     // Not randomly seeded, unlike the hasher of a `HashMap`.
     let mut hasher = std::hash::DefaultHasher::new();
     std::hash::Hash::hash(spec_json, &mut hasher);
     std::hash::Hasher::finish(&hasher)
+}
+
+/// A spec without what its preset filled in; none if nothing was.
+fn without_preset(spec_json: &str) -> Option<String> {
+    // Most have none, and a scan for it costs less than parsing.
+    if !spec_json.contains("\"preset_fields\"") {
+        return None;
+    }
+    let mut spec: serde_json::Value = serde_json::from_str(spec_json).ok()?;
+    let fields = spec.as_object_mut()?;
+    if let Some(filled) = fields.remove("preset_fields") {
+        for field in filled.as_array()?.iter().filter_map(|field| field.as_str()) {
+            match field {
+                // Never left out of a spec: as it is where nobody says it.
+                "queue" => fields.insert(field.to_owned(), Queue::default().as_str().into()),
+                "priority" => fields.insert(field.to_owned(), Priority::default().as_str().into()),
+                field => fields.remove(field),
+            };
+        }
+    }
+    Some(spec.to_string())
 }
 
 /// One change to the durable state.

@@ -56,9 +56,10 @@ impl Core {
         }
         let (encoders, gpu) = job::needs_of(&new.settings);
         let cost = job::cost_of(&new.spec);
-        let mut class = self.classes.of(encoders, gpu, &new.spec.require, &cost);
+        let require = new.spec.required_labels();
+        let mut class = self.classes.of(encoders, gpu, &require, &cost);
         if class.is_err() && self.compact_classes(now) {
-            class = self.classes.of(encoders, gpu, &new.spec.require, &cost);
+            class = self.classes.of(encoders, gpu, &require, &cost);
         }
         let (class, numbered) = match class {
             Ok(class) => class,

@@ -138,6 +138,9 @@ const TABLE: &[(&str, &str, Needs, Scope)] = &[
     ("POST", "/v1/policies/unshadow", Admin, Cluster),
     ("POST", "/v1/policies/unpin", Admin, Cluster),
     ("POST", "/v1/policies/rollback", Admin, Cluster),
+    // The same for every tenant: whoever submits may name them.
+    ("GET", "/v1/presets", Read, Own),
+    ("GET", "/v1/presets/{name}", Read, Own),
     ("GET", "/v1/tokens", Admin, Cluster),
     ("POST", "/v1/tokens", Admin, Cluster),
     ("DELETE", "/v1/tokens/{token}", Admin, Cluster),

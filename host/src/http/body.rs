@@ -402,7 +402,7 @@ mod tests {
     fn a_word_that_is_near_no_field_gets_the_list() {
         let said = refusal("{\"zzzzzzzz\":1}");
         assert!(
-            said.contains("there are scenario, input, output,") && !said.contains("mean"),
+            said.contains("there are scenario, preset,") && !said.contains("mean"),
             "{said}"
         );
     }

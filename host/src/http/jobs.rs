@@ -11,7 +11,8 @@ use ffrtmp_api::{
     ids::{JobRef, JobSeq},
     job::{JobSpec, JobState},
     limits,
-    rest::{ChangeJob, Job, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
+    preset::Asked,
+    rest::{AskedBatch, ChangeJob, Job, SubmitBatch, SubmitBatchAnswer, SubmitItem, Submitted},
     schema::JobId,
     settings::{BadField, Settings},
 };
@@ -29,6 +30,7 @@ use super::{
 };
 use crate::{
     core::{Control, ControlError, Event, NewJob, Reply, record::JobRow},
+    presets::Known,
     store::{Reader, StoreError},
     tokens::Caller,
     webhooks,
@@ -48,10 +50,11 @@ const EXPLAINED_MAX: usize = 100;
 pub async fn submit(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Body(mut spec): Body<JobSpec>,
+    Body(mut asked): Body<Asked>,
 ) -> Result<(StatusCode, Extension<AboutJobs>, Json<Submitted>), ApiError> {
-    auth::claim(&caller, &mut spec)?;
-    let mut new = parse(spec)?;
+    auth::claim(&caller, &mut asked.spec)?;
+    let presets = app.presets.for_jobs([&asked].into_iter()).await;
+    let mut new = parse(&app, &presets, asked)?;
     auth::scope_key(&caller, &mut new.spec);
     let _hold = outputs::hold_input(&app, &caller, &new)?;
     match app
@@ -89,7 +92,7 @@ pub async fn submit(
 pub async fn submit_batch(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Body(batch): Body<SubmitBatch>,
+    Body(batch): Body<AskedBatch>,
 ) -> Result<(Option<Extension<AboutJobs>>, Json<SubmitBatchAnswer>), ApiError> {
     if batch.jobs.len() > limits::BATCH_JOBS_MAX {
         return Err(ApiError::bad_field(
@@ -104,10 +107,11 @@ pub async fn submit_batch(
     let mut jobs = Vec::with_capacity(batch.jobs.len());
     let mut refused = Vec::new();
     let mut holds = Vec::new();
-    for (i, mut spec) in batch.jobs.into_iter().enumerate() {
-        auth::claim(&caller, &mut spec)?;
-        let checked =
-            parse(spec).and_then(|new| Ok((outputs::hold_input(&app, &caller, &new)?, new)));
+    let presets = app.presets.for_jobs(batch.jobs.iter()).await;
+    for (i, mut asked) in batch.jobs.into_iter().enumerate() {
+        auth::claim(&caller, &mut asked.spec)?;
+        let checked = parse(&app, &presets, asked)
+            .and_then(|new| Ok((outputs::hold_input(&app, &caller, &new)?, new)));
         match checked {
             Ok((hold, mut new)) => {
                 holds.extend(hold);
@@ -132,8 +136,11 @@ pub async fn submit_batch(
     Ok((about.map(Extension), Json(SubmitBatchAnswer { items })))
 }
 
-fn parse(spec: JobSpec) -> Result<NewJob, BadField> {
+/// The job that is asked for: laid over its preset, and checked.
+fn parse(app: &App, presets: &Known, asked: Asked) -> Result<NewJob, BadField> {
+    let spec = presets.fill(asked)?;
     let settings = Settings::resolve(&spec)?;
+    may_bring_raw_args(app, &spec)?;
     let spec_json = serde_json::to_string(&spec)
         .map_err(|e| BadField {
             field: "spec",
@@ -146,6 +153,24 @@ fn parse(spec: JobSpec) -> Result<NewJob, BadField> {
         spec_json,
         settings,
     })
+}
+
+/// Raw ffmpeg arguments are taken where the operator allows them. Those of a preset are the operator's own.
+fn may_bring_raw_args(app: &App, spec: &JobSpec) -> Result<(), BadField> {
+    let given = [
+        ("input_args", !spec.input_args.is_empty()),
+        ("output_args", !spec.output_args.is_empty()),
+    ];
+    let of_preset = |field: &str| spec.preset_fields.iter().any(|filled| filled == field);
+    match given.into_iter().find(|(field, given)| *given && !of_preset(field)) {
+        Some((field, _)) if !app.raw_args => Err(BadField {
+            field,
+            message: "raw ffmpeg arguments are not taken here: the master is not started with --allow-raw-args. A preset may \
+                      hold what is needed"
+                .into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Shows a job.

@@ -27,6 +27,7 @@ mod outputs;
 mod peer;
 mod policies;
 mod policy_log;
+mod presets;
 mod rate;
 mod serve;
 mod session;
@@ -51,8 +52,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::{
-    discovery::Discovery, live::Live, metrics::Metrics, policy::PolicyHost, shell::Shell,
-    spool::Spool, store::Reader, tokens::Tokens, webhooks::Webhooks,
+    discovery::Discovery, live::Live, metrics::Metrics, policy::PolicyHost, presets::Presets,
+    shell::Shell, spool::Spool, store::Reader, tokens::Tokens, webhooks::Webhooks,
 };
 
 use document::Routes;
@@ -74,6 +75,10 @@ pub struct App {
     pub live: Arc<Live>,
     /// The policies.
     pub policies: Arc<PolicyHost>,
+    /// What jobs can name.
+    pub presets: Arc<Presets>,
+    /// Whether jobs may bring raw ffmpeg arguments of their own.
+    pub raw_args: bool,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Where the workers' metrics are.
@@ -148,6 +153,8 @@ fn guarded_routes() -> Routes {
         .path(routes!(webhooks::secret))
         .path(routes!(webhooks::of_job))
         .path(routes!(webhooks::retry))
+        .path(routes!(presets::list))
+        .path(routes!(presets::show))
         .path(routes!(session::open))
         .path(routes!(upstream::submit, upstream::list))
         .path(routes!(upstream::show))

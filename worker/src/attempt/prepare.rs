@@ -50,6 +50,7 @@ pub(crate) async fn inspect(
     settings: &Settings,
     timeout: Duration,
 ) -> Result<Inspected, Failure> {
+    guard.takes(&settings.raw)?;
     match settings.output.clone() {
         Some(Output::File(output)) => {
             let overwrite = settings.overwrite;

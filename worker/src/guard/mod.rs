@@ -15,6 +15,7 @@ use ffrtmp_api::{
     hosts::{Rule, is_loopback_url},
     job::FailureReason,
     protocol::GuardReport,
+    settings::RawArgs,
 };
 
 pub(crate) use proxy::Pass;
@@ -30,6 +31,7 @@ pub(crate) struct Guard {
     hosts: Arc<Hosts>,
     proxy: Arc<Proxy>,
     roots: Arc<Roots>,
+    raw_args: bool,
 }
 
 impl Guard {
@@ -53,6 +55,7 @@ impl Guard {
             hosts,
             proxy,
             roots,
+            raw_args: config.allow_raw_args,
         })
     }
 
@@ -63,10 +66,32 @@ impl Guard {
             holds: true,
             what,
         };
+        let arguments = match self.raw_args {
+            false => report("arguments", "jobs bring no raw ffmpeg arguments".into()),
+            true => GuardReport {
+                holds: false,
+                ..report(
+                    "arguments",
+                    "jobs bring raw ffmpeg arguments, with which they can reach what this worker's user can".into(),
+                )
+            },
+        };
         vec![
             report("hosts", self.hosts.rule.to_string()),
             report("folders", self.roots.to_string()),
+            arguments,
         ]
+    }
+
+    /// Refuses raw arguments where they are not taken. The master sends none here; it may be wrong about this worker.
+    pub(crate) fn takes(&self, raw: &RawArgs) -> Result<(), Failure> {
+        if self.raw_args || raw.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            FailureReason::CapabilityMismatch,
+            "the job has raw ffmpeg arguments, and this worker is not started with --allow-raw-args".to_owned(),
+        ))
     }
 
     /// Lets one attempt out through the proxy, for as long as the pass lives.

@@ -14,6 +14,7 @@ use std::{
 
 use ffrtmp_api::{
     clock::wall_ms,
+    job::RAW_ARGS_LABEL,
     protocol::{self, Capabilities, Heartbeat, Hello, ToMaster, ToWorker},
     tls::ClientTls,
 };
@@ -61,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) survey: watch::Receiver<Survey>,
     /// Its labels now. Others are said with another hello.
     pub(crate) labels: watch::Receiver<BTreeMap<String, String>>,
+    /// Whether it takes raw ffmpeg arguments.
+    pub(crate) raw_args: bool,
     /// What waits to be said.
     pub(crate) outbox: Arc<Outbox>,
     /// Where orders go.
@@ -334,7 +337,7 @@ fn hello(session: &Session, from: SocketAddr) -> Option<Message> {
             ..known
         },
         attempts: session.attempts.live(),
-        labels: session.labels.borrow().clone(),
+        labels: labels_of(session),
         metrics_address: session
             .metrics_at
             .as_ref()
@@ -343,6 +346,16 @@ fn hello(session: &Session, from: SocketAddr) -> Option<Message> {
         ..session.hello.clone()
     };
     encode(&ToMaster::Hello(Box::new(hello)))
+}
+
+/// Its labels: the operator's, and what comes of how it was started.
+fn labels_of(session: &Session) -> BTreeMap<String, String> {
+    let mut labels = session.labels.borrow().clone();
+    if session.raw_args {
+        let (key, value) = RAW_ARGS_LABEL;
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    labels
 }
 
 fn encode(frame: &ToMaster) -> Option<Message> {

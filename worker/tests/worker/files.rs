@@ -39,7 +39,7 @@ async fn a_clip_is_transcoded_and_gets_its_name_only_when_the_master_says_so() {
         s.input = Some(clip().to_str().unwrap().into());
         s.output = output.clone();
         s.size = Some("854x480".into());
-        s.preset = Some("veryfast".into());
+        s.encoder_preset = Some("veryfast".into());
     });
     session.started(attempt(1)).await;
     let (temp, bytes, result) = session.encoded(attempt(1)).await;
@@ -103,7 +103,7 @@ async fn files_named_like_options_or_protocols_are_only_files() {
         session.assign(job, |s| {
             s.input = node.media_text(name);
             s.output = output.clone();
-            s.preset = Some("ultrafast".into());
+            s.encoder_preset = Some("ultrafast".into());
             s.duration_seconds = Some(1.0);
         });
         let (temp, bytes, result) = session.encoded(job).await;
@@ -344,4 +344,20 @@ async fn an_encode_that_cannot_be_published_is_removed_once_the_master_knows() {
         fs::read_to_string(node.media("out.mp4")).unwrap(),
         "came first"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_arguments_are_refused_by_a_worker_that_takes_none_whatever_the_master_says() {
+    let mut master = Master::start().await;
+    let node = Node::of(&master);
+    let _running = node.start();
+    let (mut session, hello) = master.session().await;
+    assert!(hello.labels.is_empty(), "{:?}", hello.labels);
+    session.assign(attempt(1), |s| {
+        s.input = Some(clip().to_str().unwrap().into());
+        s.output_args = vec!["-map_chapters".into(), "-1".into()];
+    });
+    let (reason, message) = failed(session.outcome(attempt(1)).await.0);
+    assert_eq!(reason, FailureReason::CapabilityMismatch, "{message}");
+    assert!(message.contains("--allow-raw-args"), "{message}");
 }

@@ -149,7 +149,7 @@ async fn failed(
     session.assign(attempt(job), |spec| {
         spec.input = Some(input.into());
         spec.output = output;
-        spec.preset = Some("ultrafast".into());
+        spec.encoder_preset = Some("ultrafast".into());
     });
     match session.outcome(attempt(job)).await.0 {
         Outcome::Failed { reason, message } => (reason, message),
@@ -175,7 +175,7 @@ async fn no_redirect_and_no_playlist_leads_a_job_to_a_metadata_service() {
         session.assign(job, |spec| {
             spec.input = Some(input.clone());
             spec.output = node.media_text(&format!("{n}.mp4"));
-            spec.preset = Some("ultrafast".into());
+            spec.encoder_preset = Some("ultrafast".into());
         });
         let (_, _, result) = session.encoded(job).await;
         assert!(result.frames >= 12, "{input}: {result:?}");

@@ -14,7 +14,7 @@ use ffrtmp_api::tls::{ServerTls, ServerTlsFiles};
 use super::{folder, show::words};
 use crate::{
     args::{Command, GlobalArgs, OutputArg},
-    commands::{master, up, worker},
+    commands::{master, presets::check as presets, up, worker},
     connection::connect,
     exit::{Failure, Result},
     listen,
@@ -214,6 +214,7 @@ impl Report {
         }
         self.data_dir(part, &config.data_dir);
         self.policies(part, &config.policies_dir);
+        self.presets(part, &config.presets_dir);
     }
 
     fn worker(&mut self, args: &worker::WorkerArgs, global: &GlobalArgs) {
@@ -283,6 +284,7 @@ impl Report {
             Ok(dir) => {
                 self.data_dir(part, &dir.join("master"));
                 self.policies(part, &args.policies_dir(&dir));
+                self.presets(part, &args.presets_dir(&dir));
                 let mut config = ffrtmp_worker::WorkerConfig::new("http://127.0.0.1:1", &dir);
                 (config.ffmpeg, config.ffprobe) = args.programs();
                 self.programs(part, &config);
@@ -401,6 +403,40 @@ impl Report {
                 "policies",
                 format!("{why}; choose another folder with --policies"),
             ),
+        }
+    }
+
+    fn presets(&mut self, part: &str, dir: &Path) {
+        let files = match presets::in_folder(dir) {
+            Ok(files) => files,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let message = format!(
+                    "{} is not there; those compiled in can be named",
+                    dir.display()
+                );
+                return self.ok(part, "presets", message);
+            }
+            Err(error) => {
+                let message = format!(
+                    "{}: {error}; choose another folder with --presets",
+                    dir.display()
+                );
+                return self.error(part, "presets", message);
+            }
+        };
+        self.ok(
+            part,
+            "presets",
+            format!("{} has {} presets", dir.display(), files.len()),
+        );
+        for found in files.iter().map(|file| presets::look(file)) {
+            if found.level == Level::Error {
+                self.warning(
+                    part,
+                    "presets",
+                    format!("{}: {}; it will be refused", found.item, found.message),
+                );
+            }
         }
     }
 

@@ -97,6 +97,14 @@ fn worked_out(value: &Value, loaded: &Loaded) -> Option<String> {
             };
             Some(text(dirs::policies_dir(None, &dir)))
         }
+        (Role::Master | Role::Up, "presets") => {
+            let said = loaded.values.iter().find(|v| v.setting.key == "policies")?;
+            let policies = match said.shown() {
+                Some(said) => said,
+                None => worked_out(said, loaded)?,
+            };
+            Some(text(dirs::presets_dir(None, policies.as_ref())))
+        }
         (Role::Worker, "metrics_listen") => Some(format!("127.0.0.1:{METRICS_PORT_DEFAULT}")),
         (_, "master") => Some(ffrtmp_api::client::MASTER_DEFAULT.to_owned()),
         (Role::Up, "log_level") => Some("warn".to_owned()),

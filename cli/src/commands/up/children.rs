@@ -31,7 +31,7 @@ pub struct Children<'a> {
 
 /// Settings of the master that are handed on only if somebody said them, so that what `[master]` says of them holds otherwise.
 fn is_handed_on(key: &str) -> bool {
-    matches!(key, "policy_mode" | "rate_limit")
+    matches!(key, "policy_mode" | "rate_limit" | "presets")
         || key.starts_with("spool_")
         || key.starts_with("webhook")
 }
@@ -53,6 +53,9 @@ impl Children<'_> {
             for text in &value.texts {
                 args.flag(&value.setting.flag, text);
             }
+        }
+        if self.args.allow_raw_args {
+            args.0.push("--allow-raw-args".into());
         }
         let tls = &self.args.tls;
         for (flag, file) in [
@@ -84,6 +87,9 @@ impl Children<'_> {
         args.flag("--grace", format!("{}ms", self.args.grace.as_millis()));
         args.flag("--ffmpeg", &self.args.ffmpeg);
         args.flag("--ffprobe", &self.args.ffprobe);
+        if self.args.allow_raw_args {
+            args.0.push("--allow-raw-args".into());
+        }
         if let Some(slots) = self.args.slots {
             args.flag("--slots", slots.to_string());
         }
@@ -188,7 +194,7 @@ mod tests {
     #[test]
     fn the_children_s_command_lines_are_ones_that_master_and_worker_accept() {
         children_of(
-            "ffrtmp up --listen 0.0.0.0:1 --workers 2 --slots 3 --grace 1.5s --token-file /t --log-format json --tls-cert /c --tls-key /k --tls-ca /a --rate-limit 7 --policy-mode manual --spool-max 2G",
+            "ffrtmp up --listen 0.0.0.0:1 --workers 2 --slots 3 --grace 1.5s --token-file /t --log-format json --tls-cert /c --tls-key /k --tls-ca /a --rate-limit 7 --policy-mode manual --spool-max 2G --presets /x --allow-raw-args",
             |children| {
                 for role in [children.master(), children.worker(0), children.worker(1)] {
                     let words = std::iter::once(OsString::from("ffrtmp")).chain(role.args.clone());
@@ -202,7 +208,13 @@ mod tests {
                 }
                 let line = |role: Role| role.args.join(&OsString::from(" ")).into_string().unwrap();
                 let (master, words) = (line(children.master()), line(children.worker(1)));
-                for word in ["--rate-limit=7", "--policy-mode=manual", "--spool-max=2G"] {
+                for word in [
+                    "--rate-limit=7",
+                    "--policy-mode=manual",
+                    "--spool-max=2G",
+                    "--presets=/x",
+                    "--allow-raw-args",
+                ] {
                     assert!(master.contains(word), "{word} is missing in {master}");
                 }
                 assert!(
@@ -216,6 +228,7 @@ mod tests {
                     "--metrics-listen=127.0.0.1:9092",
                     "--grace=1500ms",
                     "--slots=3",
+                    "--allow-raw-args",
                 ] {
                     assert!(words.contains(word), "{word} is missing in {words}");
                 }

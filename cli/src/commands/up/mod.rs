@@ -61,6 +61,12 @@ pub struct UpArgs {
     /// Folder watched for policies (*.wasm); default: ./policies if there is one, else policies in --data-dir
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// Folder of the operator's presets (*.toml), read anew as it changes; default: presets beside --policies
+    #[arg(long, value_name = "DIR")]
+    presets: Option<PathBuf>,
+    /// Take jobs with raw ffmpeg arguments, which can read and write whatever this user can
+    #[arg(long)]
+    allow_raw_args: bool,
     /// Policy that decides on a fresh data directory
     #[arg(long, value_name = "NAME", default_value = "balanced")]
     policy: String,
@@ -139,6 +145,11 @@ impl UpArgs {
     /// The folder of policies of a cluster kept in `data_dir`.
     pub fn policies_dir(&self, data_dir: &Path) -> PathBuf {
         dirs::policies_dir(self.policies.clone(), data_dir)
+    }
+
+    /// The folder of presets of a cluster kept in `data_dir`.
+    pub fn presets_dir(&self, data_dir: &Path) -> PathBuf {
+        dirs::presets_dir(self.presets.clone(), &self.policies_dir(data_dir))
     }
 
     /// ffmpeg and ffprobe.

@@ -33,6 +33,9 @@ pub fn show<W: Write>(table: &mut Table<W>, job: &Job) -> io::Result<()> {
     if let Some(scenario) = &job.spec.scenario {
         table.field("scenario", clean(scenario))?;
     }
+    if let Some(preset) = &job.spec.preset {
+        table.field("preset", clean(preset))?;
+    }
     // A newer master may accept what this tool cannot resolve; then the paths are shown as they are.
     match Settings::resolve(&job.spec) {
         Ok(settings) => {
@@ -63,8 +66,17 @@ pub fn show<W: Write>(table: &mut Table<W>, job: &Job) -> io::Result<()> {
     if let Some(deadline) = job.spec.deadline_ms {
         table.field("deadline", moment(deadline))?;
     }
-    if !job.spec.require.is_empty() {
-        table.field("requires", pairs(&job.spec.require))?;
+    for (name, words) in [
+        ("input args", &job.spec.input_args),
+        ("output args", &job.spec.output_args),
+    ] {
+        if !words.is_empty() {
+            table.field(name, clean(&words.join(" ")))?;
+        }
+    }
+    let required = job.spec.required_labels();
+    if !required.is_empty() {
+        table.field("requires", pairs(&required))?;
     }
     if !job.spec.labels.is_empty() {
         table.field("labels", pairs(&job.spec.labels))?;

@@ -10,6 +10,7 @@ mod plan;
 mod policies;
 mod policy_dump;
 mod policy_log;
+mod presets;
 mod simulate;
 mod stats;
 mod webhooks;
@@ -18,8 +19,8 @@ use std::io::{self, Write};
 
 use ffrtmp_api::rest::{
     CreatedToken, DeliveryList, Explanation, Job, JobList, Node, NodeList, PolicyDetail,
-    PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, Stats, SubmitItem, Submitted, TokenList,
-    WebhookTested,
+    PolicyDump, PolicyList, PolicyLog, PolicyLogEvent, PresetDetail, PresetList, Stats, SubmitItem,
+    Submitted, TokenList, WebhookTested,
 };
 
 use ffrtmp_host::{check::Examination, simulate::Comparison};
@@ -119,6 +120,12 @@ impl<W: Write> Output for Table<W> {
     }
     fn policies(&mut self, list: &PolicyList) -> io::Result<()> {
         policies::list(self, list)
+    }
+    fn presets(&mut self, list: &PresetList) -> io::Result<()> {
+        presets::list(self, list)
+    }
+    fn preset(&mut self, preset: &PresetDetail) -> io::Result<()> {
+        presets::show(self, preset)
     }
     fn tokens(&mut self, list: &TokenList) -> io::Result<()> {
         tokens::list(&mut self.out, self.colour, self.now_ms, list)

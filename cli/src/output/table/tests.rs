@@ -3,6 +3,7 @@
 use ffrtmp_api::{
     ids::{AttemptNo, JobSeq},
     job::{FailureReason, JobSpec, JobState, Priority, Queue},
+    preset::{Asked, FieldSet},
     rest::{
         Failure, HistoryEntry, JobProgress, NodeRoom, NodeStatus, NodeVerdict, Placement,
         PlacementChoice, PolicyLimit, PolicyStatus, WaitReason, Waiting,
@@ -11,6 +12,7 @@ use ffrtmp_api::{
 };
 
 use super::*;
+use crate::output::Origins;
 
 /// 2025-11-23 10:48:11 UTC.
 const SUBMITTED: i64 = 1_763_894_891_000;
@@ -86,7 +88,7 @@ fn status_says_who_placed_the_job_where_and_why() {
   scenario    news
   input       synthetic, 10s
   output      none: measured, then deleted
-  settings    h264 by libx264, crf 23, preset ultrafast, aac 128k
+  settings    h264 by libx264, crf 23, encoder preset ultrafast, aac 128k
   queue       live, high priority
   submitted   2025-11-23 10:48:11 UTC (1m05s ago)
   started     2025-11-23 10:48:11 UTC (1m04s ago; 12 ms after the submit)
@@ -221,7 +223,11 @@ fn a_plan_names_every_setting_and_the_worker_it_needs() {
         ..JobSpec::default()
     };
     let settings = Settings::resolve(&spec).unwrap();
-    let text = shown(|table| table.plan(&Plan::new(spec, settings)));
+    let asked = Asked::from(spec.clone());
+    let mut flags = FieldSet::default();
+    flags.insert("cpu_millicores");
+    let origins = Origins::of(&asked, &spec, flags);
+    let text = shown(|table| table.plan(&Plan::new(spec, origins, settings)));
     let (text, runs) = text.split_once("  runs        ").unwrap();
     assert!(
         runs.starts_with("ffmpeg -nostdin ")
@@ -232,22 +238,27 @@ fn a_plan_names_every_setting_and_the_worker_it_needs() {
         text,
         "Not submitted
   scenario    1080p60-h265
-  input       synthetic, 10s
-  output      none: measured, then deleted
-  mode        file
-  container   matroska
-  codec       hevc
-  encoder     libx265
-  preset      ultrafast
-  size        1080 lines high
-  rate        crf 28
-  fps         60
-  pixels      yuv420p
-  key frames  as the encoder places them
-  audio       aac 128k, if the input has sound
-  subtitles   none
-  queue       default, medium priority
-  needs       a worker with libx265, 2.5 cores and 256 MiB free, the labels zone=eu
+  input       synthetic, 10s  [default]
+  output      none: measured, then deleted  [default]
+  mode        file  [default]
+  container   matroska  [default]
+  codec       hevc  [scenario]
+  encoder     libx265  [scenario]
+  its preset  ultrafast  [default]
+  size        1080 lines high  [scenario]
+  rate        crf 28  [default]
+  fps         60  [scenario]
+  pixels      yuv420p  [default]
+  key frames  as the encoder places them  [default]
+  passes      one  [default]
+  audio       aac, if the input has sound  [default]
+  audio rate  128 kbit/s  [default]
+  channels    as the input  [default]
+  subtitles   none  [default]
+  queue       default, medium priority  [default]
+  retries     3  [default]
+  timeout     none  [default]
+  needs       a worker with libx265, 2.5 cores and 256 MiB free, the labels zone=eu  [cpu: flag, labels: file]
 "
     );
 }

@@ -46,6 +46,7 @@ const TOKEN: &str = "token";
         (name = "nodes", description = "The workers."),
         (name = "policies", description = "What decides which worker runs which job."),
         (name = "webhooks", description = "Telling web servers what became of jobs."),
+        (name = "presets", description = "What an operator says once, for many jobs to name."),
         (name = "tokens", description = "Who may do what."),
         (name = "system", description = "The master itself."),
         (name = "workers", description = "What workers use."),

@@ -39,7 +39,8 @@ pub async fn submit(
     Body(request): Body<JobRequest>,
 ) -> Result<(StatusCode, Extension<AboutJobs>, Json<Job>), ApiError> {
     let spec = request.into_spec()?;
-    let (_, about, Json(submitted)) = jobs::submit(State(app.clone()), caller, Body(spec)).await?;
+    let (_, about, Json(submitted)) =
+        jobs::submit(State(app.clone()), caller, Body(spec.into())).await?;
     let job = jobs::show(State(app), Path(submitted.id.to_string())).await?;
     Ok((StatusCode::CREATED, about, Json(job.0.into())))
 }

@@ -196,7 +196,7 @@ impl JobRequest {
                 ("parameters.frame_rate", given.frame_rate),
             )?,
             bitrate: given.bitrate.map(bitrate).transpose()?,
-            preset: given.preset,
+            encoder_preset: given.preset,
             queue,
             priority,
             gpu: by_codec
@@ -348,7 +348,7 @@ mod tests {
             bitrate: Some("2500000".into()),
             codec: Some("h265".into()),
             gpu: true,
-            preset: Some("p4".into()),
+            encoder_preset: Some("p4".into()),
             input: Some("/a.mp4".into()),
             output: Some("/b.mp4".into()),
             size: Some("640x360".into()),

@@ -127,7 +127,7 @@ impl From<rest::Job> for Job {
                 duration: spec.duration_seconds,
                 bitrate: spec.bitrate,
                 codec: spec.codec,
-                preset: spec.preset,
+                preset: spec.encoder_preset,
                 input: spec.input,
                 output: spec.output,
                 resolution: spec.size,

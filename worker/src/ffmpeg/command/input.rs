@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ffrtmp_api::settings::{Container, Output, Pictures, Settings, Size, Source, Subtitles};
 
-use super::{Args, Order};
+use super::{Args, Order, raw};
 use crate::ffmpeg::{probe::Caption, reach::Reach};
 
 /// Picture of a synthetic source for which the job names no size.
@@ -39,6 +39,8 @@ pub(super) fn add(args: &mut Args, order: Order<'_>) -> Streams {
         // A receiver plays as it gets; a file would be read as fast as the disk gives it.
         args.one("-re");
     }
+    // First, so that what ours say of the input counts.
+    raw::add_input(args, settings);
     args.0.extend(reach.options());
     if let Some(seconds) = settings.start_seconds {
         // Before `-i`: ffmpeg seeks to the key frame before it and decodes from there without keeping what comes

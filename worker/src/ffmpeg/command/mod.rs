@@ -2,12 +2,13 @@
 //!
 //! Pure, so that what will be run can be shown without running it. Nothing a user wrote is ever an argument of its own
 //! that could be read as an option or a protocol: paths stand behind `file:`, numbers are printed from numbers, and
-//! presets come from a closed list. `input`, `pictures`, `folder` and `sound` hold one part of the line each; `record` is
-//! what a live source is taken down with, and `trial` the encode that proves an encoder.
+//! presets come from a closed list. The exception are raw arguments, where the operator takes some (`raw`). `input`, `pictures`,
+//! `folder` and `sound` hold one part of the line each; `record` is what a live source is taken down with, and `trial` the encode that proves an encoder.
 
 mod folder;
 mod input;
 mod pictures;
+mod raw;
 mod record;
 mod sound;
 mod trial;
@@ -133,6 +134,7 @@ pub(crate) fn arguments(pass: Pass, order: Order<'_>) -> Vec<OsString> {
         Pass::First => {
             args.pair("-map", streams.pictures.clone());
             pictures::add(&mut args, order, Some(1));
+            raw::add_output(&mut args, settings);
             args.all(["-an", "-sn", "-dn", "-f", "null", "-"]);
         }
         Pass::Encode => {
@@ -193,6 +195,7 @@ fn add_output(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
     if settings.faststart {
         args.pair("-movflags", "+faststart");
     }
+    raw::add_output(args, settings);
     match &settings.output {
         Some(Output::Folder { index, .. }) => folder::add_muxer(args, order, streams, index),
         Some(Output::Push(address)) => {

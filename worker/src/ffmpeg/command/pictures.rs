@@ -5,7 +5,7 @@ use ffrtmp_api::{
     settings::{Gop, Output, Pictures, PixelFormat, RateControl, Size, Still, Subtitles, Video},
 };
 
-use super::{Args, BURNED, Order, PASS_LOG, input::SYNTHETIC_FPS};
+use super::{Args, BURNED, Order, PASS_LOG, input::SYNTHETIC_FPS, raw};
 
 /// How many bits per second above the average a rendition may go for a while, and how long a while is, in percent of a
 /// second's worth: what players of adaptive streams are built for.
@@ -38,7 +38,7 @@ pub(super) fn add(args: &mut Args, order: Order<'_>, pass: Option<u8>) {
 
 /// Filters that every rendition shares.
 pub(super) fn before_scaling(order: Order<'_>, video: &Video) -> Vec<String> {
-    let mut filters = Vec::new();
+    let mut filters = raw::video_filters(order.settings);
     if let Some(fps) = video.fps {
         filters.push(format!("fps={fps}"));
     }
@@ -90,12 +90,12 @@ pub(super) fn add_encoder(args: &mut Args, order: Order<'_>, video: &Video, pass
     match video.encoder {
         Encoder::LibvpxVp9 => {
             args.all(["-deadline", "good", "-row-mt", "1"]);
-            args.pair("-cpu-used", video.preset.clone());
+            args.pair("-cpu-used", video.encoder_preset.clone());
         }
         Encoder::H264Vaapi | Encoder::HevcVaapi | Encoder::Av1Vaapi => {
-            args.pair("-compression_level", video.preset.clone());
+            args.pair("-compression_level", video.encoder_preset.clone());
         }
-        _ => args.pair("-preset", video.preset.clone()),
+        _ => args.pair("-preset", video.encoder_preset.clone()),
     }
     if let (Encoder::H264Nvenc | Encoder::HevcNvenc | Encoder::Av1Nvenc, Some(gpu)) =
         (video.encoder, order.gpu)
@@ -105,7 +105,12 @@ pub(super) fn add_encoder(args: &mut Args, order: Order<'_>, video: &Video, pass
     match (video.encoder, pass) {
         (_, None) => {}
         (Encoder::Libx265, Some(pass)) => {
-            args.pair("-x265-params", format!("pass={pass}:stats={PASS_LOG}.log"));
+            let own = format!("pass={pass}:stats={PASS_LOG}.log");
+            let params = match raw::x265_params(order.settings) {
+                Some(more) => format!("{more}:{own}"),
+                None => own,
+            };
+            args.pair("-x265-params", params);
         }
         (_, Some(pass)) => {
             args.pair("-pass", pass.to_string());
@@ -197,7 +202,7 @@ pub(super) fn add_rate(
 
 fn add_still(args: &mut Args, order: Order<'_>, still: &Still) {
     let jpeg = order.settings.container == ffrtmp_api::settings::Container::Jpeg;
-    let mut filters = Vec::new();
+    let mut filters = raw::video_filters(order.settings);
     if let Some((across, down)) = still.sheet {
         let tiles = f64::from(across * down);
         // Its length is known by now, or the attempt has failed; 10 s stands for it where a command is only shown.

@@ -2,7 +2,7 @@
 
 use ffrtmp_api::settings::{Audio, AudioCodec, Settings, Source};
 
-use super::{Args, Order};
+use super::{Args, Order, raw};
 
 /// Highest true peak of normalised sound, in dBTP, and the range of loudness aimed for, in LU: EBU R 128's for the first,
 /// and what `loudnorm`'s author suggests for streaming for the second.
@@ -27,7 +27,7 @@ pub(super) fn add(args: &mut Args, order: Order<'_>, audio: &Audio) {
     if let Some(channels) = audio.channels {
         args.pair("-ac", channels.to_string());
     }
-    let mut filters = Vec::new();
+    let mut filters = raw::audio_filters(order.settings);
     if let Some(lufs) = audio.loudness {
         let mut filter = aim(lufs);
         if let Some(m) = order.loudness {
@@ -57,7 +57,9 @@ pub(super) fn add_measuring(args: &mut Args, settings: &Settings) {
         .as_ref()
         .and_then(|audio| audio.loudness)
         .unwrap_or_default();
-    args.pair("-af", format!("{}:print_format=json", aim(lufs)));
+    let mut filters = raw::audio_filters(settings);
+    filters.push(format!("{}:print_format=json", aim(lufs)));
+    args.pair("-af", filters.join(","));
 }
 
 fn aim(lufs: f64) -> String {

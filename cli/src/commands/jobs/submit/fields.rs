@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use ffrtmp_api::{job::JobSpec, text::nearest};
+use ffrtmp_api::{job::JobSpec, preset::Asked, text::nearest};
 use serde_json::{Map, Value};
 
 use crate::values;
@@ -92,8 +92,8 @@ pub fn absolute_paths(fields: &mut Fields, cwd: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The job that the fields describe.
-pub fn job(fields: Fields) -> Result<JobSpec, String> {
+/// The job that the fields describe, before its preset.
+pub fn job(fields: Fields) -> Result<Asked, String> {
     for name in fields.keys() {
         known(name)?;
     }
@@ -151,7 +151,7 @@ mod tests {
         for (given, says) in [
             ("crff=20", "did you mean \"crf\"?"),
             ("durations_second=3", "did you mean \"duration_seconds\"?"),
-            ("xyzzy=3", "the fields are scenario, input,"),
+            ("xyzzy=3", "the fields are scenario, preset,"),
             ("crf=low", "crf: invalid type"),
             ("crf=-1", "crf: invalid value"),
             ("queue=urgent", "queue: unknown variant `urgent`"),

@@ -11,6 +11,7 @@ use clap::Args;
 use ffrtmp_api::{
     clock::wall_ms,
     job::{Hardware, JobState, Mode, Priority, Queue},
+    preset::FieldSet,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -30,7 +31,7 @@ const COUNT_MAX: u64 = 1_000_000;
 #[command(after_help = "Examples:
   ffrtmp jobs submit --scenario load-test-1 --queue live --priority high
   ffrtmp jobs submit --scenario 1080p60-h265 --duration 30
-  ffrtmp jobs submit --input in.mp4 --output out.mp4 --size 1280x720 --crf 21 --follow
+  ffrtmp jobs submit --input in.mp4 --output out.mp4 --preset web-mp4 --crf 21 --follow
   ffrtmp jobs submit --input in.mp4 --output out.webm --codec vp9 --bitrate 2.5M --wait
   ffrtmp jobs submit --input in.mp4 --output out.mp4 --require zone=eu --label show=news
   ffrtmp jobs submit --input in.mp4 --output out.mp4 --output json
@@ -64,7 +65,7 @@ With --upload both are files on this machine: the input is sent to the master, a
 
 With --wait or --follow the exit code is 0 only if every job completes.")]
 pub struct SubmitArgs {
-    /// Name of the kind of work; 1080p60-h265, 4K30-h264 and the like set size, rate and codec
+    /// Name of the kind of work: a preset's name uses that preset, as in 1080p60-h265; any other is a label
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
     /// Media to read: a file as the worker sees it, or an http, https, rtmp, rtmps or srt URL
@@ -87,6 +88,9 @@ pub struct SubmitArgs {
     #[arg(long, requires = "input", conflicts_with_all = ["count", "file"])]
     upload: bool,
 
+    /// Preset that says what no flag does; `ffrtmp presets list` shows them
+    #[arg(long, value_name = "NAME", help_heading = "Encoding")]
+    preset: Option<String>,
     /// Where in the input to begin, as in 90, 10s or 1m30s
     #[arg(long, allow_negative_numbers = true, value_name = "TIME", value_parser = values::seconds, help_heading = "Encoding")]
     start: Option<f64>,
@@ -129,9 +133,9 @@ pub struct SubmitArgs {
         help_heading = "Encoding"
     )]
     crf: Option<u32>,
-    /// The encoder's preset, as in veryfast
-    #[arg(long, help_heading = "Encoding")]
-    preset: Option<String>,
+    /// The encoder's own preset, as in veryfast
+    #[arg(long, value_name = "WORD", help_heading = "Encoding")]
+    encoder_preset: Option<String>,
     /// How a pixel is stored: yuv420p (unless said otherwise), or yuv420p10le for 10 bits
     #[arg(long, value_name = "FORMAT", help_heading = "Encoding")]
     pixel_format: Option<String>,
@@ -204,6 +208,22 @@ pub struct SubmitArgs {
     /// Fail the job if the output's VMAF against the input is lower; needs an ffmpeg with libvmaf
     #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = values::number, help_heading = "Sound, subtitles and the rest")]
     vmaf_min: Option<f64>,
+    /// Raw ffmpeg arguments in front of the input, as one text split like a shell does; where the operator allows them
+    #[arg(
+        long,
+        value_name = "ARGS",
+        allow_hyphen_values = true,
+        help_heading = "Sound, subtitles and the rest"
+    )]
+    input_args: Option<String>,
+    /// Raw ffmpeg arguments in front of the output, as in '-x264-params keyint=30'; where the operator allows them
+    #[arg(
+        long,
+        value_name = "ARGS",
+        allow_hyphen_values = true,
+        help_heading = "Sound, subtitles and the rest"
+    )]
+    output_args: Option<String>,
 
     /// Lane: live, default or batch
     #[arg(long, help_heading = "Scheduling")]
@@ -278,6 +298,8 @@ pub struct SubmitArgs {
 pub struct Request {
     /// The job's fields, or those that hold for every job of `file`.
     pub fields: Fields,
+    /// The names of all of them.
+    pub given: FieldSet,
     /// Those of them that came by `--param`.
     pub params: Vec<String>,
     /// The format, if `--output` named one.
@@ -344,6 +366,7 @@ impl SubmitArgs {
         let (cpu, memory) = split_resources(&self.resources)?;
         let mut given = Given::default();
         given.set("scenario", self.scenario)?;
+        given.set("preset", self.preset)?;
         given.set("input", path("input", self.input)?)?;
         given.set("output", path("output", output)?)?;
         given.set("mode", self.mode)?;
@@ -359,7 +382,7 @@ impl SubmitArgs {
         given.set("fps", self.fps)?;
         given.set("bitrate", self.bitrate)?;
         given.set("crf", self.crf)?;
-        given.set("preset", self.preset)?;
+        given.set("encoder_preset", self.encoder_preset)?;
         given.set("pixel_format", self.pixel_format)?;
         given.set("gop", self.gop)?;
         given.set("two_pass", self.two_pass.then_some(true))?;
@@ -380,6 +403,8 @@ impl SubmitArgs {
         given.set("ssim_min", self.ssim_min)?;
         given.set("psnr_min", self.psnr_min)?;
         given.set("vmaf_min", self.vmaf_min)?;
+        given.set("input_args", words("input-args", self.input_args)?)?;
+        given.set("output_args", words("output-args", self.output_args)?)?;
         given.set("queue", self.queue)?;
         given.set("priority", self.priority)?;
         given.set("gpu", self.gpu.then_some(true))?;
@@ -416,8 +441,11 @@ impl SubmitArgs {
                 "--output: with --count {count} it must hold {SEQ}, as in out-{SEQ}.mp4; else all would write one file"
             )));
         }
+        let mut names = FieldSet::default();
+        fields.keys().for_each(|name| names.insert(name));
         Ok(Request {
             fields,
+            given: names,
             params,
             format,
             count: self.count,
@@ -468,6 +496,19 @@ fn split_resources(given: &[Resource]) -> Result<(Option<u32>, Option<u32>)> {
         }
     }
     Ok((cpu, memory))
+}
+
+/// A text as a shell would split it into words.
+fn words(flag: &str, text: Option<String>) -> Result<Option<Vec<String>>> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let words = shlex::split(&text).ok_or_else(|| {
+        Failure::usage(format!(
+            "--{flag}: {text:?} ends within quotes, or with a backslash"
+        ))
+    })?;
+    Ok(Some(words))
 }
 
 /// Tells the path from the format among the values of `--output`.
@@ -521,8 +562,8 @@ mod tests {
 
     fn parse(words: &str) -> Result<(JobSpec, Option<Format>, Option<Format>)> {
         let (request, global) = request(words)?;
-        let spec = fields::job(request.fields).map_err(Failure::usage)?;
-        Ok((spec, request.format, global))
+        let asked = fields::job(request.fields).map_err(Failure::usage)?;
+        Ok((asked.spec, request.format, global))
     }
 
     #[test]
@@ -555,8 +596,8 @@ mod tests {
     #[test]
     fn every_flag_reaches_the_job() {
         let (spec, ..) = parse(
-            "--scenario s --input a.mp4 --output b.mp4 --overwrite --duration 1m30s --codec h265 --size 854x480 --fps 30 --crf 20 \
-             --preset fast --audio copy --queue live --priority high --gpu --require zone=eu --require disk=ssd --label a=b \
+            "--scenario s --preset p --input a.mp4 --output b.mp4 --overwrite --duration 1m30s --codec h265 --size 854x480 --fps 30 --crf 20 \
+             --encoder-preset fast --audio copy --queue live --priority high --gpu --require zone=eu --require disk=ssd --label a=b \
              --timeout 2h --retries 5 --idempotency-key k --start 2m --resources cpu=2,memory=1G \
              --deadline 2999-01-01T00:00:00Z",
         )
@@ -565,8 +606,8 @@ mod tests {
         assert_eq!(
             json,
             serde_json::json!({
-                "scenario": "s", "input": "/media/a.mp4", "output": "/media/b.mp4", "overwrite": true, "duration_seconds": 90.0,
-                "codec": "h265", "size": "854x480", "fps": 30.0, "crf": 20, "preset": "fast", "audio": "copy", "queue": "live",
+                "scenario": "s", "preset": "p", "input": "/media/a.mp4", "output": "/media/b.mp4", "overwrite": true, "duration_seconds": 90.0,
+                "codec": "h265", "size": "854x480", "fps": 30.0, "crf": 20, "encoder_preset": "fast", "audio": "copy", "queue": "live",
                 "priority": "high", "gpu": true, "require": {"zone": "eu", "disk": "ssd"}, "labels": {"a": "b"},
                 "timeout_seconds": 7200.0, "retries": 5, "idempotency_key": "k", "start_seconds": 120.0,
                 "cpu_millicores": 2000, "memory_mib": 1024, "deadline_ms": 32_472_144_000_000_i64
@@ -615,8 +656,8 @@ mod tests {
         }
         let resolve = |words| {
             let (request, _) = request(words).unwrap();
-            let spec = fields::job(request.fields.clone()).unwrap();
-            let bad = Settings::resolve(&spec).unwrap_err();
+            let asked = fields::job(request.fields.clone()).unwrap();
+            let bad = Settings::resolve(&asked.spec).unwrap_err();
             request.name_flag(bad.field, &bad.message)
         };
         assert!(resolve("--duration 0").starts_with("--duration: "));

@@ -6,12 +6,13 @@
 use ffrtmp_api::{
     client::Client,
     ids::JobRef,
-    job::JobSpec,
     limits,
-    rest::{ErrorDetail, SubmitBatch, SubmitItem},
+    preset::Asked,
+    rest::{AskedBatch, ErrorDetail, SubmitItem},
     settings::Settings,
 };
 
+use super::presets::Presets;
 use crate::{
     exit::{Failure, Result},
     output::{Output, Tally},
@@ -25,11 +26,12 @@ const BATCH_BYTES: usize = limits::BODY_BYTES_MAX / 2;
 /// Jobs on their way.
 pub struct Many<'a> {
     client: &'a Client,
+    presets: Presets<'a>,
     /// Where the answers are shown; nowhere when they are shown at their end.
     face: Option<&'a mut dyn Output>,
     /// The key under which the user can submit all of this again.
     key: String,
-    waiting: Vec<(Option<String>, std::result::Result<JobSpec, ErrorDetail>)>,
+    waiting: Vec<(Option<String>, std::result::Result<Asked, ErrorDetail>)>,
     bytes: usize,
     /// What became of those that were sent.
     pub tally: Tally,
@@ -39,9 +41,15 @@ pub struct Many<'a> {
 
 impl<'a> Many<'a> {
     /// None yet. `key` is the beginning of every job's idempotency key.
-    pub fn new(client: &'a Client, face: Option<&'a mut dyn Output>, key: String) -> Many<'a> {
+    pub fn new(
+        client: &'a Client,
+        presets: Presets<'a>,
+        face: Option<&'a mut dyn Output>,
+        key: String,
+    ) -> Many<'a> {
         Many {
             client,
+            presets,
             face,
             key,
             waiting: Vec::new(),
@@ -51,22 +59,29 @@ impl<'a> Many<'a> {
         }
     }
 
-    /// Submits `spec`, soon. `place` is where it was found; `n` tells its key from the others'.
-    pub fn push(&mut self, place: Option<String>, n: u64, mut spec: JobSpec) -> Result {
+    /// Submits a job, soon. `place` is where it was found; `n` tells its key from the others'.
+    pub fn push(&mut self, place: Option<String>, n: u64, mut asked: Asked) -> Result {
         let key = &self.key;
-        spec.idempotency_key
-            .get_or_insert_with(|| format!("{key}-{n}"));
+        let own = &mut asked.spec.idempotency_key;
+        own.get_or_insert_with(|| format!("{key}-{n}"));
+        let spec = match self.presets.fill(&asked) {
+            Ok(spec) => spec,
+            Err(unfilled) => {
+                let message = unfilled.into_message()?;
+                return self.refuse(place, "preset", message);
+            }
+        };
         if let Err(bad) = Settings::resolve(&spec) {
             return self.refuse(place, bad.field, bad.to_string());
         }
-        let bytes = serde_json::to_vec(&spec)
+        let bytes = serde_json::to_vec(&asked)
             .map_err(|error| Failure::failed(error.to_string()))?
             .len();
         if self.bytes + bytes > BATCH_BYTES {
             self.flush()?;
         }
         self.bytes += bytes;
-        self.keep(place, Ok(spec))
+        self.keep(place, Ok(asked))
     }
 
     /// Tells, in its turn, that something is no job.
@@ -88,7 +103,7 @@ impl<'a> Many<'a> {
     fn keep(
         &mut self,
         place: Option<String>,
-        what: std::result::Result<JobSpec, ErrorDetail>,
+        what: std::result::Result<Asked, ErrorDetail>,
     ) -> Result {
         self.waiting.push((place, what));
         if self.waiting.len() >= BATCH_JOBS {
@@ -101,12 +116,12 @@ impl<'a> Many<'a> {
     pub fn flush(&mut self) -> Result {
         let waiting = std::mem::take(&mut self.waiting);
         self.bytes = 0;
-        let mut batch = SubmitBatch { jobs: Vec::new() };
+        let mut batch = AskedBatch::default();
         let mut places = Vec::with_capacity(waiting.len());
         for (place, what) in waiting {
             let refused = match what {
-                Ok(spec) => {
-                    batch.jobs.push(spec);
+                Ok(job) => {
+                    batch.jobs.push(job);
                     None
                 }
                 Err(detail) => Some(detail),
@@ -118,7 +133,7 @@ impl<'a> Many<'a> {
             Vec::new()
         } else {
             self.client
-                .submit_batch(&batch)
+                .submit_asked_batch(&batch)
                 .map_err(|error| self.broke_off(error.into()))?
                 .items
         }

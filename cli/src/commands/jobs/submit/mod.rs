@@ -6,6 +6,7 @@
 mod fields;
 mod flags;
 mod many;
+mod presets;
 mod source;
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
 use ffrtmp_api::{
     ids::JobRef,
     job::JobSpec,
+    preset::Asked,
     settings::{BadField, Settings},
 };
 use serde_json::Value;
@@ -33,12 +35,13 @@ use crate::{
     },
     connection::{connect, warn_of_clock},
     exit::{Failure, Result},
-    output::{Format, Output, Plan, settings_line, source_line},
+    output::{Format, Origins, Output, Plan, settings_line, source_line},
     progress::{How, follow, verdict},
 };
 use fields::Fields;
 use flags::Request;
 use many::Many;
+use presets::Presets;
 use source::{Item, Stopped};
 
 /// Submits.
@@ -49,17 +52,21 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
     let format = request.format.or(global.format).unwrap_or_default();
     let mut face = face_of(format, global);
     match (&request.file, request.count) {
-        (Some(file), _) if request.dry_run => plan_file(&request, file, &cwd, &mut *face),
+        (Some(file), _) if request.dry_run => plan_file(&request, file, &cwd, &mut *face, global),
         (None, Some(count)) if request.dry_run => {
+            let mut presets = Presets::of_farm_if_it_answers(global);
             for n in [1, count] {
-                face.plan(&plan(&request, numbered(&request, n))?)?;
+                face.plan(&plan(&request, numbered(&request, n), &mut presets)?.1)?;
                 if count == 1 {
                     break;
                 }
             }
             Ok(())
         }
-        (None, None) if request.dry_run => Ok(face.plan(&plan_one(&request)?.0)?),
+        (None, None) if request.dry_run => {
+            let mut presets = Presets::of_farm_if_it_answers(global);
+            Ok(face.plan(&plan_one(&request, &mut presets)?.1)?)
+        }
         (None, None) => one(&request, format, &mut *face, global),
         (file, count) => {
             let client = connect(global)?;
@@ -70,10 +77,11 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
                 Some(Value::String(key)) => key.clone(),
                 _ => Uuid::new_v4().to_string(),
             };
-            let mut many = Many::new(&client, shown.then_some(&mut *face), key);
+            let farm = Presets::of_farm(global);
+            let mut many = Many::new(&client, farm, shown.then_some(&mut *face), key);
             let outcome = match (file, count) {
                 (Some(file), _) => from_file(&request, file, &cwd, &mut many),
-                (None, count) => by_count(&request, count.unwrap_or(1), &mut many),
+                (None, count) => by_count(&request, count.unwrap_or(1), &mut many, global),
             };
             // What was read before something broke is submitted all the same.
             let flushed = many.flush();
@@ -82,7 +90,11 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
             }
             let (tally, made) = (many.tally, many.made);
             let summary = match count {
-                Some(_) => Some(summary_of(&request, numbered(&request, 1))?),
+                Some(_) => {
+                    let mut presets = Presets::of_farm(global);
+                    let (_, plan) = plan(&request, numbered(&request, 1), &mut presets)?;
+                    Some(summary_of(&plan))
+                }
                 None => None,
             };
             if shown {
@@ -107,16 +119,19 @@ pub fn run(args: SubmitArgs, global: &GlobalArgs) -> Result {
 
 /// One job, said by flags alone.
 fn one(request: &Request, format: Format, face: &mut dyn Output, global: &GlobalArgs) -> Result {
-    let (Plan { mut job, .. }, files) = plan_one(request)?;
-    let summary = summary_of(request, request.fields.clone())?;
+    let mut presets = Presets::of_farm(global);
+    // Files of this machine are named as they are here, not as the spool will know them.
+    let (_, whole) = plan(request, request.fields.clone(), &mut presets)?;
+    let summary = summary_of(&whole);
+    let (mut asked, _, files) = plan_one(request, &mut presets)?;
     let client = connect(global)?;
     if let Some(files) = &files {
-        files.send(&client, &mut job)?;
+        files.send(&client, &mut asked.spec)?;
     }
-    job.idempotency_key
-        .get_or_insert_with(|| Uuid::new_v4().to_string());
-    let submitted = client.submit(&job)?;
-    if job.deadline_ms.is_some() {
+    let key = &mut asked.spec.idempotency_key;
+    key.get_or_insert_with(|| Uuid::new_v4().to_string());
+    let submitted = client.submit_asked(&asked)?;
+    if asked.spec.deadline_ms.is_some() {
         warn_of_clock(&client, "--deadline");
     }
     let waits = request.wait || request.follow;
@@ -145,23 +160,26 @@ fn one(request: &Request, format: Format, face: &mut dyn Output, global: &Global
 }
 
 /// The one job that the flags describe, checked, and its files if they are on this machine.
-fn plan_one(request: &Request) -> Result<(Plan, Option<Files>)> {
-    let Plan { mut job, .. } = plan(request, request.fields.clone())?;
-    let files = match request.upload {
-        true => Some(Files::of(&mut job, request.wait || request.follow)?),
-        false => None,
-    };
-    let settings = Settings::resolve(&job).map_err(|BadField { field, message }| {
-        Failure::usage(request.name_flag(field, &message))
-    })?;
-    Ok((Plan::new(job, settings), files))
+fn plan_one(request: &Request, presets: &mut Presets<'_>) -> Result<(Asked, Plan, Option<Files>)> {
+    let (mut asked, plan) = plan(request, request.fields.clone(), presets)?;
+    if !request.upload {
+        return Ok((asked, plan, None));
+    }
+    let mut job = plan.job;
+    let files = Files::of(&mut job, request.wait || request.follow)?;
+    let places = job.clone();
+    (asked.spec.input, asked.spec.output) = (places.input, places.output);
+    asked.spec.overwrite = places.overwrite;
+    let settings = resolve(request, &job)?;
+    Ok((asked, Plan::new(job, plan.origins, settings), Some(files)))
 }
 
 /// The jobs of `--count`.
-fn by_count(request: &Request, count: u64, many: &mut Many<'_>) -> Result {
+fn by_count(request: &Request, count: u64, many: &mut Many<'_>, global: &GlobalArgs) -> Result {
+    let mut presets = Presets::of_farm(global);
     // All differ only in their numbers, and the last has the longest.
-    plan(request, numbered(request, 1))?;
-    plan(request, numbered(request, count))?;
+    plan(request, numbered(request, 1), &mut presets)?;
+    plan(request, numbered(request, count), &mut presets)?;
     for n in 1..=count {
         let mut fields = numbered(request, n);
         fields.remove("idempotency_key");
@@ -183,13 +201,25 @@ fn from_file(request: &Request, file: &Path, cwd: &Path, many: &mut Many<'_>) ->
 }
 
 /// `--dry-run` of a file: every job it holds, and what is wrong with the others.
-fn plan_file(request: &Request, file: &Path, cwd: &Path, face: &mut dyn Output) -> Result {
+fn plan_file(
+    request: &Request,
+    file: &Path,
+    cwd: &Path,
+    face: &mut dyn Output,
+    global: &GlobalArgs,
+) -> Result {
     let mut wrong = false;
+    let mut presets = Presets::of_farm_if_it_answers(global);
     each_of_file(request, file, cwd, |line, found| {
-        let plan = found.and_then(|job| {
-            let settings = Settings::resolve(&job).map_err(|bad| bad.to_string())?;
-            Ok(Plan::new(job, settings))
-        });
+        let plan = match found.map(|asked| (presets.fill(&asked), asked)) {
+            Ok((Ok(job), asked)) => {
+                let origins = Origins::of(&asked, &job, request.given);
+                let settings = Settings::resolve(&job).map_err(|bad| bad.to_string());
+                settings.map(|settings| Plan::new(job, origins, settings))
+            }
+            Ok((Err(unfilled), _)) => Err(unfilled.into_message()?),
+            Err(what) => Err(what),
+        };
         match plan {
             Ok(plan) => face.plan(&plan)?,
             Err(what) => {
@@ -207,7 +237,7 @@ fn each_of_file(
     request: &Request,
     file: &Path,
     cwd: &Path,
-    mut each: impl FnMut(u64, std::result::Result<JobSpec, String>) -> Result,
+    mut each: impl FnMut(u64, std::result::Result<Asked, String>) -> Result,
 ) -> Result {
     let mut flags = request.fields.clone();
     // Each job has its own, made of this one.
@@ -272,33 +302,40 @@ fn numbered(request: &Request, n: u64) -> Fields {
         .collect()
 }
 
-/// The job that the flags describe, checked.
-fn plan(request: &Request, fields: Fields) -> Result<Plan> {
-    let job = fields::job(fields).map_err(|what| Failure::usage(format!("--param {what}")))?;
-    let settings = Settings::resolve(&job).map_err(|BadField { field, message }| {
-        Failure::usage(request.name_flag(field, &message))
+/// The job that the flags describe, as it is asked for, and as it will be: laid over its preset, and checked.
+fn plan(request: &Request, fields: Fields, presets: &mut Presets<'_>) -> Result<(Asked, Plan)> {
+    let asked = fields::job(fields).map_err(|what| Failure::usage(format!("--param {what}")))?;
+    let job = presets.fill(&asked).map_err(|unfilled| {
+        unfilled.into_failure(|bad| request.name_flag(bad.field, &bad.message))
     })?;
-    Ok(Plan::new(job, settings))
+    let settings = resolve(request, &job)?;
+    let origins = Origins::of(&asked, &job, request.given);
+    Ok((asked, Plan::new(job, origins, settings)))
+}
+
+/// What a job is encoded with; what cannot be honoured is named by its flag.
+fn resolve(request: &Request, job: &JobSpec) -> Result<Settings> {
+    Settings::resolve(job)
+        .map_err(|BadField { field, message }| Failure::usage(request.name_flag(field, &message)))
 }
 
 /// One line about what will be done.
-fn summary_of(request: &Request, fields: Fields) -> Result<String> {
-    let Plan { job, settings, .. } = plan(request, fields)?;
-    let name = job
-        .scenario
-        .as_ref()
-        .map(|name| format!("{name}: "))
-        .unwrap_or_default();
+fn summary_of(plan: &Plan) -> String {
+    let Plan { job, settings, .. } = plan;
+    let name = match (&job.scenario, &job.preset) {
+        (Some(name), _) | (None, Some(name)) => format!("{name}: "),
+        (None, None) => String::new(),
+    };
     let to = settings
         .output
         .as_ref()
         .map(|path| format!(" to {path}"))
         .unwrap_or_default();
-    Ok(format!(
+    format!(
         "{name}{}{to}; {}; {} queue, {} priority",
-        source_line(&settings),
-        settings_line(&settings),
+        source_line(settings),
+        settings_line(settings),
         job.queue,
         job.priority
-    ))
+    )
 }
