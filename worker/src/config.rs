@@ -22,7 +22,7 @@ use ffrtmp_api::{
 };
 use tokio::sync::watch;
 
-use crate::advertise::Advertised;
+use crate::{advertise::Advertised, sandbox::SandboxMode};
 
 /// How far jobs are held to what is reserved for them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -106,6 +106,14 @@ pub struct WorkerConfig {
     pub allow_raw_args: bool,
     /// What control groups hold jobs to.
     pub job_limits: JobLimits,
+    /// Whether ffmpeg runs in a sandbox.
+    pub sandbox: SandboxMode,
+    /// What it reads and runs there besides the system's programs and what a job names: files, or folders with all that is in them.
+    pub sandbox_reads: Vec<PathBuf>,
+    /// What it writes there besides a job's output: files, or folders with all that is in them.
+    pub sandbox_writes: Vec<PathBuf>,
+    /// Who ffmpeg is, `USER` or `USER:GROUP`; none: the worker's user. Takes a worker that is root.
+    pub run_as: Option<String>,
     /// How long an encode may show no progress before it is stopped as hung.
     pub stall_timeout: Duration,
     /// How long a process group may take to end after SIGTERM before it gets SIGKILL.
@@ -142,6 +150,10 @@ impl WorkerConfig {
             deny_private: false,
             allow_raw_args: false,
             job_limits: JobLimits::default(),
+            sandbox: SandboxMode::default(),
+            sandbox_reads: Vec::new(),
+            sandbox_writes: Vec::new(),
+            run_as: None,
             // Two minutes: slower than the slowest honest start seen (a cold network file system), fast enough that a
             // hung encode does not hold a slot for a shift.
             stall_timeout: Duration::from_secs(120),

@@ -4,7 +4,7 @@
 //! name but by the master's order. It does not know of policies, queues or other workers.
 //!
 //! Where to look: [`run`] puts everything together; `session` is the wire; `attempt` is the life of one run, with the
-//! table of all held ones in `attempt::held`; `ffmpeg` is everything about a media process; `guard` what a job may reach; `node` is the state
+//! table of all held ones in `attempt::held`; `ffmpeg` is everything about a media process; `guard` what a job may reach, `sandbox` what ffmpeg may; `node` is the state
 //! directory; `capabilities` is what the machine can do; `transfer` is files from and to the master's spool.
 
 mod advertise;
@@ -23,6 +23,7 @@ mod node;
 pub mod plan;
 mod run;
 mod sampler;
+mod sandbox;
 mod secure_listener;
 mod session;
 mod transfer;
@@ -32,3 +33,4 @@ pub use config::{JobLimits, WorkerConfig, check_labels};
 pub use metrics::described as described_metrics;
 pub use node::state_dir::has_joined;
 pub use run::run;
+pub use sandbox::SandboxMode;

@@ -31,6 +31,7 @@ use crate::{
     metrics::Metrics,
     node::{cgroups::Groups, reap::reap, records::Records, state_dir::StateDir},
     sampler::Sampler,
+    sandbox::Sandbox,
     session::{
         connection::{MetricsAt, Session, introduction, keep},
         outbox::Outbox,
@@ -64,9 +65,15 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         reap(&state, &records).context("what an earlier run left behind cannot be cleaned up")?;
     let metrics = Metrics::new(&name, config.build)?;
     metrics.slots(slots);
-    let spawner = Spawner::start(state.install_id)?;
+    let sandbox = Sandbox::find(&config, &programs)?;
+    if let Some(user) = sandbox.user() {
+        user.reaches(&state.scratch)?;
+    }
+    let sandbox_reports = sandbox.reports();
+    let spawner = Spawner::start(state.install_id)?.in_sandbox(Arc::new(sandbox));
     let guard = Guard::start(&config).await?;
     let mut guards = guard.reports();
+    guards.extend(sandbox_reports);
     let (groups, limits_report) = job_groups(config.job_limits, state.install_id);
     guards.push(limits_report);
     let gpus = Arc::new(Gpus::find(config.nvml_library.clone()));

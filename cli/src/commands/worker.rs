@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use clap::Args;
 use ffrtmp_api::hosts::HostPattern;
-use ffrtmp_worker::{Advertised, JobLimits, WorkerConfig};
+use ffrtmp_worker::{Advertised, JobLimits, SandboxMode, WorkerConfig};
 use tokio::sync::watch;
 
 use crate::{
@@ -93,6 +93,20 @@ pub struct WorkerArgs {
     /// What jobs are held to by control groups: none, share (of what is reserved, where they compete) or cap (no more than that)
     #[arg(long, value_name = "WORD", default_value = "share", value_parser = str::parse::<JobLimits>)]
     job_limits: JobLimits,
+    /// Whether ffmpeg runs in a sandbox: auto (as much of one as the kernel has), require (a whole one, or the worker does not
+    /// start) or off
+    #[arg(long, value_name = "WORD", default_value = "auto", value_parser = str::parse::<SandboxMode>)]
+    sandbox: SandboxMode,
+    /// File or folder that ffmpeg reads and runs in its sandbox besides the system's: codecs, fonts or drivers in unusual places; may
+    /// be repeated
+    #[arg(long, value_name = "PATH")]
+    sandbox_read: Vec<PathBuf>,
+    /// File or folder that ffmpeg writes in its sandbox besides a job's output; may be repeated
+    #[arg(long, value_name = "PATH")]
+    sandbox_write: Vec<PathBuf>,
+    /// Run ffmpeg as this user, and use files with that user's rights; takes a worker that is root
+    #[arg(long, value_name = "USER[:GROUP]")]
+    run_as: Option<String>,
     /// The certificate of its metrics.
     #[command(flatten)]
     metrics_tls: MetricsTlsArgs,
@@ -131,6 +145,10 @@ impl WorkerArgs {
             deny_private: self.deny_private,
             allow_raw_args: self.allow_raw_args,
             job_limits: self.job_limits,
+            sandbox: self.sandbox,
+            sandbox_reads: self.sandbox_read.clone(),
+            sandbox_writes: self.sandbox_write.clone(),
+            run_as: self.run_as.clone(),
             stall_timeout: self.stall_timeout,
             build: crate::build::INFO,
             ..WorkerConfig::new(master, state_dir)

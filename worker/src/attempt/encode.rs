@@ -26,8 +26,8 @@ use tokio::sync::watch;
 use super::{
     control::{Control, Observer, Stop, stopped},
     folder,
-    prepare::{Inspected, blocking, create_target, inspect, target},
-    room::{Disks, expected_bytes},
+    prepare::{Inspected, blocking, create_target, inspect, make, target},
+    room::{Claim, Disks, wants},
     watch::{Before, Bounds, EndedBy, Watched, watch},
 };
 use crate::{
@@ -52,6 +52,7 @@ use crate::{
         reap::remove_quietly,
         records::{Leader, Record, Records, Standing},
     },
+    sandbox::{Grant, Needs, Network},
     transfer::Transfer,
 };
 
@@ -178,6 +179,10 @@ pub(crate) async fn encode(
         stop = stopped(control) => Err(Ended::Stopped(stop)),
         fetched = bench.transfer.fetch(id, &input) => fetched.map_err(Ended::Failed),
     };
+    let fetched = match fetched {
+        Ok(()) => give_away(bench, input.clone()).await,
+        ended => ended,
+    };
     let answer = match fetched {
         Ok(()) => {
             let mut order = order.clone();
@@ -188,6 +193,22 @@ pub(crate) async fn encode(
     };
     discard(input).await;
     answer
+}
+
+/// Lets whoever encodes read what was fetched.
+async fn give_away(bench: &Bench, fetched: PathBuf) -> Result<(), Ended> {
+    let Some(user) = bench.spawner.user() else {
+        return Ok(());
+    };
+    let given = blocking(move || {
+        user.own(&fetched).map_err(|error| {
+            Failure::new(
+                FailureReason::PlatformError,
+                format!("{} cannot be given away: {error}", fetched.display()),
+            )
+        })
+    });
+    given.await.map_err(Ended::Failed)
 }
 
 /// Runs an assignment whose input this machine sees.
@@ -209,14 +230,15 @@ async fn encode_here(
     };
     let bench = &Bench {
         spawner: bench.spawner.within(Confinement {
-            web_proxy: Some(pass.url().to_owned()),
+            web_proxy: Some(pass.way()),
             group,
+            needs: Needs::default(),
         }),
         ..bench.clone()
     };
     let inspected = tokio::select! {
         stop = stopped(control) => return (Ended::Stopped(stop), String::new()),
-        inspected = inspect(&bench.spawner, &bench.programs, &bench.guard, settings, bench.probe_timeout) => inspected,
+        inspected = inspect(bench, settings) => inspected,
     };
     let inspected = match pass.judge(inspected) {
         Ok(inspected) => inspected,
@@ -332,29 +354,44 @@ async fn run(
     let settings = &order.settings;
     let is_folder = matches!(settings.output, Some(Output::Folder { .. }));
     // Held until the run is over and the file has its size.
-    let _room = tokio::select! {
+    let wants = wants(settings, inspected, temp, &work_path(bench, order.attempt));
+    let room = tokio::select! {
         stop = stopped(control) => return Err(EndedBy::Stop(stop)),
-        room = bench.disks.claim(temp, expected_bytes(settings, inspected)) => room.map_err(EndedBy::Failure)?,
+        room = bench.disks.claim(wants) => room.map_err(EndedBy::Failure)?,
     };
     // Recorded before the file exists and again when the process does, so that no crash in between hides either.
     record(bench, order.attempt, temp, None)?;
-    create_target(temp.to_owned(), is_folder)
+    let target = create_target(bench, temp.to_owned(), is_folder)
         .await
         .map_err(EndedBy::Failure)?;
     let work = match needs_folder(settings) {
         true => Some(
-            WorkFolder::make(&bench.scratch, order.attempt, is_folder.then_some(temp))
+            WorkFolder::make(bench, order.attempt, is_folder.then_some(temp))
                 .await
                 .map_err(EndedBy::Failure)?,
         ),
         false => None,
+    };
+    let mut writes = vec![Arc::new(target)];
+    writes.extend(work.as_ref().map(|work| Arc::clone(&work.grant)));
+    let bench = &Bench {
+        spawner: bench.spawner.needing(Needs {
+            reads: inspected.file.iter().cloned().collect(),
+            writes,
+            network: Network::of(settings, bench.spawner.proxy_port()),
+            devices: settings
+                .video()
+                .is_some_and(|video| video.encoder.is_hardware()),
+        }),
+        ..bench.clone()
     };
     let runs = Runs {
         bench,
         order,
         inspected,
         temp,
-        directory: work.as_ref().map_or(Path::new("/"), |work| &work.0),
+        directory: work.as_ref().map_or(Path::new("/"), |work| &work.path),
+        room: &room,
     };
     let spent = match settings.live {
         Some(live) => runs.live(live, control, observer, log).await,
@@ -369,26 +406,29 @@ async fn run(
 }
 
 /// A folder in scratch that an encode works in; gone when dropped.
-struct WorkFolder(PathBuf);
+struct WorkFolder {
+    path: PathBuf,
+    grant: Arc<Grant>,
+}
 
 impl WorkFolder {
     async fn make(
-        scratch: &Path,
+        bench: &Bench,
         attempt: Attempt,
         output: Option<&Path>,
     ) -> Result<WorkFolder, Failure> {
-        let path = scratch.join(format!("{attempt}.work"));
+        let (scratch, user) = (bench.scratch.clone(), bench.spawner.user());
+        let path = work_path(bench, attempt);
         let (made, output) = (path.clone(), output.map(Path::to_owned));
-        blocking(move || {
-            remove_quietly(&made);
-            let make = || {
-                std::fs::create_dir(&made)?;
-                match &output {
-                    Some(output) => std::os::unix::fs::symlink(output, made.join(FOLDER)),
-                    None => Ok(()),
+        let grant = blocking(move || {
+            let fill = || {
+                make(&made, true, &scratch, user.as_deref())?;
+                if let Some(output) = &output {
+                    std::os::unix::fs::symlink(output, made.join(FOLDER))?;
                 }
+                Grant::of_made(&made)
             };
-            make().map_err(|error| {
+            fill().map_err(|error| {
                 Failure::new(
                     FailureReason::PlatformError,
                     format!("{} cannot be made: {error}", made.display()),
@@ -396,13 +436,21 @@ impl WorkFolder {
             })
         })
         .await?;
-        Ok(WorkFolder(path))
+        Ok(WorkFolder {
+            path,
+            grant: Arc::new(grant),
+        })
     }
+}
+
+/// Where an attempt works, if it needs a folder for it.
+fn work_path(bench: &Bench, attempt: Attempt) -> PathBuf {
+    bench.scratch.join(format!("{attempt}.work"))
 }
 
 impl Drop for WorkFolder {
     fn drop(&mut self) {
-        remove_quietly(&self.0);
+        remove_quietly(&self.path);
     }
 }
 
@@ -413,6 +461,8 @@ pub(super) struct Runs<'a> {
     pub(super) inspected: &'a Inspected,
     pub(super) temp: &'a Path,
     pub(super) directory: &'a Path,
+    /// What it was given of the disks.
+    pub(super) room: &'a Claim,
 }
 
 /// What the runs took, all together, and what the last of them reported.
@@ -583,6 +633,12 @@ impl Runs<'_> {
             .args(&line)
             .envs(self.device().as_ref().and_then(Device::environment))
             .current_dir(self.directory);
+        if self.directory != Path::new("/") {
+            // What libraries keep for the next time, as a list of fonts; never what another job left.
+            for variable in ["XDG_CACHE_HOME", "TMPDIR"] {
+                command.env(variable, self.directory);
+            }
+        }
         tracing::debug!(command = %bounds.hidden.clean(&format!("{command:?}")), "spawning");
         let process = bench
             .spawner

@@ -31,6 +31,7 @@ use crate::{
         reap::remove_quietly,
         records::{Record, Standing},
     },
+    sandbox::acting,
     session::outbox::Outbox,
     transfer::is_spooled,
 };
@@ -414,7 +415,9 @@ impl Attempts {
             let outcome = match address {
                 Some(address) => put(&attempts.bench.guard, &temp, address, bytes),
                 None if is_spooled(&output) => attempts.bench.transfer.publish(attempt),
-                None => publish(&temp, &output, bytes, overwrite),
+                None => acting(attempts.bench.spawner.user().as_deref(), || {
+                    publish(&temp, &output, bytes, overwrite)
+                }),
             };
             // An address may hold a password.
             let shown = address.map_or(output.display().to_string(), |_| "a web server".into());

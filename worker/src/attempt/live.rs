@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::sleep};
 use super::{
     control::{Control, Observer, finishing, stopped},
     encode::{Runs, Spent, look},
-    prepare::blocking,
+    prepare::as_user,
     watch::{Before, Bounds, EndedBy, Watched},
 };
 use crate::{
@@ -292,7 +292,7 @@ impl Runs<'_> {
     ) -> Result<(), EndedBy> {
         let list = self.directory.join(PARTS);
         let text = list_of_parts(&taken.parts);
-        blocking(move || {
+        as_user(self.bench, move || {
             std::fs::write(&list, text).map_err(|error| {
                 Failure::new(
                     FailureReason::ResourceError,
@@ -302,6 +302,14 @@ impl Runs<'_> {
         })
         .await
         .map_err(EndedBy::Failure)?;
+        // What was taken cannot be taken again: where there is no room after all, it is tried all the same.
+        let room = tokio::select! {
+            stop = stopped(control) => return Err(EndedBy::Stop(stop)),
+            room = self.room.again() => room,
+        };
+        if let Err(short) = room {
+            tracing::warn!(attempt = %self.order.attempt, short = short.message, "the parts are joined all the same");
+        }
         let settings = &self.order.settings;
         let line = arguments(
             Pass::Join,

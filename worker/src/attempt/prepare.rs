@@ -6,7 +6,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
 };
 
 use ffrtmp_api::{
@@ -15,17 +15,15 @@ use ffrtmp_api::{
     settings::{Container, Output, Pictures, Settings, Source, Subtitles},
 };
 
-use super::folder;
+use super::{encode::Bench, folder};
 use crate::{
     ffmpeg::{
         diagnosis::Failure,
         probe::{Caption, Media, ProbeError, check_input, probe},
-        program::Programs,
         reach::Reach,
-        spawner::Spawner,
     },
-    guard::Guard,
     node::reap::remove_quietly,
+    sandbox::{Grant, Needs, Network, User, acting},
 };
 
 /// Longest file name most Linux file systems take, in bytes.
@@ -40,41 +38,36 @@ pub(crate) struct Inspected {
     pub(crate) input_bytes: u64,
     /// How long the output should become, where it can be told.
     pub(crate) expected_seconds: Option<f64>,
+    /// The file that was looked at, where it is one: no other is read.
+    pub(crate) file: Option<Arc<Grant>>,
 }
 
 /// Looks at the input and at the place of the output. Changes nothing.
-pub(crate) async fn inspect(
-    spawner: &Spawner,
-    programs: &Programs,
-    guard: &Guard,
-    settings: &Settings,
-    timeout: Duration,
-) -> Result<Inspected, Failure> {
+pub(crate) async fn inspect(bench: &Bench, settings: &Settings) -> Result<Inspected, Failure> {
+    let guard = &bench.guard;
     guard.takes(&settings.raw)?;
     match settings.output.clone() {
         Some(Output::File(output)) => {
             let overwrite = settings.overwrite;
-            blocking(move || check_output(Path::new(&output), overwrite)).await?;
+            as_user(bench, move || check_output(Path::new(&output), overwrite)).await?;
         }
         Some(Output::Folder { path, index }) => {
             let overwrite = settings.overwrite;
-            blocking(move || folder::check(Path::new(&path), &index, overwrite)).await?;
+            let check = move || folder::check(Path::new(&path), &index, overwrite);
+            as_user(bench, check).await?;
         }
         Some(Output::Put(address) | Output::Push(address)) => guard.allowed(&address).await?,
         Some(Output::Spool(_)) | None => {}
     }
-    let (reach, input_bytes) = match &settings.source {
+    let (reach, input_bytes, file) = match &settings.source {
         Source::File(path) => {
-            let path = PathBuf::from(path);
-            let to_check = path.clone();
-            let input_bytes = blocking(move || check_input(&to_check)).await?;
+            let path = Path::new(path);
+            let (input_bytes, file) = open_input(bench, path).await?;
             if let Some(Output::File(output)) = settings.output.clone() {
-                blocking(move || check_distinct(&path, Path::new(&output))).await?;
+                let path = path.to_owned();
+                as_user(bench, move || check_distinct(&path, Path::new(&output))).await?;
             }
-            let Source::File(path) = &settings.source else {
-                return Ok(Inspected::default());
-            };
-            (Reach::File(Path::new(path)), input_bytes)
+            (Reach::File(path), input_bytes, Some(Arc::new(file)))
         }
         Source::Url(address) => {
             guard.allowed(address).await?;
@@ -85,7 +78,7 @@ pub(crate) async fn inspect(
                     ..Inspected::default()
                 });
             }
-            (Reach::Url(address), 0)
+            (Reach::Url(address), 0, None)
         }
         Source::Upload(_) | Source::Synthetic => {
             return Ok(Inspected {
@@ -100,7 +93,12 @@ pub(crate) async fn inspect(
             format!("input {}: {what}", reach.shown()),
         )
     };
-    let media = probe(spawner, programs, reach, false, timeout)
+    let spawner = bench.spawner.needing(Needs {
+        reads: file.iter().cloned().collect(),
+        network: Network::of(settings, bench.spawner.proxy_port()),
+        ..Needs::default()
+    });
+    let media = probe(&spawner, &bench.programs, reach, false, bench.probe_timeout)
         .await
         .map_err(|error| match (error, reach) {
             (ProbeError::NotMedia(said), Reach::Url(_)) => unreachable_input(&reach.shown(), &said),
@@ -129,7 +127,29 @@ pub(crate) async fn inspect(
         media: Some(media),
         input_bytes,
         expected_seconds,
+        file,
     })
+}
+
+/// Looks at the input and keeps hold of it. Answers with its size.
+async fn open_input(bench: &Bench, path: &Path) -> Result<(u64, Grant), Failure> {
+    let to_open = path.to_owned();
+    let opened = as_user(bench, move || {
+        let bytes = check_input(&to_open)?;
+        let file = Grant::of(&to_open).map_err(|error| {
+            Failure::new(
+                FailureReason::InputError,
+                format!("input {}: {error}", to_open.display()),
+            )
+        })?;
+        Ok((bytes, file))
+    })
+    .await?;
+    // What the worker fetched is where no job may name a file itself.
+    if !path.starts_with(&bench.scratch) {
+        bench.guard.leads("input", path, &opened.1)?;
+    }
+    Ok(opened)
 }
 
 /// Whether the input holds what the job takes from it.
@@ -220,22 +240,61 @@ pub(crate) fn target(settings: &Settings, attempt: Attempt, scratch: &Path) -> P
     output.with_file_name(format!(".{}{tail}", name.get(..end).unwrap_or_default()))
 }
 
-/// Makes the empty temporary file, or folder. What can be wrong with the directory shows here, not after the encode.
-pub(crate) async fn create_target(target: PathBuf, is_folder: bool) -> Result<(), Failure> {
+/// Makes the empty temporary file, or folder, and keeps hold of it. What can be wrong with the directory shows here, not after the
+/// encode.
+pub(crate) async fn create_target(
+    bench: &Bench,
+    target: PathBuf,
+    is_folder: bool,
+) -> Result<Grant, Failure> {
+    let (user, scratch, guard) = (
+        bench.spawner.user(),
+        bench.scratch.clone(),
+        bench.guard.clone(),
+    );
     blocking(move || {
-        // What has this name can only be of this attempt; a symlink would lead ffmpeg elsewhere.
-        remove_quietly(&target);
-        if is_folder {
-            return fs::create_dir(&target).map_err(|error| cannot_write(&target, &error));
-        }
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&target)
+        let user = user.as_deref();
+        let made = make(&target, is_folder, &scratch, user)
+            .and_then(|()| Grant::of_made(&target))
             .map_err(|error| cannot_write(&target, &error))?;
-        Ok(())
+        if !target.starts_with(&scratch)
+            && let Err(failure) = guard.leads("output", &target, &made)
+        {
+            acting(user, || remove_quietly(&target));
+            return Err(failure);
+        }
+        Ok(made)
     })
     .await
+}
+
+/// Makes an empty file or folder for an encode, owned by whoever encodes. In scratch, where only the worker makes any, it is given
+/// away; elsewhere it is made with that user's rights.
+pub(super) fn make(
+    target: &Path,
+    is_folder: bool,
+    scratch: &Path,
+    user: Option<&User>,
+) -> io::Result<()> {
+    let make = || match is_folder {
+        true => fs::create_dir(target),
+        false => {
+            let mut new = OpenOptions::new();
+            new.write(true).create_new(true).open(target).map(|_| ())
+        }
+    };
+    let make_anew = || {
+        // What has this name can only be of this attempt; a symlink would lead ffmpeg elsewhere.
+        remove_quietly(target);
+        make()
+    };
+    match user {
+        Some(user) if target.starts_with(scratch) => {
+            make_anew()?;
+            user.own(target)
+        }
+        user => acting(user, make_anew),
+    }
 }
 
 /// Whether the folder that `output` is to stand in is there.
@@ -305,6 +364,15 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
         reason,
         format!("{} cannot be written: {error}", path.display()),
     )
+}
+
+/// File system work on what a job names: with the rights of whoever encodes.
+pub(crate) async fn as_user<T: Send + 'static>(
+    bench: &Bench,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let user = bench.spawner.user();
+    blocking(move || acting(user.as_deref(), work)).await
 }
 
 /// Runs file system work off the async threads: a network mount that hangs must not take heartbeats with it.

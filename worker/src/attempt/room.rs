@@ -2,10 +2,12 @@
 //! work, and those of everything else that writes there.
 //!
 //! What will be written is an estimate, so this only keeps apart what clearly fits from what clearly does not; a disk that runs full
-//! all the same is told by ffmpeg. Encodes of this worker on one disk are counted together: each holds a claim until it ends.
+//! all the same is told by ffmpeg. Encodes of this worker on one disk are counted together: each holds a claim until it ends. A
+//! recording writes twice, its parts in scratch and then what they are joined to, so it claims twice; how much is only known as it
+//! goes where nobody said how long it is to be.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -21,7 +23,10 @@ use rustix::fs::statvfs;
 use tokio::time::{Instant, sleep};
 
 use super::prepare::{Inspected, blocking};
-use crate::ffmpeg::diagnosis::Failure;
+use crate::ffmpeg::{
+    command::{Pass, passes},
+    diagnosis::Failure,
+};
 
 /// What stays free on every disk, at most: logs and databases live there too. Of a small one, a fiftieth.
 const RESERVE_BYTES: u64 = 64 << 20;
@@ -46,22 +51,70 @@ pub(crate) struct Disks {
     claims: Mutex<BTreeMap<PathBuf, Claimed>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Claimed {
     device: u64,
-    bytes: u64,
+    want: Want,
+}
+
+/// Something that will be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Want {
+    /// The file, or the folder of files.
+    pub(crate) at: PathBuf,
+    /// About how many bytes it will become.
+    pub(crate) bytes: u64,
+    /// A folder whose files will all be copied into it: so large it becomes, too.
+    pub(crate) copy_of: Option<PathBuf>,
+}
+
+impl Want {
+    /// How much of it is not there yet.
+    fn left(&self) -> u64 {
+        let copied = self.copy_of.as_deref().map_or(0, written);
+        self.bytes.max(copied).saturating_sub(written(&self.at))
+    }
+}
+
+/// What a file, or the files of a folder, take of their disk; 0 of what is not there.
+fn written(path: &Path) -> u64 {
+    let of = |metadata: fs::Metadata| metadata.blocks() * 512;
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries
+                .filter_map(|entry| entry.metadata().ok())
+                .map(of)
+                .sum()
+        }
+        Ok(metadata) => of(metadata),
+        Err(_) => 0,
+    }
 }
 
 /// Room held for one encode, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
     disks: Arc<Disks>,
-    file: PathBuf,
+    wants: Vec<Want>,
+}
+
+impl Claim {
+    /// Waits, as long as a claim is waited for, until what is left of it fits: it may have become more than was claimed. Answers with what
+    /// is missing if it does not.
+    pub(crate) async fn again(&self) -> Result<(), Failure> {
+        // The same files, so what was claimed before is not counted beside it, and stays claimed if this fails.
+        let wants = self.wants.clone();
+        self.disks.wait(&wants).await
+    }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.disks.lock().remove(&self.file);
+        let mut claims = self.disks.lock();
+        for want in &self.wants {
+            claims.remove(&want.at);
+        }
     }
 }
 
@@ -73,66 +126,97 @@ struct Disk {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum Judgement {
     Fits,
     Wait,
     Refuse,
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Fits,
+    Wait(Short),
+    Refuse(Short),
+}
+
+/// A disk, and what of it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Short {
+    /// Where it is written.
+    dir: PathBuf,
+    disk: Disk,
+    /// What is still to be written there for the encode in question.
+    bytes: u64,
+    /// And for the others.
+    others: u64,
+}
+
 impl Disks {
-    /// Claims `bytes` of the disk that `file` will be on. Waits while other encodes of this worker hold what is missing.
+    /// Claims room for all that one encode writes. Waits while other encodes of this worker hold what is missing.
     ///
     /// # Errors
     /// `resource_error` when there is not enough and nothing to wait for, or the wait was too long.
-    pub(crate) async fn claim(self: &Arc<Self>, file: &Path, bytes: u64) -> Result<Claim, Failure> {
+    pub(crate) async fn claim(self: &Arc<Self>, wants: Vec<Want>) -> Result<Claim, Failure> {
+        // Made before, so that what is claimed is let go however this ends.
+        let claim = Claim {
+            disks: Arc::clone(self),
+            wants,
+        };
+        self.wait(&claim.wants).await?;
+        Ok(claim)
+    }
+
+    async fn wait(self: &Arc<Self>, wants: &[Want]) -> Result<(), Failure> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let (disks, path) = (Arc::clone(self), file.to_owned());
-            let looked = blocking(move || Ok(disks.look(&path, bytes))).await?;
-            let (verdict, disk, others) = match looked {
-                Ok(looked) => looked,
+            let (disks, wanted) = (Arc::clone(self), wants.to_vec());
+            let looked = blocking(move || Ok(disks.look(&wanted))).await?;
+            match looked {
+                Ok(Verdict::Fits) => return Ok(()),
                 // Nothing is known of the disk; making the file will tell what is wrong with it.
                 Err(error) => {
-                    tracing::debug!(file = %file.display(), %error, "the disk cannot be measured");
-                    (Verdict::Fits, Disk { free: 0, size: 0 }, 0)
+                    tracing::debug!(?wants, %error, "the disk cannot be measured");
+                    return Ok(());
                 }
-            };
-            match verdict {
-                Verdict::Fits => {
-                    return Ok(Claim {
-                        disks: Arc::clone(self),
-                        file: file.to_owned(),
-                    });
-                }
-                Verdict::Wait if Instant::now() < deadline => sleep(LOOK_EVERY).await,
-                _ => return Err(refusal(file, bytes, disk, others)),
+                Ok(Verdict::Wait(_)) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+                Ok(Verdict::Wait(short) | Verdict::Refuse(short)) => return Err(short.refusal()),
             }
         }
     }
 
-    /// Looks at the disk and, if there is room, takes it. Blocks on the file system.
-    fn look(&self, file: &Path, bytes: u64) -> io::Result<(Verdict, Disk, u64)> {
-        let dir = file.parent().unwrap_or(Path::new("/"));
-        let device = fs::metadata(dir)?.dev();
-        let stat = statvfs(dir)?;
-        let disk = Disk {
-            free: stat.f_bavail.saturating_mul(stat.f_frsize),
-            size: stat.f_blocks.saturating_mul(stat.f_frsize),
-        };
-        let mut claims = self.lock();
-        let others = claims
-            .iter()
-            .filter(|(other, claim)| claim.device == device && *other != file)
-            .map(|(other, claim)| {
-                let written = fs::metadata(other).map_or(0, |m| m.blocks() * 512);
-                claim.bytes.saturating_sub(written)
-            })
-            .sum();
-        let verdict = judge(disk, others, bytes);
-        if verdict == Verdict::Fits {
-            claims.insert(file.to_owned(), Claimed { device, bytes });
+    /// Looks at every disk there is something to write on and, if all have room, takes it. Blocks on the file system.
+    fn look(&self, wants: &[Want]) -> io::Result<Verdict> {
+        let mut by_device: BTreeMap<u64, Short> = BTreeMap::new();
+        for want in wants {
+            let dir = want.at.parent().unwrap_or(Path::new("/"));
+            let short = match by_device.entry(fs::metadata(dir)?.dev()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(Short::of(dir)?),
+            };
+            short.bytes = short.bytes.saturating_add(want.left());
         }
-        Ok((verdict, disk, others))
+        let mut claims = self.lock();
+        let mut verdict = Verdict::Fits;
+        for (device, mut short) in by_device.clone() {
+            let others = claims.values().filter(|claim| {
+                claim.device == device && !wants.iter().any(|want| want.at == claim.want.at)
+            });
+            short.others = others.map(|claim| claim.want.left()).sum();
+            match judge(short.disk, short.others, short.bytes) {
+                Judgement::Fits => {}
+                Judgement::Refuse => return Ok(Verdict::Refuse(short)),
+                Judgement::Wait => verdict = Verdict::Wait(short),
+            }
+        }
+        if verdict == Verdict::Fits {
+            for want in wants {
+                let dir = want.at.parent().unwrap_or(Path::new("/"));
+                let device = fs::metadata(dir)?.dev();
+                let want = want.clone();
+                claims.insert(want.at.clone(), Claimed { device, want });
+            }
+        }
+        Ok(verdict)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Claimed>> {
@@ -140,42 +224,82 @@ impl Disks {
     }
 }
 
-fn judge(disk: Disk, others: u64, bytes: u64) -> Verdict {
+fn judge(disk: Disk, others: u64, bytes: u64) -> Judgement {
     let reserve = RESERVE_BYTES.min(disk.size / 50);
     let free = disk.free.saturating_sub(reserve);
     if bytes <= free.saturating_sub(others) {
-        Verdict::Fits
+        Judgement::Fits
     } else if bytes <= free && others > 0 {
-        Verdict::Wait
+        Judgement::Wait
     } else {
-        Verdict::Refuse
+        Judgement::Refuse
     }
 }
 
-fn refusal(file: &Path, bytes: u64, disk: Disk, others: u64) -> Failure {
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    let held = match others {
-        0 => String::new(),
-        others => format!(
-            ", of which this worker's other jobs will fill about {} MiB",
-            mib(others)
-        ),
+impl Short {
+    fn of(dir: &Path) -> io::Result<Short> {
+        let stat = statvfs(dir)?;
+        Ok(Short {
+            dir: dir.to_owned(),
+            disk: Disk {
+                free: stat.f_bavail.saturating_mul(stat.f_frsize),
+                size: stat.f_blocks.saturating_mul(stat.f_frsize),
+            },
+            bytes: 0,
+            others: 0,
+        })
+    }
+
+    fn refusal(&self) -> Failure {
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let held = match self.others {
+            0 => String::new(),
+            others => format!(
+                ", of which this worker's other jobs will fill about {} MiB",
+                mib(others)
+            ),
+        };
+        Failure::new(
+            FailureReason::ResourceError,
+            format!(
+                "the output needs about {} MiB, and the disk of {} has {} MiB free of {}{held}; free some, or let it run elsewhere",
+                mib(self.bytes),
+                self.dir.display(),
+                mib(self.disk.free),
+                mib(self.disk.size),
+            ),
+        )
+    }
+}
+
+/// What an encode will write: its output at `temp` and, if it is recorded, the parts of it in `work` before.
+pub(crate) fn wants(
+    settings: &Settings,
+    inspected: &Inspected,
+    temp: &Path,
+    work: &Path,
+) -> Vec<Want> {
+    let bytes = expected_bytes(settings, inspected);
+    let output = |copy_of| Want {
+        at: temp.to_owned(),
+        bytes,
+        copy_of,
     };
-    Failure::new(
-        FailureReason::ResourceError,
-        format!(
-            "the output needs about {} MiB, and the disk of {} has {} MiB free of {}{held}; free some, or let it run elsewhere",
-            mib(bytes),
-            file.parent().unwrap_or(file).display(),
-            mib(disk.free),
-            mib(disk.size),
-        ),
-    )
+    if passes(settings).contains(&Pass::Record) {
+        let parts = Want {
+            at: work.to_owned(),
+            bytes,
+            copy_of: None,
+        };
+        vec![output(Some(work.to_owned())), parts]
+    } else {
+        vec![output(None)]
+    }
 }
 
 /// About how many bytes an encode will write, as far as it can be told: by its bitrate, or by the file it is made from. What becomes
 /// of a synthetic picture at constant quality cannot, and a guess would refuse jobs that fit.
-pub(crate) fn expected_bytes(settings: &Settings, inspected: &Inspected) -> u64 {
+fn expected_bytes(settings: &Settings, inspected: &Inspected) -> u64 {
     if let Some(Output::Push(_)) = settings.output {
         return 0; // it goes over the network
     }
@@ -228,14 +352,14 @@ mod tests {
             free: 1_000 * MIB,
             size: 100_000 * MIB,
         };
-        assert_eq!(judge(disk, 0, 936 * MIB), Verdict::Fits);
-        assert_eq!(judge(disk, 0, 937 * MIB), Verdict::Refuse, "the reserve");
-        assert_eq!(judge(disk, 500 * MIB, 436 * MIB), Verdict::Fits);
-        assert_eq!(judge(disk, 500 * MIB, 437 * MIB), Verdict::Wait);
-        assert_eq!(judge(disk, 2_000 * MIB, MIB), Verdict::Wait);
-        assert_eq!(judge(disk, 500 * MIB, 937 * MIB), Verdict::Refuse);
+        assert_eq!(judge(disk, 0, 936 * MIB), Judgement::Fits);
+        assert_eq!(judge(disk, 0, 937 * MIB), Judgement::Refuse, "the reserve");
+        assert_eq!(judge(disk, 500 * MIB, 436 * MIB), Judgement::Fits);
+        assert_eq!(judge(disk, 500 * MIB, 437 * MIB), Judgement::Wait);
+        assert_eq!(judge(disk, 2_000 * MIB, MIB), Judgement::Wait);
+        assert_eq!(judge(disk, 500 * MIB, 937 * MIB), Judgement::Refuse);
         let full = Disk { free: 0, ..disk };
-        assert_eq!(judge(full, 0, BYTES_MIN), Verdict::Refuse);
+        assert_eq!(judge(full, 0, BYTES_MIN), Judgement::Refuse);
     }
 
     #[test]
@@ -272,19 +396,28 @@ mod tests {
         assert_eq!(expected_bytes(&by_rate, &Inspected::default()), BYTES_MIN);
     }
 
+    fn want(at: PathBuf, bytes: u64) -> Want {
+        Want {
+            at,
+            bytes,
+            copy_of: None,
+        }
+    }
+
     #[tokio::test]
     async fn a_claim_counts_until_it_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str, bytes| vec![want(dir.path().join(name), bytes)];
         let disks = Arc::new(Disks::default());
         let stat = statvfs(dir.path()).unwrap();
         let half = stat.f_bavail * stat.f_frsize / 2;
-        let first = disks.claim(&dir.path().join("a"), half).await.unwrap();
-        let looked = disks.look(&dir.path().join("b"), half).unwrap();
-        assert_eq!(looked.0, Verdict::Wait);
+        let first = disks.claim(at("a", half)).await.unwrap();
+        let looked = disks.look(&at("b", half)).unwrap();
+        assert!(matches!(looked, Verdict::Wait(_)), "{looked:?}");
         drop(first);
-        let second = disks.claim(&dir.path().join("b"), half).await;
+        let second = disks.claim(at("b", half)).await;
         assert!(second.is_ok(), "{second:?}");
-        let far_too_much = disks.claim(&dir.path().join("c"), half * 20).await;
+        let far_too_much = disks.claim(at("c", half * 20)).await;
         let failure = far_too_much.unwrap_err();
         assert_eq!(failure.reason, FailureReason::ResourceError);
         assert!(
@@ -292,5 +425,57 @@ mod tests {
             "{}",
             failure.message
         );
+    }
+
+    #[test]
+    fn a_recording_takes_its_room_twice() {
+        let settings = Settings::resolve(&JobSpec {
+            input: Some("rtmp://h/live/k".into()),
+            output: Some("/media/a.mp4".into()),
+            bitrate: Some("8M".into()),
+            duration_seconds: Some(60.0),
+            ..JobSpec::default()
+        })
+        .unwrap();
+        let minute = Inspected {
+            expected_seconds: Some(60.0),
+            ..Inspected::default()
+        };
+        let (temp, work) = (Path::new("/media/.a.part"), Path::new("/scratch/1.1.work"));
+        let found = wants(&settings, &minute, temp, work);
+        assert_eq!(found.len(), 2);
+        assert!(
+            found.iter().all(|want| want.bytes == 67_650_000),
+            "{found:?}"
+        );
+        let push = Settings {
+            output: Some(Output::Push(
+                "rtmp://h/live/out".to_owned().try_into().unwrap(),
+            )),
+            ..settings
+        };
+        assert_eq!(wants(&push, &minute, temp, work), [want(temp.into(), 0)]);
+    }
+
+    #[test]
+    fn what_a_recording_of_unknown_length_has_taken_is_wanted_once_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (temp, work) = (dir.path().join("out"), dir.path().join("work"));
+        fs::create_dir(&work).unwrap();
+        let joined = Want {
+            at: temp.clone(),
+            bytes: BYTES_MIN,
+            copy_of: Some(work.clone()),
+        };
+        assert_eq!(joined.left(), BYTES_MIN, "nothing is there yet");
+        fs::write(work.join("part_00001.mkv"), vec![1; 3 << 20]).unwrap();
+        fs::write(work.join("part_00002.mkv"), vec![1; 2 << 20]).unwrap();
+        let left = joined.left();
+        assert!((5 * MIB..6 * MIB).contains(&left), "{left}");
+        fs::write(&temp, vec![1; 4 << 20]).unwrap();
+        let left = joined.left();
+        assert!((MIB..2 * MIB).contains(&left), "{left}");
+        // Its parts are there and take no more.
+        assert_eq!(want(work, BYTES_MIN).left(), 0);
     }
 }

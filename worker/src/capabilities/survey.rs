@@ -137,7 +137,7 @@ impl Surveyor {
         let says = version(&self.spawner, ffmpeg, "ffmpeg").await?;
         // Without the other one every attempt would fail.
         version(&self.spawner, ffprobe, "ffprobe").await?;
-        let program = format!("{:?} {says}", glance.programs);
+        let program = format!("{:?} {says} {}", glance.programs, self.spawner.ground());
         let devices: Vec<Device> = glance
             .gpus
             .iter()

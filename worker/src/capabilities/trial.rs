@@ -17,6 +17,7 @@ use super::device::Device;
 use crate::{
     ffmpeg::{capture::capture, command::trial_arguments, spawner::Spawner},
     node::state_dir::write_whole,
+    sandbox::Needs,
 };
 
 /// Longest trial. Encoding five small frames takes under a second; a driver that hangs is found here, not by a job.
@@ -73,6 +74,10 @@ pub(crate) async fn trials(
             .filter(|encoder| device.could_offer(*encoder))
             .map(move |encoder| (encoder, Some(index)))
     });
+    let on_gpus = spawner.needing(Needs {
+        devices: true,
+        ..Needs::default()
+    });
     let open: Vec<(Encoder, Option<usize>, Command)> = software
         .chain(hardware)
         .filter(|one| !known.contains(one))
@@ -82,7 +87,10 @@ pub(crate) async fn trials(
         })
         .collect();
     let attempts = open.into_iter().map(|(encoder, device, command)| {
-        let spawner = spawner.clone();
+        let spawner = match device {
+            Some(_) => on_gpus.clone(),
+            None => spawner.clone(),
+        };
         async move {
             Tried {
                 encoder,

@@ -66,6 +66,23 @@ pub(crate) async fn version(
     program: &Path,
     name: &str,
 ) -> anyhow::Result<String> {
+    let told = ask_version(spawner, program, name).await;
+    if let Err(error) = &told
+        && spawner.is_confined()
+        && ask_version(&spawner.unconfined(), program, name)
+            .await
+            .is_ok()
+    {
+        bail!(
+            "{} runs by itself, but not as jobs run here ({error:#}); name the folders it needs with --sandbox-read, see that the user of \
+             --run-as may run it, or do without by --sandbox off",
+            program.display()
+        );
+    }
+    told
+}
+
+async fn ask_version(spawner: &Spawner, program: &Path, name: &str) -> anyhow::Result<String> {
     let mut command = Command::new(program);
     command.args(["-hide_banner", "-version"]);
     let answer = capture(spawner, command, Duration::from_secs(20))

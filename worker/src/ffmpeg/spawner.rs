@@ -18,7 +18,10 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{orphans, process::Process};
-use crate::node::cgroups::Group;
+use crate::{
+    node::cgroups::Group,
+    sandbox::{Needs, Sandbox, Seal, User},
+};
 
 /// Environment variables that no child inherits: every user whose processes these are could read them.
 const SECRETS: [&str; 3] = ["FFRTMP_TOKEN", "FFRTMP_JOIN_TOKEN", "MASTER_API_KEY"];
@@ -34,10 +37,21 @@ const NICE: i32 = 10;
 /// What a child is confined to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Confinement {
-    /// The proxy it reaches web servers by, with a password; none: it reaches them as the worker does.
-    pub(crate) web_proxy: Option<String>,
+    /// The proxy it reaches web servers by; none: it reaches them as the worker does.
+    pub(crate) web_proxy: Option<WebProxy>,
     /// The control group it is born into; none: the worker's.
     pub(crate) group: Option<Arc<Group>>,
+    /// What it may touch, where there is a sandbox.
+    pub(crate) needs: Needs,
+}
+
+/// A proxy of the worker's.
+#[derive(Debug, Clone)]
+pub(crate) struct WebProxy {
+    /// With a password.
+    pub(crate) url: String,
+    /// Where it listens on this machine.
+    pub(crate) port: u16,
 }
 
 /// Environment variables by which programs find a proxy, or a reason to go past it.
@@ -53,20 +67,21 @@ const PROXY_VARIABLES: [&str; 7] = [
 
 impl Confinement {
     fn apply(&self, command: &mut Command) {
-        let Some(proxy) = &self.web_proxy else {
+        let Some(WebProxy { url, .. }) = &self.web_proxy else {
             return;
         };
         for name in PROXY_VARIABLES {
             command.env_remove(name);
         }
         // The one ffmpeg reads, for https too. Not an argument: those are for every user to see.
-        command.env("http_proxy", proxy);
+        command.env("http_proxy", url);
     }
 }
 
 struct Request {
     command: Command,
     confinement: Arc<Confinement>,
+    seal: Seal,
     reply: oneshot::Sender<io::Result<Process>>,
 }
 
@@ -75,11 +90,12 @@ struct Request {
 #[derive(Clone)]
 pub(crate) struct Spawner {
     requests: mpsc::Sender<Request>,
+    sandbox: Arc<Sandbox>,
     confinement: Arc<Confinement>,
 }
 
 impl Spawner {
-    /// Starts the thread. Its children carry `install_id` in [`MARK`].
+    /// Starts the thread. Its children carry `install_id` in [`MARK`], and are in no sandbox unless [`Spawner::in_sandbox`] says so.
     pub(crate) fn start(install_id: Uuid) -> io::Result<Spawner> {
         let (requests, inbox) = mpsc::channel::<Request>();
         orphans::adopt_descendants()?;
@@ -92,6 +108,7 @@ impl Spawner {
                     let Request {
                         mut command,
                         confinement,
+                        seal,
                         reply,
                     } = request;
                     confinement.apply(&mut command);
@@ -101,21 +118,63 @@ impl Spawner {
                         command.env_remove(name);
                     }
                     // When nobody waits for the answer any more, dropping the process kills and reaps it.
-                    let _ = reply.send(spawn(&mut command, worker, own, confinement));
+                    let _ = reply.send(spawn(&mut command, worker, own, confinement, seal));
                 }
             })?;
         Ok(Spawner {
             requests,
+            sandbox: Arc::default(),
             confinement: Arc::default(),
         })
+    }
+
+    /// The same for children that live in `sandbox`.
+    pub(crate) fn in_sandbox(&self, sandbox: Arc<Sandbox>) -> Spawner {
+        Spawner {
+            sandbox,
+            ..self.clone()
+        }
     }
 
     /// The same for children that are confined.
     pub(crate) fn within(&self, confinement: Confinement) -> Spawner {
         Spawner {
-            requests: self.requests.clone(),
             confinement: Arc::new(confinement),
+            ..self.clone()
         }
+    }
+
+    /// The same for children that touch this, and are otherwise confined as these are.
+    pub(crate) fn needing(&self, needs: Needs) -> Spawner {
+        self.within(Confinement {
+            needs,
+            ..Confinement::clone(&self.confinement)
+        })
+    }
+
+    /// Whether its children run with less than the worker has.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.sandbox.is_on() || self.sandbox.user().is_some()
+    }
+
+    /// What a program's answers rest on besides itself.
+    pub(crate) fn ground(&self) -> String {
+        self.sandbox.ground()
+    }
+
+    /// The same for children that are the worker's own affair and no job's.
+    pub(crate) fn unconfined(&self) -> Spawner {
+        self.in_sandbox(Arc::default())
+    }
+
+    /// Who its children are, if not the worker.
+    pub(crate) fn user(&self) -> Option<Arc<User>> {
+        self.sandbox.user().cloned()
+    }
+
+    /// The port of the proxy that its children reach web servers by.
+    pub(crate) fn proxy_port(&self) -> Option<u16> {
+        self.confinement.web_proxy.as_ref().map(|proxy| proxy.port)
     }
 
     /// The control group its children are born into, if any.
@@ -124,13 +183,18 @@ impl Spawner {
     }
 
     /// Runs `command` as the leader of a new process group, its stdin empty, stdout and stderr piped.
-    pub(crate) async fn spawn(&self, command: Command) -> io::Result<Process> {
+    pub(crate) async fn spawn(&self, mut command: Command) -> io::Result<Process> {
         let (reply, answer) = oneshot::channel();
         let gone = || io::Error::other("the spawning thread has ended");
+        self.sandbox.dress(&mut command);
+        let (sandbox, confinement) = (Arc::clone(&self.sandbox), Arc::clone(&self.confinement));
+        let sealed = tokio::task::spawn_blocking(move || sandbox.seal(&confinement.needs)).await;
+        let seal = sealed.map_err(io::Error::other)??;
         self.requests
             .send(Request {
                 command,
                 confinement: Arc::clone(&self.confinement),
+                seal,
                 reply,
             })
             .map_err(|_| gone())?;
@@ -143,31 +207,34 @@ fn spawn(
     worker: rustix::process::Pid,
     mark: String,
     confinement: Arc<Confinement>,
+    seal: Seal,
 ) -> io::Result<Process> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    // SAFETY: between fork and exec only async-signal-safe work is allowed. The closure makes plain system calls through
-    // rustix's raw backend: it allocates nothing, takes no lock and reads what it captured.
+    // SAFETY: between fork and exec only async-signal-safe work is allowed. The closure makes plain system calls, through rustix's raw
+    // backend or by number: it allocates nothing, takes no lock and reads what it captured.
     unsafe {
         command.pre_exec(move || {
-            // First of all, so that nothing it does is counted as the worker's.
+            // First of all, so that nothing it does is counted as the worker's, and while it still may.
             if let Some(group) = &confinement.group {
                 group.enter()?;
             }
+            seal.drop_privileges()?;
+            // After that, since a change of user takes it back.
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
             // The worker may have died between the fork and the line above; then nobody would ever signal us.
             if rustix::process::getppid() != Some(worker) {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
-            // A program with privileges of its own (setuid) gets none here.
+            // A program with privileges of its own (setuid) gets none here. Walls take it, too.
             rustix::thread::set_no_new_privs(true)?;
             // Neither is worth failing a job for: on some kernels and disks there is no such thing.
             let _ = rustix::process::nice(NICE);
             let _ = libc::syscall(libc::SYS_ioprio_set, 1, 0, IO_PRIORITY);
-            Ok(())
+            seal.close()
         });
     }
     let spawned = Instant::now();
@@ -184,8 +251,11 @@ mod tests {
         command.envs(PROXY_VARIABLES.map(|name| (name, "http://elsewhere:1")));
         let proxy = "http://job:pass@127.0.0.1:2";
         let confinement = Confinement {
-            web_proxy: Some(proxy.into()),
-            group: None,
+            web_proxy: Some(WebProxy {
+                url: proxy.into(),
+                port: 2,
+            }),
+            ..Confinement::default()
         };
         confinement.apply(&mut command);
         let set: Vec<_> = command

@@ -37,7 +37,7 @@ use tokio::{
 };
 
 use super::{Trouble, hosts::Hosts};
-use crate::ffmpeg::diagnosis::Failure;
+use crate::ffmpeg::{diagnosis::Failure, spawner::WebProxy};
 
 /// How long one address may take to be connected to; less than ffmpeg's own patience, so that it hears why.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -71,6 +71,7 @@ pub(crate) struct Pass {
     shared: Arc<Shared>,
     header: HeaderValue,
     url: String,
+    port: u16,
     heard: Arc<Heard>,
 }
 
@@ -106,6 +107,7 @@ impl Proxy {
             shared: Arc::clone(&self.shared),
             header,
             url: format!("http://{USER}:{password}@{}", self.address),
+            port: self.address.port(),
             heard,
         }
     }
@@ -121,6 +123,14 @@ impl Pass {
     /// The proxy with the password, for the environment of a child or for a client. A secret.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The same, as a child is told of it.
+    pub(crate) fn way(&self) -> WebProxy {
+        WebProxy {
+            url: self.url.clone(),
+            port: self.port,
+        }
     }
 
     /// What was refused, if anything was.

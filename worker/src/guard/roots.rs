@@ -2,7 +2,8 @@
 //!
 //! Decided twice: by the path as it is written, so that nothing outside is even looked for and no message tells what is
 //! there; and by the path as the file system resolves it, so that no link inside leads outside. An output does not exist
-//! yet; there it is its folder that counts. Whoever can make links below a root between this check and ffmpeg is not a job.
+//! yet; there it is its folder that counts. Then once more by what was opened ([`Guard::leads`]): a link that was put in place since is
+//! found, and what was opened is what ffmpeg is let to, so that one that is put in place later leads it to nothing.
 
 use std::{
     fmt,
@@ -16,7 +17,7 @@ use ffrtmp_api::{
 };
 
 use super::Guard;
-use crate::{attempt::prepare::blocking, ffmpeg::diagnosis::Failure};
+use crate::{attempt::prepare::blocking, ffmpeg::diagnosis::Failure, sandbox::Grant};
 
 /// See the module's head. None at all: jobs may use every path the worker may.
 #[derive(Debug, Default)]
@@ -74,19 +75,29 @@ impl Roots {
         leads.is_some_and(|leads| below(&leads, &self.resolved))
     }
 
+    /// Whether what was opened is below a root.
+    fn hold(&self, grant: &Grant) -> bool {
+        let below = |place: PathBuf| self.resolved.iter().any(|root| place.starts_with(root));
+        self.resolved.is_empty() || grant.place().is_ok_and(below)
+    }
+
     fn check(&self, what: &str, path: &Path, is_new: bool) -> Result<(), Failure> {
-        if self.holds(path, is_new) {
-            return Ok(());
+        match self.holds(path, is_new) {
+            true => Ok(()),
+            false => Err(self.refusal(what, path)),
         }
+    }
+
+    fn refusal(&self, what: &str, path: &Path) -> Failure {
         let roots: Vec<_> = self.named.iter().map(|r| r.display().to_string()).collect();
-        Err(Failure::new(
+        Failure::new(
             FailureReason::UserError,
             format!(
                 "{what} {}: is not below {}, and jobs use nothing else on this worker (--allow-root)",
                 path.display(),
                 roots.join(" or ")
             ),
-        ))
+        )
     }
 }
 
@@ -123,6 +134,17 @@ impl Guard {
             output.map_or(Ok(()), |path| roots.check("output", &path, true))
         })
         .await
+    }
+
+    /// Whether a job may use what was opened for it at `path`.
+    ///
+    /// # Errors
+    /// As [`Guard::paths`]: the path led elsewhere by then.
+    pub(crate) fn leads(&self, what: &str, path: &Path, grant: &Grant) -> Result<(), Failure> {
+        match self.roots.hold(grant) {
+            true => Ok(()),
+            false => Err(self.roots.refusal(what, path)),
+        }
     }
 }
 

@@ -18,12 +18,14 @@ async fn a_cancel_ends_forked_children_that_ignore_it_and_removes_the_file() {
     let mut master = Master::start().await;
     let node = Node::of(&master);
     let (child, leader) = (node.media("child"), node.media("leader"));
-    let node = node.with_ffmpeg(&format!(
+    let mut node = node.with_ffmpeg(&format!(
         "trap '' TERM\necho half >\"$target\"\n(trap '' TERM; while :; do sleep 1000; done) &\n\
          echo $! >{}\necho $$ >{}\nwhile :; do wait; done",
         child.display(),
         leader.display()
     ));
+    // The numbers it leaves are for this test.
+    node.config.sandbox_writes = vec![node.dir.path().join("media")];
     let _running = node.start();
     let (mut session, _) = master.session().await;
     session.assign(attempt(1), |s| s.output = node.media_text("out.mp4"));
@@ -70,10 +72,11 @@ async fn children_left_by_an_ffmpeg_that_ended_are_killed() {
     let mut master = Master::start().await;
     let node = Node::of(&master);
     let child = node.media("child");
-    let node = node.with_ffmpeg(&format!(
+    let mut node = node.with_ffmpeg(&format!(
         "sleep 1000 & echo $! >{}\necho gone wrong >&2\nexit 1",
         child.display()
     ));
+    node.config.sandbox_writes = vec![node.dir.path().join("media")];
     let _running = node.start();
     let (mut session, _) = master.session().await;
     session.assign(attempt(1), tiny);

@@ -65,6 +65,9 @@ fn ffmpeg(node: &mut Node) -> PathBuf {
          exec ffmpeg \"${{args[@]}}\"\n",
         node.dir.path().join("given").display()
     );
+    let given = node.dir.path().join("given");
+    fs::write(&given, "").unwrap();
+    node.config.sandbox_writes = vec![given];
     fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     node.config.ffmpeg = path.clone();

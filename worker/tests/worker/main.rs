@@ -9,9 +9,12 @@
 mod bad_ffmpeg;
 mod disk;
 mod files;
+mod hostile;
 mod machine;
 mod master;
 mod node;
 mod reach;
+mod run_as;
+mod sandbox;
 mod session;
 mod shutdown;

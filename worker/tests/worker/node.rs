@@ -44,8 +44,7 @@ impl Node {
             "#!/bin/sh\ncase \" $* \" in *' -progress '*) ;; *) exec ffmpeg \"$@\" ;; esac\n\
              for target; do :; done\ntarget=${{target#file:}}\n{body}\n"
         );
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        program(&path, &script);
         self.config.ffmpeg = path;
         self
     }
@@ -108,6 +107,12 @@ fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Writes a script that can be run.
+pub fn program(path: &Path, script: &str) {
+    fs::write(path, script).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 pub fn clip() -> PathBuf {

@@ -245,6 +245,29 @@ impl Report {
             self.folder(part, "scratch_dir", scratch);
         }
         self.programs(part, &config);
+        match ffrtmp_worker::examine::sandbox(&config) {
+            Ok(guards) => {
+                for guard in guards {
+                    let level = match guard.holds {
+                        true => Level::Ok,
+                        false => Level::Warning,
+                    };
+                    self.add(
+                        level,
+                        part,
+                        "sandbox",
+                        format!("{}: {}", guard.name, guard.what),
+                    );
+                }
+            }
+            // That a program is missing was said above.
+            Err(_)
+                if self
+                    .findings
+                    .iter()
+                    .any(|one| one.item == "ffmpeg" && one.level == Level::Error) => {}
+            Err(error) => self.error(part, "sandbox", format!("{error:#}")),
+        }
         match connect(global).map(|client| client.with_retry(std::time::Duration::ZERO, |_, _| {}))
         {
             Ok(client) if client.ready() => {
