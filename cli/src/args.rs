@@ -8,8 +8,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::{
     commands::{
-        completions, config::ConfigCommand, jobs, man, master::MasterArgs, nodes, policies,
-        tls::TlsCommand, tokens::TokensCommand, up::UpArgs, worker::WorkerArgs,
+        backup, completions, config::ConfigCommand, jobs, man, master::MasterArgs, nodes, policies,
+        ready, tls::TlsCommand, tokens::TokensCommand, up::UpArgs, worker::WorkerArgs,
     },
     output::Format,
 };
@@ -128,6 +128,10 @@ pub enum Command {
   ffrtmp token > token.txt
   ffrtmp master --listen 0.0.0.0:8080 --token-file token.txt")]
     Token,
+    /// Copy a master's data while it runs, so that it can be restored
+    Backup(backup::BackupArgs),
+    /// Say by the exit code whether a master or a worker is ready
+    Ready(ready::ReadyArgs),
     /// Print the versions of this tool and of the master
     Version(OutputArg),
     /// Print a script that lets a shell complete commands and flags

@@ -20,13 +20,13 @@ use crate::cluster::{FFRTMP, Process, root};
 /// support is not used where there is some: inside of other virtual machines it is unreliable.)
 const PATIENCE: Duration = Duration::from_secs(900);
 
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let status = command.status().unwrap();
     assert!(status.success(), "{command:?}: {status}");
 }
 
 /// A program and the libraries it loads.
-fn with_libraries(program: &str) -> BTreeSet<PathBuf> {
+pub fn with_libraries(program: &str) -> BTreeSet<PathBuf> {
     let listed = Command::new("ldd").arg(program).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     listed
@@ -74,7 +74,7 @@ fn ram_disk(dir: &Path) -> PathBuf {
     disk
 }
 
-fn kernel() -> PathBuf {
+pub fn kernel() -> PathBuf {
     let boot = root().join("target/tools/vm-kernel/boot");
     let found = fs::read_dir(&boot)
         .into_iter()
@@ -93,7 +93,13 @@ fn kernel() -> PathBuf {
 #[test]
 fn on_a_machine_with_control_groups_jobs_get_what_they_reserved_and_leave_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = ram_disk(dir.path());
+    let (all, held) = boot(&ram_disk(dir.path()), "quiet");
+    assert!(!all.contains("vm: not ok"), "{all}");
+    assert_eq!(held, 13, "{all}");
+}
+
+/// Boots the kernel with this RAM disk and waits until it says `vm: end`. Gives all that it said, and how many things held.
+pub fn boot(disk: &Path, words: &str) -> (String, usize) {
     let mut machine = Command::new("qemu-system-x86_64")
         .args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "3072"])
         .args([
@@ -104,11 +110,11 @@ fn on_a_machine_with_control_groups_jobs_get_what_they_reserved_and_leave_nothin
             "stdio",
             "-no-reboot",
         ])
-        .args(["-append", "console=ttyS0 quiet panic=-1"])
+        .args(["-append", &format!("console=ttyS0 panic=-1 {words}")])
         .arg("-kernel")
         .arg(kernel())
         .arg("-initrd")
-        .arg(&disk)
+        .arg(disk)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -146,6 +152,5 @@ fn on_a_machine_with_control_groups_jobs_get_what_they_reserved_and_leave_nothin
         let _ = err.read_to_string(&mut trouble);
         panic!("it did not come to its end:\n{all}\n{trouble}");
     }
-    assert!(!all.contains("vm: not ok"), "{all}");
-    assert_eq!(held, 13, "{all}");
+    (all, held)
 }

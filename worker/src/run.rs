@@ -28,7 +28,7 @@ use crate::{
     guard::Guard,
     http, join,
     metrics::Metrics,
-    node::{cgroups::Groups, reap::reap, records::Records, state_dir::StateDir},
+    node::{cgroups::Groups, reap::reap, records::Records, service, state_dir::StateDir},
     sampler::Sampler,
     session::{
         connection::{Session, introduction, keep},
@@ -103,6 +103,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         .and_then(|l| l.local_addr().ok())
         .map(|address| address.to_string());
     tracing::info!(name, slots, install_id = %state.install_id, metrics = hello.metrics_address, "worker starts");
+    service::ready();
 
     let outbox = Arc::new(Outbox::default());
     let bench = Bench {
@@ -163,6 +164,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     // The session goes on while the worker drains.
     tokio::select! {
         () = drain(&attempts, config.grace, config.kill_grace) => {}
+        () = service::ending() => {}
         refusal = &mut keeping => {
             tracing::warn!(error = %refusal, "refused while draining");
             drain(&attempts, Duration::ZERO, config.kill_grace).await;

@@ -87,7 +87,7 @@ pub struct WorkerArgs {
     job_limits: JobLimits,
     /// The certificate of its metrics.
     #[command(flatten)]
-    metrics_tls: MetricsTlsArgs,
+    pub metrics_tls: MetricsTlsArgs,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,

@@ -19,13 +19,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::{backoff::Backoff, child::Child};
 use crate::service::{Asked, Ends};
 
+/// What a child runs.
+#[derive(Debug, Clone)]
+pub enum Program {
+    /// This very program, even if its file has been replaced since: a cluster does not change version by a crash.
+    Own,
+    /// Another one. Of the environment it gets `PATH` and `HOME`: a token there is none of its business.
+    Other(OsString),
+}
+
 /// What a child process is.
 #[derive(Debug, Clone)]
 pub struct Role {
     /// What messages call it.
     pub name: String,
     /// The program.
-    pub program: OsString,
+    pub program: Program,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Variables added to its environment.
