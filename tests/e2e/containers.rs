@@ -165,6 +165,10 @@ impl Farm {
             "bind:{}:/etc/hosts:ro",
             self.path("hosts").display()
         )];
+        // Where this system's libraries are found.
+        for file in ["/etc/alternatives", "/etc/ld.so.cache"] {
+            mounts.push(format!("bind:{file}:{file}:ro"));
+        }
         for (program, place) in programs {
             mounts.push(format!("bind:{}:{place}:ro", program.display()));
         }

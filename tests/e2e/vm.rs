@@ -17,7 +17,7 @@ use std::{
 use crate::cluster::{FFRTMP, Process, root};
 
 /// How long all of it may take: every instruction is translated, beside other tests. (Hardware
-/// support is not used where there is some: inside of other virtual machines it is unreliable.)
+/// support is not used where there is some, unless FFRTMP_VM_ACCEL is `kvm`: inside of other virtual machines it is unreliable.)
 const PATIENCE: Duration = Duration::from_secs(900);
 
 pub fn run(command: &mut Command) {
@@ -100,8 +100,9 @@ fn on_a_machine_with_control_groups_jobs_get_what_they_reserved_and_leave_nothin
 
 /// Boots the kernel with this RAM disk and waits until it says `vm: end`. Gives all that it said, and how many things held.
 pub fn boot(disk: &Path, words: &str) -> (String, usize) {
+    let accel = std::env::var("FFRTMP_VM_ACCEL").unwrap_or_else(|_| "tcg".to_owned());
     let mut machine = Command::new("qemu-system-x86_64")
-        .args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "3072"])
+        .args(["-accel", &accel, "-cpu", "max", "-smp", "1", "-m", "3072"])
         .args([
             "-nodefaults",
             "-display",

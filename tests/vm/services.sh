@@ -48,6 +48,13 @@ mkdir -p /srv/media
 chown ffrtmp-worker /srv/media
 check 'the token is the master'"'"'s alone' "$(stat -c '%U %a' /etc/ffrtmp/admin.token)" 'ffrtmp-master 600'
 
+# Every instruction is translated here, beside other tests.
+for unit in master worker; do
+  mkdir -p /run/systemd/system/ffrtmp-$unit.service.d
+  printf '[Service]\nTimeoutStartSec=900\n' >/run/systemd/system/ffrtmp-$unit.service.d/slow.conf
+done
+systemctl daemon-reload
+
 # Started, they are ready.
 succeeds 'the master starts' systemctl start ffrtmp-master
 succeeds 'when it has started it is ready' ffrtmp ready --retry-for 0s
@@ -97,7 +104,6 @@ ffrtmp jobs cancel "$job" >/dev/null
 await over "$job"
 
 # A stop drains: longer than the unit's own limit, because the worker asks for more time.
-mkdir -p /run/systemd/system/ffrtmp-worker.service.d
 printf '[Service]\nTimeoutStopSec=3\nEnvironment=FFRTMP_WORKER_GRACE=600s\n' >/run/systemd/system/ffrtmp-worker.service.d/stop.conf
 systemctl daemon-reload
 systemctl restart ffrtmp-worker

@@ -79,7 +79,7 @@ struct Post {
     due: Option<Instant>,
 }
 
-/// Child processes, in the order they were added.
+/// Child processes, the first to end last.
 pub struct Supervisor {
     posts: Vec<Post>,
     ends: Ends,
@@ -98,13 +98,25 @@ impl Supervisor {
 
     /// Starts a child.
     pub fn start(&mut self, role: Role) -> io::Result<()> {
+        self.start_at(self.posts.len(), role)
+    }
+
+    /// Starts a child that is to end after all the others.
+    pub fn start_and_end_last(&mut self, role: Role) -> io::Result<()> {
+        self.start_at(0, role)
+    }
+
+    fn start_at(&mut self, place: usize, role: Role) -> io::Result<()> {
         let child = Child::spawn(&role)?;
-        self.posts.push(Post {
-            role,
-            child: Some(child),
-            backoff: Backoff::default(),
-            due: None,
-        });
+        self.posts.insert(
+            place,
+            Post {
+                role,
+                child: Some(child),
+                backoff: Backoff::default(),
+                due: None,
+            },
+        );
         Ok(())
     }
 
@@ -135,7 +147,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends everything, the last started first: SIGTERM, then SIGKILL when time is over or a second signal comes.
+    /// Ends everything, the last first: SIGTERM, then SIGKILL when time is over or a second signal comes.
     pub async fn drain(mut self) -> Drained {
         let mut drained = Drained::Cleanly;
         while let Some(mut post) = self.posts.pop() {

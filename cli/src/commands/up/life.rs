@@ -51,24 +51,27 @@ pub async fn supervise(children: &Children<'_>, probe: Client, format: Format) -
     let names: Vec<String> = (0..children.worker_metrics.len())
         .map(worker_name)
         .collect();
-    // First, so that it ends last and sees the cluster drain.
-    let mut outcome = Ok(true);
-    if let Some(stack) = children.stack {
-        let (role, listening) = (stack.store(), stack.store_listening());
-        supervisor
-            .start(role)
-            .map_err(|error| failed("VictoriaMetrics", error))?;
-        outcome = wait_ready(&mut supervisor, listens(listening), "VictoriaMetrics").await;
-    }
+    supervisor
+        .start(children.master())
+        .map_err(|error| failed("the master", error))?;
 
     let probe = std::sync::Arc::new(probe);
-    if matches!(outcome, Ok(true)) {
+    let mut outcome = wait_ready(
+        &mut supervisor,
+        {
+            let probe = probe.clone();
+            move || probe.check_ready().map_err(|error| error.to_string())
+        },
+        "the master",
+    )
+    .await;
+    if let (Ok(true), Some(stack)) = (&outcome, children.stack) {
+        let (role, listening) = (stack.store(), stack.store_listening());
+        // It sees the cluster drain.
         supervisor
-            .start(children.master())
-            .map_err(|error| failed("the master", error))?;
-        let probe = probe.clone();
-        let check = move || probe.check_ready().map_err(|error| error.to_string());
-        outcome = wait_ready(&mut supervisor, check, "the master").await;
+            .start_and_end_last(role)
+            .map_err(|error| failed("VictoriaMetrics", error))?;
+        outcome = wait_ready(&mut supervisor, listens(listening), "VictoriaMetrics").await;
     }
     if matches!(outcome, Ok(true)) {
         for i in 0..names.len() {
