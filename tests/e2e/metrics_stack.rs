@@ -26,7 +26,7 @@ impl Stack {
         let ready = fs::File::create(cluster.path("ready.json")).unwrap();
         let child = cluster
             .command("up")
-            .args(["up", "--metrics-stack", "--output", "json"])
+            .args(["up", "--metrics-stack", "--format", "json"])
             .args(["--data-dir", &cluster.file("up")])
             .args(["--policies", &cluster.file("policies")])
             .args(addresses(&cluster, victoria_metrics, vmalert))

@@ -11,7 +11,7 @@ check() {
 }
 # holds NAME FOUND PART: contains
 holds() {
-  case $2 in *"$3"*) say "ok $1" ;; *) say "not ok $1: $2" ;; esac
+  case $2 in *"$3"*) say "ok $1" ;; *) say "not ok $1: $(echo "$2" | tr '\n' ' ')" ;; esac
 }
 # Waits until a command succeeds, for four minutes.
 await() {
