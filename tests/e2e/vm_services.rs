@@ -46,7 +46,8 @@ fn write(tree: &Path, place: &str, text: &str) {
     let file = tree.join(place);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(&file, text).unwrap();
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+    let mode = if place == "init" { 0o755 } else { 0o644 };
+    fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// The RAM disk, as a file.
