@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz lint policies openapi docs clean setup test-tools
+.PHONY: help build install uninstall demo test fuzz lint policies openapi docs clean setup test-tools
 
 CARGO ?= cargo
 
@@ -14,6 +14,12 @@ build: setup ## Build bin/ffrtmp
 	$(CARGO) build --release --locked -p ffrtmp
 	@mkdir -p bin
 	@install -m 755 target/release/ffrtmp bin/ffrtmp
+
+install: ## Install what was built, with services for systemd (as root; starts nothing)
+	@scripts/install.sh install
+
+uninstall: ## Remove it, but for settings and data
+	@scripts/install.sh uninstall
 
 demo: build ## Transcode a clip on a cluster of its own, swapping the scheduling policy while it runs
 	@scripts/demo.sh

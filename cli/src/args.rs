@@ -8,9 +8,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::{
     commands::{
-        completions, config::ConfigCommand, jobs, man, master::MasterArgs, nodes, policies,
-        presets, tls::TlsCommand, tokens::TokensCommand, up::UpArgs, webhooks::WebhooksCommand,
-        worker::WorkerArgs,
+        backup, completions, config::ConfigCommand, jobs, man, master::MasterArgs, nodes, policies,
+        presets, ready, tls::TlsCommand, tokens::TokensCommand, up::UpArgs,
+        webhooks::WebhooksCommand, worker::WorkerArgs,
     },
     output::Format,
 };
@@ -135,6 +135,10 @@ pub enum Command {
   ffrtmp token > token.txt
   ffrtmp master --listen 0.0.0.0:8080 --token-file token.txt")]
     Token,
+    /// Copy a master's data while it runs, so that it can be restored
+    Backup(backup::BackupArgs),
+    /// Say by the exit code whether a master or a worker is ready
+    Ready(ready::ReadyArgs),
     /// Print the versions of this tool and of the master
     Version(OutputArg),
     /// Print a script that lets a shell complete commands and flags

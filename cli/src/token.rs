@@ -13,6 +13,9 @@ use crate::exit::{Failure, Result};
 pub const TOKEN_VARIABLES: [&str; 2] = ["FFRTMP_TOKEN", "MASTER_API_KEY"];
 /// Environment variable that may hold a join token.
 const JOIN_TOKEN_VARIABLE: &str = "FFRTMP_JOIN_TOKEN";
+/// Where container engines and orchestrators put secrets. Who may read them is decided by who may enter the container; their
+/// modes are the engine's and cannot be changed from inside.
+const CONTAINER_SECRETS: &str = "/run/secrets";
 /// Most bytes read of a token file: a device named by mistake must not be read for ever.
 const TOKEN_FILE_BYTES_MAX: u64 = 4_096;
 /// Random bytes in a new token.
@@ -52,7 +55,8 @@ fn read(file: &Path) -> Result<String> {
     fs::File::open(file)
         .and_then(|source| source.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| Failure::failed(format!("cannot read the token file {shown}: {error}")))?;
-    if fs::metadata(file).is_ok_and(|meta| meta.mode() & 0o077 != 0 && meta.is_file()) {
+    let others_may = |meta: fs::Metadata| meta.mode() & 0o077 != 0 && meta.is_file();
+    if !file.starts_with(CONTAINER_SECRETS) && fs::metadata(file).is_ok_and(others_may) {
         eprintln!(
             "ffrtmp: warning: other users can read the token file {shown}; run: chmod 600 {shown}"
         );

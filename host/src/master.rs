@@ -117,6 +117,13 @@ impl MasterConfig {
     }
 }
 
+/// Says it to systemd, if it started this process as a service of type `notify`; else to nobody.
+fn tell_service_manager(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager could not be told; it acts by its own time limits");
+    }
+}
+
 /// Whether others than this machine reach an address.
 pub fn is_exposed(listen: SocketAddr) -> bool {
     !listen.ip().to_canonical().is_loopback()
@@ -207,6 +214,7 @@ pub async fn run(
     });
 
     tracing::info!(listen = %listener.local_addr()?, tls = tls.is_some(), data_dir = %config.data_dir.display(), policies = %config.policies_dir.display(), "the master is ready");
+    tell_service_manager(sd_notify::NotifyState::Ready);
     let (stop, stopped) = watch::channel(false);
     let mut servers = vec![tokio::spawn(http::serve(
         listener,
@@ -238,6 +246,7 @@ pub async fn run(
     looking.abort();
     // What is under way is sent again by the next start, with the same id.
     telling.abort();
+    tell_service_manager(sd_notify::NotifyState::Stopping);
     tracing::info!("stopping: what was accepted is committed, workers keep encoding");
     let _ = stop.send(true);
     app.shell.outbox().close_all_sessions();

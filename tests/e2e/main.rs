@@ -11,12 +11,15 @@ mod cluster;
 mod http;
 
 mod attacks;
+mod backup;
 mod bad_input;
 mod bad_start;
 mod cli;
 mod clock;
 mod config;
+mod containers;
 mod control;
+mod deployment;
 mod discovery;
 mod encode;
 mod events;
@@ -29,6 +32,7 @@ mod live;
 mod master_crash;
 mod media;
 mod metrics;
+mod metrics_stack;
 mod new_policies;
 mod policies;
 mod policy_corpus;
@@ -51,5 +55,7 @@ mod two_machines;
 mod upstream;
 #[cfg(target_arch = "x86_64")]
 mod vm;
+#[cfg(target_arch = "x86_64")]
+mod vm_services;
 mod web;
 mod webhooks;

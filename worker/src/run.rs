@@ -29,7 +29,7 @@ use crate::{
     guard::Guard,
     http, join,
     metrics::Metrics,
-    node::{cgroups::Groups, reap::reap, records::Records, state_dir::StateDir},
+    node::{cgroups::Groups, reap::reap, records::Records, service, state_dir::StateDir},
     sampler::Sampler,
     sandbox::Sandbox,
     session::{
@@ -125,6 +125,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         tls: metrics_tls.is_some(),
         said: config.metrics_advertise.clone(),
     });
+    service::ready();
 
     let _disks = DiskWatch::start(
         config.state_dir.clone(),
@@ -206,6 +207,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     };
     tokio::select! {
         () = leave => {}
+        () = service::ending() => {}
         refusal = &mut keeping => {
             tracing::warn!(error = %refusal, "refused while draining");
             drain(&attempts, Duration::ZERO, config.kill_grace).await;

@@ -79,17 +79,22 @@ pub struct MasterArgs {
     pub tls: ApiTlsArgs,
     /// That of its metrics.
     #[command(flatten)]
-    metrics_tls: MetricsTlsArgs,
+    pub metrics_tls: MetricsTlsArgs,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,
 }
 
 impl MasterArgs {
+    /// Where its data is kept.
+    pub fn data_dir(&self) -> Result<PathBuf> {
+        let given = self.data_dir.clone();
+        given.map_or_else(|| dirs::data_dir().map(|dir| dir.join("master")), Ok)
+    }
+
     /// What the host is told. Touches nothing.
     pub fn config(&self, token: Option<String>) -> Result<ffrtmp_host::MasterConfig> {
-        let given = self.data_dir.clone();
-        let data_dir = given.map_or_else(|| dirs::data_dir().map(|dir| dir.join("master")), Ok)?;
+        let data_dir = self.data_dir()?;
         let policies_dir = dirs::policies_dir(self.policies.clone(), &data_dir);
         Ok(ffrtmp_host::MasterConfig {
             listen: self.listen,

@@ -2,6 +2,7 @@
 //!
 //! A command never formats (see `output`), never chooses an exit code (see `exit`), and holds no rule of scheduling.
 
+pub mod backup;
 pub mod completions;
 pub mod config;
 pub mod jobs;
@@ -10,6 +11,7 @@ pub mod master;
 pub mod nodes;
 pub mod policies;
 pub mod presets;
+pub mod ready;
 mod reference;
 mod spool;
 mod stats;
@@ -49,6 +51,8 @@ pub fn run(loaded: Loaded) -> Result {
         Command::Tokens(command) => tokens::run(command, &global),
         Command::Webhooks(command) => webhooks::run(command, &global),
         Command::Token => token::run(),
+        Command::Backup(args) => backup::run(&args, &global),
+        Command::Ready(args) => ready::run(&args, &global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Reference { metrics } => reference::run(metrics),

@@ -109,7 +109,7 @@ pub struct WorkerArgs {
     run_as: Option<String>,
     /// The certificate of its metrics.
     #[command(flatten)]
-    metrics_tls: MetricsTlsArgs,
+    pub metrics_tls: MetricsTlsArgs,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,

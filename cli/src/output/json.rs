@@ -12,7 +12,7 @@ use ffrtmp_api::rest::{
 use ffrtmp_host::{check::Examination, simulate::Comparison};
 use serde::Serialize;
 
-use super::{FindingList, Output, Plan, SettingList, Tally, Versions};
+use super::{BackupMade, FindingList, Output, Plan, ReadySaid, SettingList, Tally, Versions};
 
 /// Prints JSON.
 pub struct Json<W> {
@@ -173,6 +173,12 @@ impl<W: Write> Output for Json<W> {
     }
     fn examination(&mut self, examination: &Examination) -> io::Result<()> {
         self.list(examination, &examination.verdicts)
+    }
+    fn backup(&mut self, made: &BackupMade) -> io::Result<()> {
+        self.one(made)
+    }
+    fn ready(&mut self, said: &ReadySaid) -> io::Result<()> {
+        self.one(said)
     }
     fn remark(&mut self, _text: &str) -> io::Result<()> {
         Ok(())

@@ -59,6 +59,32 @@ pub struct Versions {
     pub master: Option<Version>,
 }
 
+/// What `ffrtmp backup` prints.
+#[derive(Debug, Serialize)]
+pub struct BackupMade {
+    /// Where it is.
+    pub folder: std::path::PathBuf,
+    /// Of which data directory.
+    pub data_dir: std::path::PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Jobs in it.
+    pub jobs: u64,
+    /// Those that have not ended.
+    pub unfinished: u64,
+    /// Those of them that read an upload, which is not in it.
+    pub unfinished_with_uploads: u64,
+}
+
+/// What `ffrtmp ready` prints.
+#[derive(Debug, Serialize)]
+pub struct ReadySaid {
+    /// Who was asked.
+    pub url: String,
+    /// That it is.
+    pub ready: bool,
+}
+
 /// What `ffrtmp jobs submit --dry-run` prints: a job that was not submitted.
 #[derive(Debug, Serialize)]
 pub struct Plan {
@@ -182,6 +208,10 @@ pub trait Output {
     fn comparison(&mut self, comparison: &Comparison) -> io::Result<()>;
     /// What was found of a policy that was tried.
     fn examination(&mut self, examination: &Examination) -> io::Result<()>;
+    /// A copy of a master's data.
+    fn backup(&mut self, made: &BackupMade) -> io::Result<()>;
+    /// Somebody is ready.
+    fn ready(&mut self, said: &ReadySaid) -> io::Result<()>;
     /// A sentence for people that no program needs.
     fn remark(&mut self, text: &str) -> io::Result<()>;
     /// From now on names and notes in lists are not shortened.

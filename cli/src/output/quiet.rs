@@ -12,7 +12,9 @@ use ffrtmp_api::rest::{
 
 use ffrtmp_host::{check::Examination, simulate::Comparison};
 
-use super::{FindingList, Level, Output, Plan, SettingList, Tally, Versions, clean};
+use super::{
+    BackupMade, FindingList, Level, Output, Plan, ReadySaid, SettingList, Tally, Versions, clean,
+};
 
 /// Prints ids.
 pub struct Quiet<W> {
@@ -144,6 +146,13 @@ impl<W: Write> Output for Quiet<W> {
         examination
             .failed()
             .try_for_each(|verdict| self.id(verdict.item.as_str()))
+    }
+    fn backup(&mut self, made: &BackupMade) -> io::Result<()> {
+        self.id(made.folder.display())
+    }
+    /// The exit code says it.
+    fn ready(&mut self, _said: &ReadySaid) -> io::Result<()> {
+        Ok(())
     }
     fn remark(&mut self, _text: &str) -> io::Result<()> {
         Ok(())

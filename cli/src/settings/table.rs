@@ -43,7 +43,7 @@ impl Role {
             "master" => Some(Role::Master),
             "worker" => Some(Role::Worker),
             "up" => Some(Role::Up),
-            "config" | "completions" | "man" | "reference" | "token" | "tls" => None,
+            "backup" | "config" | "completions" | "man" | "reference" | "token" | "tls" => None,
             _ => Some(Role::Client),
         }
     }

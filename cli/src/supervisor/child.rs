@@ -4,7 +4,7 @@
 //! parent (PR_SET_PDEATHSIG), so that `kill -9` of the supervisor leaves nothing behind.
 
 use std::{
-    io,
+    env, io,
     os::unix::process::CommandExt,
     process::{self, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use rustix::process::{
     Pid, Signal, getpid, getppid, kill_process, kill_process_group, set_parent_process_death_signal,
 };
 
-use super::Role;
+use super::{Program, Role};
 
 /// A process that runs, or has ended and was reaped.
 pub struct Child {
@@ -27,9 +27,22 @@ impl Child {
     /// Starts it. Call only on a thread that lives as long as the process.
     pub fn spawn(role: &Role) -> io::Result<Child> {
         let parent = getpid();
-        let mut command = Command::new(&role.program);
+        let mut command = match &role.program {
+            Program::Own => {
+                let mut command = Command::new("/proc/self/exe");
+                command.arg0("ffrtmp");
+                command
+            }
+            Program::Other(program) => {
+                let mut command = Command::new(program);
+                let kept = ["PATH", "HOME"].into_iter();
+                command
+                    .env_clear()
+                    .envs(kept.filter_map(|name| Some((name, env::var_os(name)?))));
+                command
+            }
+        };
         command
-            .arg0("ffrtmp")
             .args(&role.args)
             .envs(role.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).process_group(0);

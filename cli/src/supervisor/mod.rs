@@ -19,13 +19,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::{backoff::Backoff, child::Child};
 use crate::service::{Asked, Ends};
 
+/// What a child runs.
+#[derive(Debug, Clone)]
+pub enum Program {
+    /// This very program, even if its file has been replaced since: a cluster does not change version by a crash.
+    Own,
+    /// Another one. Of the environment it gets `PATH` and `HOME`: a token there is none of its business.
+    Other(OsString),
+}
+
 /// What a child process is.
 #[derive(Debug, Clone)]
 pub struct Role {
     /// What messages call it.
     pub name: String,
     /// The program.
-    pub program: OsString,
+    pub program: Program,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Variables added to its environment.
@@ -70,7 +79,7 @@ struct Post {
     due: Option<Instant>,
 }
 
-/// Child processes, in the order they were added.
+/// Child processes, the first to end last.
 pub struct Supervisor {
     posts: Vec<Post>,
     ends: Ends,
@@ -89,13 +98,25 @@ impl Supervisor {
 
     /// Starts a child.
     pub fn start(&mut self, role: Role) -> io::Result<()> {
+        self.start_at(self.posts.len(), role)
+    }
+
+    /// Starts a child that is to end after all the others.
+    pub fn start_and_end_last(&mut self, role: Role) -> io::Result<()> {
+        self.start_at(0, role)
+    }
+
+    fn start_at(&mut self, place: usize, role: Role) -> io::Result<()> {
         let child = Child::spawn(&role)?;
-        self.posts.push(Post {
-            role,
-            child: Some(child),
-            backoff: Backoff::default(),
-            due: None,
-        });
+        self.posts.insert(
+            place,
+            Post {
+                role,
+                child: Some(child),
+                backoff: Backoff::default(),
+                due: None,
+            },
+        );
         Ok(())
     }
 
@@ -126,7 +147,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends everything, the last started first: SIGTERM, then SIGKILL when time is over or a second signal comes.
+    /// Ends everything, the last first: SIGTERM, then SIGKILL when time is over or a second signal comes.
     pub async fn drain(mut self) -> Drained {
         let mut drained = Drained::Cleanly;
         while let Some(mut post) = self.posts.pop() {

@@ -5,7 +5,7 @@ use super::*;
 fn role(name: &str, script: &str, end_within: Duration) -> Role {
     Role {
         name: name.to_owned(),
-        program: "/bin/sh".into(),
+        program: Program::Other("/bin/sh".into()),
         // The first argument is the kind; `sh` takes it as an option that changes nothing here.
         args: ["-c", script].map(OsString::from).to_vec(),
         env: vec![("FFRTMP_TEST".to_owned(), "yes".to_owned())],
@@ -109,7 +109,7 @@ fn a_program_that_does_not_exist_is_an_error_at_the_start() {
     block_on(async {
         let mut supervisor = Supervisor::new().unwrap();
         let role = Role {
-            program: "/no/such/program".into(),
+            program: Program::Other("/no/such/program".into()),
             ..role("none", "", LONG)
         };
         assert!(supervisor.start(role).is_err());

@@ -3,6 +3,7 @@
 //! One [`Writer`] thread commits records in groups; [`Reader`] answers questions about jobs from connections of its own, so
 //! that a slow list never delays a commit. WAL with `synchronous=FULL`: what is reported durable survives a power cut.
 
+mod backup;
 mod examine;
 mod list;
 mod metrics;
@@ -21,6 +22,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
+pub use backup::{Backup, BackupError, backup};
 pub use examine::examine;
 pub use list::{Cursor, JobFilter, JobPage};
 pub use metrics::StoreMetrics;

@@ -2,12 +2,12 @@
 
 use std::{ffi::OsString, net::SocketAddr, path::Path, time::Duration};
 
-use super::{UpArgs, life::Ready};
+use super::{UpArgs, life::Ready, metrics_stack::MetricsStack};
 use crate::{
     args::GlobalArgs,
     logging::SUPERVISED,
     settings::{Source, Value},
-    supervisor::Role,
+    supervisor::{Program, Role},
 };
 
 /// How long a master may take to end: a last commit on a slow disk.
@@ -25,6 +25,8 @@ pub struct Children<'a> {
     pub ready: &'a Ready,
     /// One address for each worker.
     pub worker_metrics: &'a [SocketAddr],
+    /// What watches it, if anything.
+    pub stack: Option<&'a MetricsStack>,
     /// Its settings and who said them.
     pub values: &'a [Value],
 }
@@ -121,10 +123,9 @@ impl Children<'_> {
         if let Some(file) = &self.global.config {
             args.flag("--config", file);
         }
-        // This very program, even if its file has been replaced since: a cluster does not change version by a crash.
         Role {
             name,
-            program: "/proc/self/exe".into(),
+            program: Program::Own,
             args: args.0,
             env: vec![(SUPERVISED.to_owned(), "1".to_owned())],
             end_within,
@@ -133,14 +134,15 @@ impl Children<'_> {
 }
 
 /// A command line under construction.
-struct Words(Vec<OsString>);
+#[derive(Default)]
+pub struct Words(pub Vec<OsString>);
 
 impl Words {
     fn new(command: &str) -> Words {
         Words(vec![command.into()])
     }
     /// `--flag=value`, as one word, so that no value can be taken for a flag.
-    fn flag(&mut self, flag: &str, value: impl AsRef<Path>) {
+    pub fn flag(&mut self, flag: &str, value: impl AsRef<Path>) {
         let mut word = OsString::from(flag);
         word.push("=");
         word.push(value.as_ref());
@@ -179,6 +181,8 @@ mod tests {
             api: format!("https://{}", super::super::near(up.listen)),
             master_metrics: String::new(),
             worker_metrics: Vec::new(),
+            victoria_metrics: None,
+            vmalert: None,
             data_dir: "/d".into(),
             policies: "/p".into(),
         };
@@ -187,6 +191,7 @@ mod tests {
             global: &args.global,
             ready: &ready,
             worker_metrics: &worker_metrics,
+            stack: None,
             values: &loaded.values,
         });
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Write, stdout},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -29,6 +30,12 @@ pub struct Ready {
     pub master_metrics: String,
     /// Addresses of the workers' metrics.
     pub worker_metrics: Vec<String>,
+    /// Address of VictoriaMetrics, if it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub victoria_metrics: Option<String>,
+    /// Address of vmalert, if it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vmalert: Option<String>,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// The live folder of policies.
@@ -58,6 +65,14 @@ pub async fn supervise(children: &Children<'_>, probe: Client, format: Format) -
         "the master",
     )
     .await;
+    if let (Ok(true), Some(stack)) = (&outcome, children.stack) {
+        let (role, listening) = (stack.store(), stack.store_listening());
+        // It sees the cluster drain.
+        supervisor
+            .start_and_end_last(role)
+            .map_err(|error| failed("VictoriaMetrics", error))?;
+        outcome = wait_ready(&mut supervisor, listens(listening), "VictoriaMetrics").await;
+    }
     if matches!(outcome, Ok(true)) {
         for i in 0..names.len() {
             supervisor
@@ -70,6 +85,13 @@ pub async fn supervise(children: &Children<'_>, probe: Client, format: Format) -
             "the cluster",
         )
         .await;
+    }
+    if let (Ok(true), Some(stack)) = (&outcome, children.stack) {
+        let (role, listening) = (stack.alerts(), stack.alerts_listening());
+        supervisor
+            .start(role)
+            .map_err(|error| failed("vmalert", error))?;
+        outcome = wait_ready(&mut supervisor, listens(listening), "vmalert").await;
     }
     if matches!(outcome, Ok(true)) {
         announce(children.ready, format)?;
@@ -172,6 +194,14 @@ async fn wait_ready(
     }
 }
 
+/// Whether somebody listens there, which other programs do when they are ready.
+fn listens(address: SocketAddr) -> impl Fn() -> std::result::Result<(), String> + Send + 'static {
+    move || match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{address}: {error}")),
+    }
+}
+
 /// Whether every worker is connected; else which is not, or why that is not known.
 fn all_connected(probe: &Client, names: &[String]) -> std::result::Result<(), String> {
     let list = probe.nodes().map_err(|error| error.to_string())?;
@@ -186,6 +216,19 @@ fn all_connected(probe: &Client, names: &[String]) -> std::result::Result<(), St
     }
 }
 
+/// The lines about what watches the cluster.
+fn watched(ready: &Ready) -> String {
+    let line = |word: &str, url: &Option<String>, what: &str| match url {
+        Some(url) => format!("\n  {word:<10}{url}{what}"),
+        None => String::new(),
+    };
+    line(
+        "graphs",
+        &ready.victoria_metrics,
+        "/vmui (VictoriaMetrics; the address for Grafana's data source)",
+    ) + &line("alerts", &ready.vmalert, " (vmalert)")
+}
+
 /// Says that the cluster is ready and what to do with it.
 fn announce(ready: &Ready, format: Format) -> Result {
     let mut out = stdout();
@@ -194,7 +237,7 @@ fn announce(ready: &Ready, format: Format) -> Result {
             out,
             "ffrtmp is ready
   API       {}
-  metrics   {} (master), {} (workers)
+  metrics   {} (master), {} (workers){}
   data      {}
   policies  {} (drop a .wasm in)
 
@@ -211,6 +254,7 @@ Ctrl-C ends it.",
             } else {
                 ready.worker_metrics.join(", ")
             },
+            watched(ready),
             ready.data_dir.display(),
             ready.policies.display(),
             if ready.api == ffrtmp_api::client::MASTER_DEFAULT {

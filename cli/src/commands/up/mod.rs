@@ -1,10 +1,12 @@
 //! `ffrtmp up`: a whole cluster on one machine, as child processes of this one.
 //!
 //! The children are exactly what `ffrtmp master` and `ffrtmp worker` run, so nothing is tried here that is not used in
-//! production. This file has the flags; `children` makes command lines of them, `life` starts and ends the cluster.
+//! production. This file has the flags; `children` makes command lines of them, `life` starts and ends the cluster, `metrics_stack`
+//! is what watches it.
 
 mod children;
 mod life;
+mod metrics_stack;
 
 use std::{
     ffi::OsString,
@@ -17,7 +19,11 @@ use std::{
 use clap::Args;
 use ffrtmp_api::client::Client;
 
-use self::{children::Children, life::Ready};
+use self::{
+    children::Children,
+    life::Ready,
+    metrics_stack::{MetricsStack, MetricsStackArgs, Scraped},
+};
 use crate::{
     args::{Command, GlobalArgs},
     commands::{spool::SpoolArgs, webhook_args::WebhookArgs, worker::METRICS_PORT_DEFAULT},
@@ -36,6 +42,7 @@ use crate::{
   ffrtmp up
   ffrtmp up --workers 2 --slots 2 --data-dir /tmp/ffrtmp
   ffrtmp up --listen 127.0.0.1:18080 --metrics-listen 127.0.0.1:19090
+  ffrtmp up --metrics-stack
 
 Ctrl-C ends it in order: running encodes get --grace to finish, what is left goes back to the queue,
 which is kept in --data-dir. A second Ctrl-C ends it at once. Logs go to stderr; RUST_LOG=info shows more.")]
@@ -95,6 +102,9 @@ pub struct UpArgs {
     #[command(flatten)]
     #[allow(dead_code)] // handed on by name, as what is in force
     webhooks: WebhookArgs,
+    /// What watches it.
+    #[command(flatten)]
+    metrics_stack: MetricsStackArgs,
     /// The master's certificate.
     #[command(flatten)]
     pub tls: ApiTlsArgs,
@@ -121,6 +131,7 @@ impl UpArgs {
         wanted.extend(
             workers.map(|address| ("a worker's metrics", "--worker-metrics-listen", address)),
         );
+        wanted.extend(self.metrics_stack.addresses());
         Ok(wanted)
     }
 
@@ -172,6 +183,11 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
     let of_children = OfChildren::load(&args, global)?;
     let data_dir = made(args.data_dir()?)?;
     let policies = made(args.policies_dir(&data_dir))?;
+    let stack = args.metrics_stack.prepare(
+        &data_dir.join("metrics"),
+        args.metrics_listen,
+        &of_children.scraped,
+    )?;
     let ready = Ready {
         api: format!("{}://{}", of_children.scheme, near(args.listen)),
         master_metrics: format!("http://{}/metrics", near(args.metrics_listen)),
@@ -179,6 +195,8 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
             .iter()
             .map(|address| format!("http://{}/metrics", near(*address)))
             .collect(),
+        victoria_metrics: stack.as_ref().map(MetricsStack::store_url),
+        vmalert: stack.as_ref().map(MetricsStack::alerts_url),
         data_dir,
         policies,
     };
@@ -189,6 +207,7 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
         global,
         ready: &ready,
         worker_metrics: &worker_metrics,
+        stack: stack.as_ref(),
         values: &values,
     };
     // One thread, this one: see `supervisor`.
@@ -218,6 +237,8 @@ struct OfChildren {
     scheme: &'static str,
     /// Whom to trust and what to show when asking the master whether it is ready: as its workers do.
     trust: GlobalArgs,
+    /// How their metrics are reached.
+    scraped: Scraped,
 }
 
 impl OfChildren {
@@ -228,12 +249,17 @@ impl OfChildren {
             flag.push(file);
             flags.push(flag);
         }
-        let serves_tls = args.tls.tls_cert.is_some()
-            || match settings::load_for(Role::Master, &flags)?.args.command {
-                Command::Master(master) => master.tls.tls_cert.is_some(),
-                _ => false,
-            };
-        let mut trust = settings::load_for(Role::Worker, &flags)?.args.global;
+        let (mut serves_tls, mut master_tls) = (args.tls.tls_cert.is_some(), false);
+        if let Command::Master(master) = settings::load_for(Role::Master, &flags)?.args.command {
+            serves_tls |= master.tls.tls_cert.is_some();
+            master_tls = master.metrics_tls.metrics_tls_cert.is_some();
+        }
+        let of_worker = settings::load_for(Role::Worker, &flags)?.args;
+        let worker_tls = match of_worker.command {
+            Command::Worker(worker) => worker.metrics_tls.metrics_tls_cert.is_some(),
+            _ => false,
+        };
+        let mut trust = of_worker.global;
         for (own, theirs) in [
             (&global.tls_ca, &mut trust.tls_ca),
             (&global.tls_client_cert, &mut trust.tls_client_cert),
@@ -244,7 +270,16 @@ impl OfChildren {
             }
         }
         let scheme = if serves_tls { "https" } else { "http" };
-        Ok(OfChildren { scheme, trust })
+        let scraped = Scraped {
+            master_tls,
+            any_tls: master_tls || worker_tls,
+            ca: trust.tls_ca.clone(),
+        };
+        Ok(OfChildren {
+            scheme,
+            trust,
+            scraped,
+        })
     }
 }
 

@@ -26,10 +26,10 @@ use ffrtmp_api::rest::{
 use ffrtmp_host::{check::Examination, simulate::Comparison};
 
 use super::{
-    FindingList, Output, Plan, SettingList, Tally, Versions,
+    BackupMade, FindingList, Output, Plan, ReadySaid, SettingList, Tally, Versions,
     style::Style,
     tokens,
-    units::{age, clean, moment},
+    units::{age, bytes, clean, moment},
 };
 
 /// Prints for people.
@@ -175,6 +175,27 @@ impl<W: Write> Output for Table<W> {
     }
     fn examination(&mut self, examination: &Examination) -> io::Result<()> {
         simulate::examination(&mut self.out, self.colour, examination)
+    }
+    fn backup(&mut self, made: &BackupMade) -> io::Result<()> {
+        writeln!(
+            self.out,
+            "{}: {}, {} jobs, {} of them not ended",
+            clean(&made.folder.display().to_string()),
+            bytes(made.bytes),
+            made.jobs,
+            made.unfinished
+        )?;
+        if made.unfinished_with_uploads > 0 {
+            writeln!(
+                self.out,
+                "{} of those read an upload; the spool is not in the backup, so keep it or they fail when restored",
+                made.unfinished_with_uploads
+            )?;
+        }
+        Ok(())
+    }
+    fn ready(&mut self, said: &ReadySaid) -> io::Result<()> {
+        writeln!(self.out, "{} is ready", clean(&said.url))
     }
     fn remark(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{}", clean(text))

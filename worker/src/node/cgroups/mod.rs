@@ -114,6 +114,13 @@ fn hand_down(group: &Path, controller: &'static str) -> Result<(), String> {
             "this group was not given it (on a host with the old hierarchies it is there)".into(),
         );
     }
+    // Before it is tried: a group with processes in it hands down `cpu` and `pids`, which know threads, without complaint, and
+    // makes every group below it invalid by that.
+    if has_processes(group) {
+        move_aside(group).map_err(|error| {
+            format!("the processes of this group cannot be moved to {MAIN}: {error}")
+        })?;
+    }
     let file = group.join("cgroup.subtree_control");
     let hand = || fs::write(&file, format!("+{controller}"));
     match hand() {
@@ -122,6 +129,12 @@ fn hand_down(group: &Path, controller: &'static str) -> Result<(), String> {
             .map_err(|error| format!("{error}, though every process was moved to {MAIN}")),
         done => done.map_err(|error| error.to_string()),
     }
+}
+
+/// Whether there are processes in the group that are in the way. They are not at the root of the hierarchy, which has no type.
+fn has_processes(group: &Path) -> bool {
+    group.join("cgroup.type").exists()
+        && fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|list| !list.is_empty())
 }
 
 /// Moves every process of a group that was given to us one level down.
