@@ -91,6 +91,10 @@ pub struct WorkerConfig {
     pub allow_hosts: Vec<HostPattern>,
     /// Whether jobs may not reach private networks, but for what `allow_hosts` names.
     pub deny_private: bool,
+    /// The authorities that certificates of media servers must be from; none: those this machine trusts.
+    pub media_ca: Option<PathBuf>,
+    /// Whether any certificate of a media server is taken.
+    pub media_any_certificate: bool,
     /// What control groups hold jobs to.
     pub job_limits: JobLimits,
     /// How long an encode may show no progress before it is stopped as hung.
@@ -124,6 +128,8 @@ impl WorkerConfig {
             allow_roots: Vec::new(),
             allow_hosts: Vec::new(),
             deny_private: false,
+            media_ca: None,
+            media_any_certificate: false,
             job_limits: JobLimits::default(),
             // Two minutes: slower than the slowest honest start seen (a cold network file system), fast enough that a
             // hung encode does not hold a slot for a shift.

@@ -23,6 +23,7 @@ mod sampler;
 mod secure_listener;
 mod session;
 mod transfer;
+mod trust;
 
 pub use config::{JobLimits, WorkerConfig, check_labels};
 pub use guard::HostPattern;

@@ -32,9 +32,11 @@ use crate::{
     sampler::Sampler,
     session::{
         connection::{Session, introduction, keep},
+        fence::Fence,
         outbox::Outbox,
     },
     transfer::Transfer,
+    trust::Trust,
 };
 
 /// How long the last outcomes may take to be acknowledged at the end. What is not is in the state directory.
@@ -63,6 +65,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     metrics.slots(slots);
     let spawner = Spawner::start(state.install_id)?;
     let guard = Guard::start(&config).await?;
+    let trust = Arc::new(Trust::find(&config)?);
     let mut guards = guard.reports();
     let (groups, limits_report) = job_groups(config.job_limits, state.install_id);
     guards.push(limits_report);
@@ -108,6 +111,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let bench = Bench {
         spawner,
         guard,
+        trust,
         groups,
         programs,
         survey: survey.clone(),
@@ -134,6 +138,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         sampler: Sampler::start(gpus, survey.clone(), metrics.clone())?,
         survey,
         metrics: metrics.clone(),
+        fence: Fence::default(),
         connected,
     };
     let serve = async {
@@ -146,6 +151,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         tokio::select! {
             refusal = keep(&session) => refusal,
             never = surveyor.keep(seen, &surveys) => match never {},
+            never = session.fence.keep(&attempts) => match never {},
         }
     };
     tokio::pin!(serve, keeping);

@@ -82,6 +82,12 @@ pub struct WorkerArgs {
     /// Let jobs reach no private network but what --allow-host names
     #[arg(long)]
     deny_private: bool,
+    /// Authorities (PEM) that certificates of https and rtmps servers must be from; default: those this machine trusts
+    #[arg(long, value_name = "FILE", conflicts_with = "media_any_certificate")]
+    media_ca: Option<PathBuf>,
+    /// Take any certificate of an https or rtmps server
+    #[arg(long)]
+    media_any_certificate: bool,
     /// What jobs are held to by control groups: none, share (of what is reserved, where they compete) or cap (no more than that)
     #[arg(long, value_name = "WORD", default_value = "share", value_parser = str::parse::<JobLimits>)]
     job_limits: JobLimits,
@@ -120,6 +126,8 @@ impl WorkerArgs {
             allow_roots: self.allow_root.clone(),
             allow_hosts: self.allow_host.clone(),
             deny_private: self.deny_private,
+            media_ca: self.media_ca.clone(),
+            media_any_certificate: self.media_any_certificate,
             job_limits: self.job_limits,
             stall_timeout: self.stall_timeout,
             ..WorkerConfig::new(master, state_dir)

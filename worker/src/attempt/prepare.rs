@@ -6,25 +6,22 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use ffrtmp_api::{
     ids::Attempt,
     job::FailureReason,
+    protocol::Assignment,
     settings::{Container, Output, Pictures, Settings, Source, Subtitles},
 };
 
-use super::folder;
+use super::{encode::Bench, folder};
 use crate::{
     ffmpeg::{
-        diagnosis::Failure,
+        diagnosis::{Failure, advised},
         probe::{Caption, Media, ProbeError, check_input, probe},
-        program::Programs,
         reach::Reach,
-        spawner::Spawner,
     },
-    guard::Guard,
     node::reap::remove_quietly,
 };
 
@@ -43,21 +40,16 @@ pub(crate) struct Inspected {
 }
 
 /// Looks at the input and at the place of the output. Changes nothing.
-pub(crate) async fn inspect(
-    spawner: &Spawner,
-    programs: &Programs,
-    guard: &Guard,
-    settings: &Settings,
-    timeout: Duration,
-) -> Result<Inspected, Failure> {
+pub(crate) async fn inspect(bench: &Bench, order: &Assignment) -> Result<Inspected, Failure> {
+    let (settings, guard) = (&order.settings, &bench.guard);
     match settings.output.clone() {
         Some(Output::File(output)) => {
             let overwrite = settings.overwrite;
             blocking(move || check_output(Path::new(&output), overwrite)).await?;
         }
         Some(Output::Folder { path, index }) => {
-            let overwrite = settings.overwrite;
-            blocking(move || folder::check(Path::new(&path), &index, overwrite)).await?;
+            let (overwrite, attempt) = (settings.overwrite, order.attempt);
+            blocking(move || folder::check(Path::new(&path), &index, overwrite, attempt)).await?;
         }
         Some(Output::Put(address) | Output::Push(address)) => guard.allowed(&address).await?,
         Some(Output::Spool(_)) | None => {}
@@ -84,7 +76,7 @@ pub(crate) async fn inspect(
                     ..Inspected::default()
                 });
             }
-            (Reach::Url(address), 0)
+            (Reach::Url(address, &bench.trust), 0)
         }
         Source::Upload(_) | Source::Synthetic => {
             return Ok(Inspected {
@@ -99,22 +91,25 @@ pub(crate) async fn inspect(
             format!("input {}: {what}", reach.shown()),
         )
     };
-    let media = probe(spawner, programs, reach, false, timeout)
-        .await
-        .map_err(|error| match (error, reach) {
-            (ProbeError::NotMedia(said), Reach::Url(_)) => unreachable_input(&reach.shown(), &said),
-            (ProbeError::NotMedia(said), _) => {
-                bad(format!("is not media that can be read: {said}"))
-            }
-            (ProbeError::Run(error), _) if error.kind() == io::ErrorKind::TimedOut => Failure::new(
-                FailureReason::Timeout,
-                format!("input {}: ffprobe gave {error}", reach.shown()),
-            ),
-            (ProbeError::Run(error), _) => Failure::new(
-                FailureReason::PlatformError,
-                format!("ffprobe cannot be run here: {error}"),
-            ),
-        })?;
+    let media = probe(
+        &bench.spawner,
+        &bench.programs,
+        reach,
+        false,
+        bench.probe_timeout,
+    )
+    .await
+    .map_err(|error| match (error, reach) {
+        (ProbeError::NotMedia { said, known }, _) => unreadable(reach, &said, known),
+        (ProbeError::Run(error), _) if error.kind() == io::ErrorKind::TimedOut => Failure::new(
+            FailureReason::Timeout,
+            format!("input {}: ffprobe gave {error}", reach.shown()),
+        ),
+        (ProbeError::Run(error), _) => Failure::new(
+            FailureReason::PlatformError,
+            format!("ffprobe cannot be run here: {error}"),
+        ),
+    })?;
     has_what_is_needed(&media, settings).map_err(bad)?;
     let expected_seconds = expected(media.duration_seconds, settings).map_err(bad)?;
     let still_of_all =
@@ -164,22 +159,21 @@ fn has_what_is_needed(media: &Media, settings: &Settings) -> Result<(), String> 
     }
 }
 
-/// An address that gave no media: it, or the way to it, may be better later; what is not there at all stays away.
-fn unreachable_input(shown: &str, said: &str) -> Failure {
-    let lasting = [
-        "404 Not Found",
-        "403 Forbidden",
-        "401 Unauthorized",
-        "400 Bad Request",
-        "Invalid data found",
-        "Format not on whitelist",
-        "not on whitelist",
-    ];
-    let reason = match lasting.iter().any(|sign| said.contains(sign)) {
-        true => FailureReason::InputError,
-        false => FailureReason::NetworkError,
-    };
-    Failure::new(reason, format!("input {shown}: {said}"))
+/// An input that cannot be read. Of a file it is the file, unless the machine is known to be at fault; what an address gave, it or the
+/// way to it may give better later, unless it is known that it stays away.
+fn unreadable(reach: Reach<'_>, said: &str, known: Option<FailureReason>) -> Failure {
+    let shown = reach.shown();
+    if let Reach::Url(..) = reach {
+        let reason = known.unwrap_or(FailureReason::NetworkError);
+        return Failure::new(reason, advised(format!("input {shown}: {said}")));
+    }
+    let reason = known
+        .filter(|reason| reason.is_retryable())
+        .unwrap_or(FailureReason::InputError);
+    Failure::new(
+        reason,
+        format!("input {shown}: is not media that can be read: {said}"),
+    )
 }
 
 /// How long the output should become, of an input that is `has` seconds long, where both can be told.
@@ -291,7 +285,7 @@ fn check_distinct(input: &Path, output: &Path) -> Result<(), Failure> {
     }
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let reason = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureReason::ResourceError,
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {

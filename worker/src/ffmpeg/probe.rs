@@ -9,7 +9,11 @@ use ffrtmp_api::job::FailureReason;
 use serde::Deserialize;
 
 use super::{
-    capture::capture, diagnosis::Failure, hidden::Hidden, program::Programs, reach::Reach,
+    capture::capture,
+    diagnosis::{Failure, recognise},
+    hidden::Hidden,
+    program::Programs,
+    reach::Reach,
     spawner::Spawner,
 };
 
@@ -135,13 +139,16 @@ pub(crate) async fn probe(
     if !answer.exit.status.success() {
         let url = format!("{}: ", reach.url().to_string_lossy());
         let said = answer.last_words().trim_start_matches(&url).to_owned();
-        return Err(ProbeError::NotMedia(match reach {
-            Reach::Url(address) => Hidden::of([address]).clean(&said).into_owned(),
+        let said = match reach {
+            Reach::Url(address, _) => Hidden::of([address]).clean(&said).into_owned(),
             _ => said,
-        }));
+        };
+        let known = recognise(&answer.stderr);
+        return Err(ProbeError::NotMedia { said, known });
     }
-    parse(&answer.stdout).map_err(|error| {
-        ProbeError::NotMedia(format!("ffprobe's answer is not understood: {error}"))
+    parse(&answer.stdout).map_err(|error| ProbeError::NotMedia {
+        said: format!("ffprobe's answer is not understood: {error}"),
+        known: None,
     })
 }
 
@@ -152,8 +159,13 @@ pub(crate) enum ProbeError {
     #[error("ffprobe cannot be run: {0}")]
     Run(io::Error),
     /// It ran and refused the file.
-    #[error("{0}")]
-    NotMedia(String),
+    #[error("{said}")]
+    NotMedia {
+        /// Its last line.
+        said: String,
+        /// What that means, if it is certain.
+        known: Option<FailureReason>,
+    },
 }
 
 #[derive(Deserialize)]
