@@ -185,6 +185,10 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::WaitSeconds>))]
     pub input_wait_seconds: Option<f64>,
+    /// Of a live job whose output is HLS: the folder stands at its place from the first segment on, and players can watch while it
+    /// grows. Without it, it appears whole when it is over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub watchable: bool,
     /// Whether an existing output may be replaced.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
@@ -403,6 +407,7 @@ impl JobSpec {
         "output",
         "mode",
         "input_wait_seconds",
+        "watchable",
         "overwrite",
         "start_seconds",
         "duration_seconds",

@@ -185,3 +185,43 @@ fn times_reckoned_by_a_wrong_clock_of_the_user_s_machine_are_warned_of() {
     cluster.client().cancel("1".parse().unwrap()).unwrap();
     cluster.finish();
 }
+
+#[test]
+fn a_jump_of_a_worker_s_clock_stops_no_encode_and_no_limit_runs_out_by_it() {
+    let cluster = Cluster::with_master();
+    shift(&cluster, "worker-clock", 0);
+    let mut command = cluster.command("w1");
+    command
+        .args(["worker", "--master", &cluster.url(), "--name", "w1"])
+        .args(["--slots", "2", "--state-dir", &cluster.file("state-w1")])
+        .args(["--stall-timeout", "30s", "--metrics-listen", "127.0.0.1:0"]);
+    let child = shifted(&cluster, &mut command, "worker-clock")
+        .spawn()
+        .unwrap();
+    let mut worker = Process { child };
+    let limited = cluster.submit(ffrtmp_api::job::JobSpec {
+        timeout_seconds: Some(600.0),
+        ..crate::cluster::endless()
+    });
+    let frames = || Some(cluster.job(limited).progress?.frames);
+    let before = until("it encodes", || frames().filter(|frames| *frames > 0));
+    for seconds in [86_400, -86_400, 0] {
+        shift(&cluster, "worker-clock", seconds);
+        until("the master has seen the clock", || {
+            let skew = cluster.client().node("w1").ok()?.clock_skew_ms.unwrap_or(0);
+            ((skew / 1_000 - seconds).abs() < 60).then_some(())
+        });
+    }
+    until("it goes on", || frames().filter(|frames| *frames > before));
+    let job = cluster.job(limited);
+    assert_eq!((job.state, job.attempt.0), (JobState::Running, 1));
+    let short = cluster.submit(tiny(0.2));
+    cluster.until_completed(short);
+    cluster
+        .client()
+        .cancel(ffrtmp_api::ids::JobRef::Seq(limited))
+        .unwrap();
+    cluster.until_state(limited, &[JobState::Canceled]);
+    worker.kill();
+    cluster.finish();
+}

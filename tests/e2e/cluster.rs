@@ -419,7 +419,53 @@ impl Cluster {
         scrape(self.workers[name].1)
     }
 
-    /// What must hold at the end of every test: the gauges equal a recount of the store, and nothing is left behind.
+    /// What the workers of this cluster have started and is not dead: by what they mark all their children with.
+    pub fn processes(&self) -> Vec<u32> {
+        let entries = std::fs::read_dir(self.dir.path()).unwrap().flatten();
+        let states = entries.filter(|e| e.file_name().to_string_lossy().starts_with("state-"));
+        states
+            .filter_map(|state| std::fs::read_to_string(state.path().join("install_id")).ok())
+            .flat_map(|id| with_variable(&format!("FFRTMP_INSTALL_ID={}", id.trim())))
+            .collect()
+    }
+
+    /// Waits until workers that run, of a master on which no job is active, hold nothing: no slot, no process, no file.
+    #[track_caller]
+    pub fn until_nothing_is_held(&mut self) {
+        if self.jobs().iter().any(|job| job.state.is_active()) {
+            return;
+        }
+        let running: Vec<String> = self
+            .workers
+            .iter_mut()
+            .filter_map(|(name, (worker, _))| {
+                let runs = worker.child.try_wait().unwrap().is_none();
+                runs.then(|| name.clone())
+            })
+            .collect();
+        for name in running {
+            let state = self.path(&format!("state-{name}"));
+            let id = std::fs::read_to_string(state.join("install_id")).unwrap_or_default();
+            let mark = format!("FFRTMP_INSTALL_ID={}", id.trim());
+            let start = Instant::now();
+            loop {
+                let slots = self.client().node(&name).map_or(0, |node| node.slots_used);
+                let files = [walk(&state.join("scratch")), walk(&state.join("attempts"))].concat();
+                let processes = with_variable(&mark);
+                if slots == 0 && files.is_empty() && processes.is_empty() {
+                    break;
+                }
+                assert!(
+                    start.elapsed() < PATIENCE,
+                    "{name} holds {slots} slots, the files {files:?} and the processes {processes:?}"
+                );
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// What must hold at the end of every test: the gauges equal a recount of the store, and nothing is left behind or
+    /// held.
     #[track_caller]
     pub fn finish(mut self) {
         let recount = |cluster: &Cluster| {
@@ -459,9 +505,14 @@ impl Cluster {
             }
             done.then_some(())
         });
+        self.until_nothing_is_held();
         for (_, (worker, _)) in self.workers.iter_mut() {
             worker.kill();
         }
+        // Of workers that were killed too: nothing outlives its worker.
+        until("no process is left of any worker", || {
+            self.processes().is_empty().then_some(())
+        });
         if let Some(master) = &mut self.master {
             master.signal(Signal::TERM);
             let status = master.wait();
@@ -472,6 +523,19 @@ impl Cluster {
             );
         }
     }
+}
+
+/// The processes with `variable` in their environment.
+fn with_variable(variable: &str) -> Vec<u32> {
+    let numbers = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let has = |pid: &u32| {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ
+            .split(|byte| *byte == 0)
+            .any(|one| one == variable.as_bytes())
+    };
+    numbers.filter(has).collect()
 }
 
 fn walk(dir: &Path) -> Vec<PathBuf> {

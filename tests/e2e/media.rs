@@ -12,8 +12,9 @@ use ffrtmp_api::{
 };
 
 use crate::{
-    cluster::{Cluster, FFRTMP, footage, root, until},
+    cluster::{Cluster, FFRTMP, footage, free_port, root, until},
     live::camera,
+    peers::{receiver, sender},
     web::Nginx,
 };
 
@@ -530,15 +531,53 @@ fn hardware_that_is_preferred_and_not_there_is_done_without() {
 
 #[test]
 fn every_example_of_the_guide_to_jobs_works_as_it_stands_there() {
-    let cluster = Cluster::with_worker(2);
+    let mut cluster = Cluster::with_master();
     film(&cluster);
-    let nginx = Nginx::start(&cluster);
-    let server = format!("127.0.0.1:{}", nginx.rtmp);
-    let _camera = camera(&format!("rtmp://{server}/cam/one"));
-    let examples = examples_of(&cluster, "docs/JOBS.md", |text| {
-        text.replace("cam.example", &server)
-    });
-    assert!(examples >= 10, "{examples} examples were found");
+    let nginx = Nginx::start_with_tls(&cluster);
+    let ca = cluster.file("nginx/ca.pem");
+    cluster.start_worker_with("w1", 2, &["--media-ca", &ca]);
+    let rtmp = format!("127.0.0.1:{}", nginx.rtmp);
+    let _camera = camera(&format!("rtmp://{rtmp}/cam/one"));
+    let (from, to) = (free_port(), free_port());
+    let _sender = sender(from, None);
+    let _receiver = receiver(to, &cluster.file("received.ts"), None);
+    let mut text = fs::read_to_string(root().join("docs/JOBS.md")).unwrap();
+    let user = "u:hush4711hush@localhost";
+    for (example, here) in [
+        ("srt://cam.example:9000", format!("srt://127.0.0.1:{from}")),
+        ("srt://cdn.example:9000", format!("srt://127.0.0.1:{to}")),
+        (
+            "rtmps://cdn.example",
+            format!("rtmps://localhost:{}", nginx.rtmps),
+        ),
+        ("rtmp://cdn.example", format!("rtmp://{rtmp}")),
+        ("rtmp://cam.example", format!("rtmp://{rtmp}")),
+        (
+            "https://media.example",
+            format!("https://{user}:{}", nginx.https),
+        ),
+        (
+            "http://media.example",
+            format!("http://{user}:{}", nginx.http),
+        ),
+    ] {
+        assert!(text.contains(example), "{example}");
+        text = text.replace(example, &here);
+    }
+    let mut examples = 0;
+    let mut block: Option<String> = None;
+    for line in text.lines() {
+        match (line, block.take()) {
+            ("```sh", _) => block = Some(String::new()),
+            ("```", Some(script)) => {
+                example(&cluster, &script);
+                examples += 1;
+            }
+            (line, Some(script)) => block = Some(script + line + "\n"),
+            _ => {}
+        }
+    }
+    assert!(examples >= 16, "{examples} examples were found");
     until("nothing is left running", || {
         cluster
             .jobs()

@@ -8,7 +8,7 @@ use std::{
 
 use ffrtmp_api::job::{FailureReason, JobSpec, JobState};
 
-use crate::cluster::{Cluster, Process, footage, free_port, root, until};
+use crate::cluster::{Cluster, FFRTMP, Process, footage, free_port, root, until};
 
 /// What must not be read anywhere.
 const PASSWORD: &str = "hush4711hush";
@@ -17,8 +17,11 @@ const STREAM_KEY: &str = "key0815key";
 /// nginx: `/in` and `/put` ask for a password, streams to `live` are recorded, and who watches one of `cam` is sent away when it ends.
 pub struct Nginx {
     pub folder: PathBuf,
-    http: u16,
+    pub http: u16,
     pub rtmp: u16,
+    /// The same with TLS, by a certificate of the authority `ca.pem` in its folder; 0 where there is none.
+    pub https: u16,
+    pub rtmps: u16,
     pub process: Process,
 }
 
@@ -28,6 +31,21 @@ impl Nginx {
     }
 
     pub fn start_in(cluster: &Cluster, folder: &str) -> Nginx {
+        Nginx::make(cluster, folder, false)
+    }
+
+    /// With TLS as well: `https` by itself, `rtmps` in front of its RTMP.
+    pub fn start_with_tls(cluster: &Cluster) -> Nginx {
+        let made = Command::new(FFRTMP)
+            .args(["tls", "init", "--dir", &cluster.file("nginx")])
+            .env("HOME", cluster.path(""))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        Nginx::make(cluster, "nginx", true)
+    }
+
+    fn make(cluster: &Cluster, folder: &str, tls: bool) -> Nginx {
         let tools = root().join("target/tools");
         let module = tools.join("bin/ngx_rtmp_module.so");
         assert!(
@@ -41,17 +59,39 @@ impl Nginx {
         fs::copy(footage(), folder.join("www/in/film.mp4")).unwrap();
         fs::write(folder.join("users"), format!("u:{{PLAIN}}{PASSWORD}\n")).unwrap();
         let (http, rtmp) = (free_port(), free_port());
+        let (https, rtmps) = match tls {
+            true => (free_port(), free_port()),
+            false => (0, 0),
+        };
         let (dir, module) = (folder.display(), module.display());
+        let certificate =
+            format!("ssl_certificate {dir}/server.pem; ssl_certificate_key {dir}/server-key.pem;");
+        let (load, listen, stream) = match tls {
+            false => Default::default(),
+            true => (
+                format!(
+                    "load_module {};",
+                    tools.join("bin/ngx_stream_module.so").display()
+                ),
+                format!(
+                    "listen 127.0.0.1:{https} ssl; listen 127.0.0.2:{https} ssl; {certificate}"
+                ),
+                format!(
+                    "stream {{ server {{ listen 127.0.0.1:{rtmps} ssl; {certificate}
+                    proxy_pass 127.0.0.1:{rtmp}; }} }}"
+                ),
+            ),
+        };
         let conf = format!(
             "daemon off; user root; master_process off; pid {dir}/pid; error_log {dir}/error.log info;
-            load_module {module};
-            events {{}}
+            load_module {module}; {load}
+            events {{}} {stream}
             http {{
                 access_log off;
                 client_body_temp_path {dir}/tmp/b; proxy_temp_path {dir}/tmp/p; fastcgi_temp_path {dir}/tmp/f;
                 uwsgi_temp_path {dir}/tmp/u; scgi_temp_path {dir}/tmp/s;
                 server {{
-                    listen 127.0.0.1:{http}; root {dir}/www; client_max_body_size 100m;
+                    listen 127.0.0.1:{http}; {listen} root {dir}/www; client_max_body_size 100m;
                     location / {{}}
                     location /in/ {{ auth_basic x; auth_basic_user_file {dir}/users; }}
                     location /put/ {{ auth_basic x; auth_basic_user_file {dir}/users; dav_methods PUT; }}
@@ -69,6 +109,8 @@ impl Nginx {
             folder,
             http,
             rtmp,
+            https,
+            rtmps,
             process,
         };
         nginx.wait_until_it_listens();
@@ -83,8 +125,9 @@ impl Nginx {
 
     fn wait_until_it_listens(&self) {
         until("nginx listens", || {
-            [self.http, self.rtmp]
+            [self.http, self.rtmp, self.https, self.rtmps]
                 .iter()
+                .filter(|port| **port != 0)
                 .all(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok())
                 .then_some(())
         });

@@ -104,6 +104,10 @@ pub struct WorkerConfig {
     pub deny_private: bool,
     /// Whether jobs may bring raw ffmpeg arguments: with them they can reach whatever this worker's user can.
     pub allow_raw_args: bool,
+    /// The authorities that certificates of media servers must be from; none: those this machine trusts.
+    pub media_ca: Option<PathBuf>,
+    /// Whether any certificate of a media server is taken.
+    pub media_any_certificate: bool,
     /// What control groups hold jobs to.
     pub job_limits: JobLimits,
     /// Whether ffmpeg runs in a sandbox.
@@ -149,6 +153,8 @@ impl WorkerConfig {
             allow_hosts: Vec::new(),
             deny_private: false,
             allow_raw_args: false,
+            media_ca: None,
+            media_any_certificate: false,
             job_limits: JobLimits::default(),
             sandbox: SandboxMode::default(),
             sandbox_reads: Vec::new(),

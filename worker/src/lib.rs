@@ -27,6 +27,7 @@ mod sandbox;
 mod secure_listener;
 mod session;
 mod transfer;
+mod trust;
 
 pub use advertise::Advertised;
 pub use config::{JobLimits, WorkerConfig, check_labels};

@@ -4,9 +4,12 @@ use std::path::Path;
 
 use ffrtmp_api::settings::{Output, Settings};
 
-use crate::ffmpeg::{
-    command::{Order, arguments, passes},
-    hidden::Hidden,
+use crate::{
+    ffmpeg::{
+        command::{Order, arguments, passes},
+        hidden::Hidden,
+    },
+    trust::Trust,
 };
 
 /// The command lines of a job, in order, with `ffmpeg` in front and secrets of URLs hidden.
@@ -27,6 +30,7 @@ pub fn commands(settings: &Settings) -> Vec<Vec<String>> {
         loudness: None,
         target: Path::new(&target),
         part: 1,
+        trust: &Trust::default(),
     };
     let hidden = Hidden::of_job(settings);
     let line = |pass| {

@@ -34,9 +34,11 @@ use crate::{
     sandbox::Sandbox,
     session::{
         connection::{MetricsAt, Session, introduction, keep},
+        fence::Fence,
         outbox::Outbox,
     },
     transfer::Transfer,
+    trust::Trust,
 };
 
 /// How long it may take to tell the master that this worker goes. One that is gone without a word counts as lost.
@@ -72,6 +74,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let sandbox_reports = sandbox.reports();
     let spawner = Spawner::start(state.install_id)?.in_sandbox(Arc::new(sandbox));
     let guard = Guard::start(&config).await?;
+    let trust = Arc::new(Trust::find(&config)?);
     let mut guards = guard.reports();
     guards.extend(sandbox_reports);
     let (groups, limits_report) = job_groups(config.job_limits, state.install_id);
@@ -136,6 +139,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let bench = Bench {
         spawner,
         guard,
+        trust,
         groups,
         programs,
         survey: survey.clone(),
@@ -171,6 +175,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         sampler: Sampler::start(gpus, survey.clone(), metrics.clone())?,
         survey,
         metrics: metrics.clone(),
+        fence: Fence::default(),
         connected,
     };
     let serve = async {
@@ -183,6 +188,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
         tokio::select! {
             refusal = keep(&session) => refusal,
             never = surveyor.keep(seen, &surveys) => match never {},
+            never = session.fence.keep(&attempts) => match never {},
         }
     };
     tokio::pin!(serve, keeping);

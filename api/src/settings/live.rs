@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BadField, Pictures, Source, Subtitles,
+    BadField, Container, Pictures, Source, Subtitles,
     check::{bad, clip},
 };
 use crate::{
@@ -21,6 +21,9 @@ const WAIT_SECONDS_DEFAULT: f64 = 60.0;
 pub struct Live {
     /// Seconds the source is waited for, at first and whenever it has gone. 0: its first end is the end.
     pub input_wait_seconds: f64,
+    /// Whether the folder of an HLS output can be watched while it grows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watchable: bool,
 }
 
 /// Whether a job is live, and how.
@@ -29,6 +32,7 @@ pub(super) fn resolve(
     source: &Source,
     pictures: &Pictures,
     subtitles: Subtitles,
+    container: Container,
 ) -> Result<Option<Live>, BadField> {
     let can_be = matches!(source, Source::Url(address) if address.scheme().is_live());
     let is_still = matches!(pictures, Pictures::Still(_));
@@ -46,6 +50,18 @@ pub(super) fn resolve(
         None if can_be && !is_still => Mode::Live,
         None => Mode::File,
     };
+    if spec.watchable && mode == Mode::File {
+        return bad(
+            "watchable",
+            "only what is made of a live source (rtmp, rtmps or srt) can be watched while it is made; leave it out",
+        );
+    }
+    if spec.watchable && container != Container::Hls {
+        return bad(
+            "watchable",
+            "only HLS can be watched while it is made: name an output that ends in .m3u8, or leave it out",
+        );
+    }
     if mode == Mode::File {
         return match spec.input_wait_seconds {
             Some(_) => bad(
@@ -88,7 +104,10 @@ pub(super) fn resolve(
             ),
         );
     }
-    Ok(Some(Live { input_wait_seconds }))
+    Ok(Some(Live {
+        input_wait_seconds,
+        watchable: spec.watchable,
+    }))
 }
 
 #[cfg(test)]
@@ -129,9 +148,23 @@ mod tests {
     }
 
     #[test]
+    fn only_hls_of_a_live_source_can_be_watched_while_it_is_made() {
+        let hls = |s: &mut JobSpec| (s.output, s.watchable) = (Some("/a/b.m3u8".into()), true);
+        let live = of(Some("srt://h:9000"), hls).unwrap().unwrap();
+        assert!(live.watchable);
+        for input in ["/film.mkv", "https://h/film.m3u8"] {
+            assert_eq!(of(Some(input), hls).unwrap_err().field, "watchable");
+        }
+    }
+
+    #[test]
     fn what_a_live_source_cannot_give_is_refused_by_name() {
         type Edit = fn(&mut JobSpec);
-        let cases: [(&str, Edit); 5] = [
+        let cases: [(&str, Edit); 7] = [
+            ("watchable", |s| s.watchable = true),
+            ("watchable", |s| {
+                (s.output, s.watchable) = (Some("/a/b.mpd".into()), true)
+            }),
             ("start_seconds", |s| s.start_seconds = Some(1.0)),
             ("two_pass", |s| {
                 (s.two_pass, s.bitrate) = (true, Some("1M".into()))

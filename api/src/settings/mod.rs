@@ -177,7 +177,7 @@ impl Settings {
             }
             given => given.unwrap_or(container.has_movable_index()),
         };
-        let live = live::resolve(spec, &source, &pictures, subtitles)?;
+        let live = live::resolve(spec, &source, &pictures, subtitles, container)?;
         let timeout_seconds = seconds("timeout_seconds", spec.timeout_seconds)?;
         amounts(spec)?;
         Webhook::of(spec)?;

@@ -75,7 +75,7 @@ impl ClientTls {
 
     /// For connections made with ureq.
     #[cfg(feature = "client")]
-    pub(crate) fn for_ureq(&self) -> ureq::tls::TlsConfig {
+    pub fn for_ureq(&self) -> ureq::tls::TlsConfig {
         use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
         let owned = |der: &CertificateDer<'static>| Certificate::from_der(der.as_ref()).to_owned();
         let mut builder = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());

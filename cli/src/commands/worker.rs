@@ -90,6 +90,12 @@ pub struct WorkerArgs {
     /// Take jobs with raw ffmpeg arguments: with them they can read and write whatever this worker's user can
     #[arg(long)]
     allow_raw_args: bool,
+    /// Authorities (PEM) that certificates of https and rtmps servers must be from; default: those this machine trusts
+    #[arg(long, value_name = "FILE", conflicts_with = "media_any_certificate")]
+    media_ca: Option<PathBuf>,
+    /// Take any certificate of an https or rtmps server
+    #[arg(long)]
+    media_any_certificate: bool,
     /// What jobs are held to by control groups: none, share (of what is reserved, where they compete) or cap (no more than that)
     #[arg(long, value_name = "WORD", default_value = "share", value_parser = str::parse::<JobLimits>)]
     job_limits: JobLimits,
@@ -144,6 +150,8 @@ impl WorkerArgs {
             allow_hosts: self.allow_host.clone(),
             deny_private: self.deny_private,
             allow_raw_args: self.allow_raw_args,
+            media_ca: self.media_ca.clone(),
+            media_any_certificate: self.media_any_certificate,
             job_limits: self.job_limits,
             sandbox: self.sandbox,
             sandbox_reads: self.sandbox_read.clone(),

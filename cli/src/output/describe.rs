@@ -118,12 +118,16 @@ fn bits(rate: u64) -> String {
     format!("{} kbit/s", rate / 1000)
 }
 
-/// `waits 1m00s for its source`.
+/// `waits 1m00s for its source; can be watched while it runs`.
 pub fn live_line(live: &Live) -> String {
-    match live.input_wait_seconds {
+    let mut line = match live.input_wait_seconds {
         0.0 => "ends with its source".to_owned(),
         seconds => format!("waits {} for its source", seconds_short(seconds)),
+    };
+    if live.watchable {
+        line.push_str("; can be watched while it runs");
     }
+    line
 }
 
 /// `/media/in.mp4 (from 10s, first 30s)` or `synthetic, 10s`.

@@ -10,6 +10,8 @@ pub(crate) enum Stop {
     HandBack,
     /// Somebody asked for it.
     Cancel,
+    /// It sends a stream out, and the master was not heard for so long that another worker may be told to.
+    CutOff,
     /// The attempt is no longer this worker's.
     Revoke,
 }
@@ -34,19 +36,6 @@ pub(crate) async fn stopped(control: &mut watch::Receiver<Control>) -> Stop {
         if control.changed().await.is_err() {
             // The table is gone: so is everything that could take a result.
             return Stop::Revoke;
-        }
-    }
-}
-
-/// Waits until a live attempt is to finish.
-pub(crate) async fn finishing(mut control: watch::Receiver<Control>) {
-    loop {
-        if control.borrow_and_update().finish {
-            return;
-        }
-        if control.changed().await.is_err() {
-            // Whoever waits for a stop hears of that.
-            return std::future::pending().await;
         }
     }
 }

@@ -54,6 +54,7 @@ use crate::{
     },
     sandbox::{Grant, Needs, Network},
     transfer::Transfer,
+    trust::Trust,
 };
 
 /// What an encode needs of its worker.
@@ -63,6 +64,8 @@ pub(crate) struct Bench {
     pub(crate) spawner: Spawner,
     /// What jobs may reach.
     pub(crate) guard: Guard,
+    /// Whom their servers are taken for.
+    pub(crate) trust: Arc<Trust>,
     /// The control groups they run in, if there are any.
     pub(crate) groups: Option<JobGroups>,
     /// ffmpeg and ffprobe.
@@ -238,7 +241,7 @@ async fn encode_here(
     };
     let inspected = tokio::select! {
         stop = stopped(control) => return (Ended::Stopped(stop), String::new()),
-        inspected = inspect(bench, settings) => inspected,
+        inspected = inspect(bench, order) => inspected,
     };
     let inspected = match pass.judge(inspected) {
         Ok(inspected) => inspected,
@@ -519,6 +522,7 @@ impl Runs<'_> {
                     loudness: loudness.as_ref(),
                     target: self.temp,
                     part: 0,
+                    trust: &self.bench.trust,
                 },
             );
             let bounds = Bounds {
@@ -692,8 +696,11 @@ pub(super) async fn look(bench: &Bench, reach: Reach<'_>) -> Result<Media, Failu
     )
     .await
     .map_err(|error| match error {
-        ProbeError::NotMedia(said) => Failure::new(
-            FailureReason::RuntimeError,
+        ProbeError::NotMedia { said, known } => Failure::new(
+            // What ffmpeg has just made is bad because it made it badly, unless the machine cannot read.
+            known
+                .filter(|reason| reason.is_retryable())
+                .unwrap_or(FailureReason::RuntimeError),
             format!("ffmpeg ended well but its output cannot be read: {said}"),
         ),
         ProbeError::Run(error) => Failure::new(

@@ -1,4 +1,5 @@
-//! Outputs that are folders: what may be replaced, how large one is, and how one gets its final name in one step.
+//! Outputs that are folders: what may be replaced, how large one is, and how one gets its final name in one step. How one is shown
+//! before is `shown`.
 //!
 //! Separate from single files because a folder cannot be renamed over another one: an old one is swapped with the new one
 //! and then removed. What does not look like such an output is never replaced, whatever a job allows.
@@ -9,17 +10,25 @@ use std::{
     path::Path,
 };
 
-use ffrtmp_api::job::FailureReason;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use ffrtmp_api::{ids::Attempt, job::FailureReason};
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 
-use super::prepare::check_directory;
+use super::{prepare::check_directory, shown};
 use crate::{ffmpeg::diagnosis::Failure, node::reap::remove_quietly};
 
 /// What the files of such a folder end in.
 const EXTENSIONS: [&str; 6] = ["m3u8", "mpd", "ts", "m4s", "mp4", "vtt"];
 
-/// Whether a folder may be made at `path`, with `index` in it.
-pub(crate) fn check(path: &Path, index: &str, overwrite: bool) -> Result<(), Failure> {
+/// Whether a folder may be made at `path`, with `index` in it, by this attempt.
+pub(crate) fn check(
+    path: &Path,
+    index: &str,
+    overwrite: bool,
+    attempt: Attempt,
+) -> Result<(), Failure> {
     check_directory(path)?;
     let fail = |what: String| {
         Err(Failure::new(
@@ -30,6 +39,9 @@ pub(crate) fn check(path: &Path, index: &str, overwrite: bool) -> Result<(), Fai
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => fail(error.to_string()),
+        // What an earlier attempt showed, whose worker is gone.
+        Ok(_) if shown::is_of_earlier(path, attempt) => Ok(()),
+        Ok(_) if overwrite && shown::by(path).is_some() => Ok(()),
         Ok(metadata) if !metadata.is_dir() => {
             fail("is there and is not a folder; name another".into())
         }
@@ -45,7 +57,7 @@ pub(crate) fn check(path: &Path, index: &str, overwrite: bool) -> Result<(), Fai
 }
 
 /// What in a folder does not look like an output of this kind. An empty one is nobody's loss.
-fn stranger(path: &Path, index: &str) -> io::Result<Option<String>> {
+pub(super) fn stranger(path: &Path, index: &str) -> io::Result<Option<String>> {
     let mut any = false;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
@@ -83,13 +95,14 @@ pub(crate) fn size(path: &Path) -> io::Result<u64> {
 
 /// Gives `temp` the name `path`, at once and whole; what was there is removed after.
 pub(crate) fn rename(temp: &Path, path: &Path, index: &str, overwrite: bool) -> io::Result<()> {
+    if shown::is_ours(path, temp) || overwrite && shown::by(path).is_some() {
+        return take_place_of_link(temp, path);
+    }
     match renameat_with(CWD, temp, CWD, path, RenameFlags::NOREPLACE) {
         Ok(()) => return Ok(()),
-        Err(rustix::io::Errno::EXIST) if overwrite => {}
+        Err(Errno::EXIST) if overwrite => {}
         // Without the flag a rename replaces an empty folder alone, and fails on any other.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP)
-            if !path.exists() =>
-        {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if !path.exists() => {
             return fs::rename(temp, path);
         }
         Err(error) => return Err(error.into()),
@@ -103,8 +116,24 @@ pub(crate) fn rename(temp: &Path, path: &Path, index: &str, overwrite: bool) -> 
     Ok(())
 }
 
+/// The same where a link shows it, or an attempt before it.
+fn take_place_of_link(temp: &Path, path: &Path) -> io::Result<()> {
+    match renameat_with(CWD, temp, CWD, path, RenameFlags::EXCHANGE) {
+        // The link, under the folder's name now.
+        Ok(()) => fs::remove_file(temp),
+        // Nothing is at the place for a moment, where the file system cannot do better.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::remove_file(path)?;
+            fs::rename(temp, path)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use ffrtmp_api::ids::{AttemptNo, JobSeq};
+
     use super::*;
 
     fn folder(dir: &Path, name: &str, files: &[&str]) -> std::path::PathBuf {
@@ -124,10 +153,15 @@ mod tests {
         let other = folder(dir.path(), "other", &["a.ts"]);
         let nested = folder(dir.path(), "nested", &["index.m3u8"]);
         fs::create_dir(nested.join("x")).unwrap();
-        check(&ours, "index.m3u8", true).unwrap();
-        check(&dir.path().join("new"), "index.m3u8", false).unwrap();
+        let attempt = Attempt {
+            job: JobSeq(1),
+            no: AttemptNo(1),
+        };
+        let check = |path: &Path, overwrite| super::check(path, "index.m3u8", overwrite, attempt);
+        check(&ours, true).unwrap();
+        check(&dir.path().join("new"), false).unwrap();
         assert!(
-            check(&ours, "index.m3u8", false)
+            check(&ours, false)
                 .unwrap_err()
                 .message
                 .contains("there already")
@@ -137,7 +171,7 @@ mod tests {
             (&other, "no index.m3u8"),
             (&nested, "holds x"),
         ] {
-            let message = check(path, "index.m3u8", true).unwrap_err().message;
+            let message = check(path, true).unwrap_err().message;
             assert!(message.contains(says), "{message}");
         }
     }

@@ -13,8 +13,9 @@ use std::{
 use ffrtmp_api::{
     clock::wall_ms,
     ids::Attempt,
+    job::FailureReason,
     protocol::{Assignment, LiveAttempt, MediaResult, Outcome, Progress, ToMaster, ToWorker},
-    settings::Address,
+    settings::{Address, Output},
 };
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
@@ -62,6 +63,8 @@ struct Held {
     stage: Stage,
     started: bool,
     paused: bool,
+    /// Whether it sends a stream out: what no order of the master chooses in the end.
+    pushes: bool,
     control: watch::Sender<Control>,
     /// Its temporary file, once encoded here. Another worker's file, published by path, is not ours to remove.
     temp: Option<PathBuf>,
@@ -86,6 +89,7 @@ impl Held {
             stage,
             started: stage != Stage::Working,
             paused: false,
+            pushes: false,
             control: watch::Sender::new(Control::default()),
             temp: None,
             log: String::new(),
@@ -213,6 +217,18 @@ impl Attempts {
             .for_each(|held| held.stop(Stop::HandBack));
     }
 
+    /// The master was not heard for so long that it may give what is here to others: stops what they must not do beside this worker.
+    pub(crate) fn cut_off(&self) {
+        let table = self.lock();
+        table
+            .held
+            .values()
+            .filter(|held| held.pushes && held.stage == Stage::Working)
+            // Nor does it hide another reason to stop.
+            .filter(|held| held.control.borrow().stop.is_none())
+            .for_each(|held| held.stop(Stop::CutOff));
+    }
+
     /// Carries out one order of the master.
     pub(crate) fn handle(self: &Arc<Self>, order: ToWorker) {
         match order {
@@ -269,7 +285,10 @@ impl Attempts {
             self.end(&mut table, attempt, Outcome::HandedBack);
             return;
         }
-        let held = Held::new(Stage::Working);
+        let held = Held {
+            pushes: matches!(order.settings.output, Some(Output::Push(_))),
+            ..Held::new(Stage::Working)
+        };
         let control = held.control.subscribe();
         table.held.insert(attempt, held);
         self.counted(&table);
@@ -342,6 +361,13 @@ impl Attempts {
                 _,
             ) => return self.encoded(&mut table, attempt, temp, bytes, result),
             (Ended::Stopped(Stop::HandBack), _) => Outcome::HandedBack,
+            // A failure like the loss it might have been, so that who does not want it sent again is not sent it again.
+            (Ended::Stopped(Stop::CutOff), _) => Outcome::Failed {
+                reason: FailureReason::PlatformError,
+                message: "the master was not heard for longer than a worker may send a stream without it; stopped, so that no other \
+                          sends it at the same time"
+                    .into(),
+            },
             (Ended::Completed { result }, _) => Outcome::Completed { result },
             (Ended::Failed(failure), _) => Outcome::Failed {
                 reason: failure.reason,
@@ -413,7 +439,13 @@ impl Attempts {
         tokio::task::spawn_blocking(move || {
             let address = output.to_str().filter(|text| Address::looks_like_one(text));
             let outcome = match address {
-                Some(address) => put(&attempts.bench.guard, &temp, address, bytes),
+                Some(address) => put(
+                    &attempts.bench.guard,
+                    &attempts.bench.trust,
+                    &temp,
+                    address,
+                    bytes,
+                ),
                 None if is_spooled(&output) => attempts.bench.transfer.publish(attempt),
                 None => acting(attempts.bench.spawner.user().as_deref(), || {
                     publish(&temp, &output, bytes, overwrite)

@@ -2,7 +2,8 @@
 //! joined.
 //!
 //! Separate from other encodes because here the end of a run is not the end of the encode, and because what was taken down must
-//! outlive every kind of end but a cancel. A push has no parts: what was sent is gone.
+//! outlive every kind of end but a cancel. A push has no parts: what was sent is gone. Nor has what can be watched: each run goes
+//! on with the folder of the one before.
 
 use std::{
     path::PathBuf,
@@ -16,14 +17,15 @@ use ffrtmp_api::{
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    control::{Control, Observer, finishing, stopped},
+    control::{Control, Observer, Stop, stopped},
     encode::{Runs, Spent, look},
-    prepare::as_user,
+    prepare::{as_user, cannot_write},
+    shown,
     watch::{Before, Bounds, EndedBy, Watched},
 };
 use crate::{
     ffmpeg::{
-        command::{Order, PARTS, Pass, arguments, list_of_parts, part_name},
+        command::{Order, PARTS, Pass, arguments, first_segments, list_of_parts, part_name},
         diagnosis::{Failure, explain},
         probe::{self, Media},
         progress::Report,
@@ -38,6 +40,23 @@ use crate::{
 const SILENCE: Duration = Duration::from_secs(20);
 /// What may be missing of the length that was asked for, in seconds: a run for less gives nothing.
 const LEFT_MIN: f64 = 0.1;
+
+/// How often it is looked whether there is something to watch.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What ffmpeg says (`libavformat/hlsenc.c`) of a source without sound, where renditions share their sound.
+const NO_SOUND: &str = "Unable to map stream at a:0";
+
+/// What becomes of what is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It is sent on as it comes.
+    Pushed,
+    /// It is taken down in parts, which are joined at the end.
+    Recorded,
+    /// It goes into a folder of segments that is seen while it grows.
+    Watched,
+}
 
 /// Why no more is taken.
 enum Over {
@@ -59,6 +78,8 @@ struct Taken {
     whole: bool,
     /// Whether the source came back as something that cannot be joined to what there is.
     changed: bool,
+    /// Whether the source has no sound, where a list of renditions cannot be made with sound that is not there.
+    silent: bool,
 }
 
 impl Taken {
@@ -97,6 +118,7 @@ impl Runs<'_> {
             so_far: Before::default(),
             whole: true,
             changed: false,
+            silent: false,
         };
         let over = self
             .take(live, &mut taken, &mut spent, control, observer, log)
@@ -113,19 +135,48 @@ impl Runs<'_> {
         if taken.is_empty() {
             return Err(EndedBy::Failure(nothing(&over, live)));
         }
-        if self.pushes() {
-            return match over {
-                Over::Gone(Some(failure)) => Err(EndedBy::Failure(failure)),
-                Over::Gone(None) | Over::Asked => Ok(spent),
-            };
+        if let Over::Gone(Some(failure)) = &over
+            && !is_of_a_source(failure)
+        {
+            // Kept all the same: half a recording is more than none. But it is no source that ended.
+            let line = format!(
+                "[ffrtmp: it ends here because of this: {}]\n",
+                failure.message
+            );
+            log.push_str(&line);
+            observer.log(&line);
+            tracing::warn!(failure = failure.message, "cut short");
+        }
+        match self.way() {
+            Way::Pushed => {
+                return match over {
+                    Over::Gone(Some(failure)) => Err(EndedBy::Failure(failure)),
+                    Over::Gone(None) | Over::Asked => Ok(spent),
+                };
+            }
+            Way::Watched => {
+                let folder = self.temp.to_owned();
+                as_user(self.bench, move || {
+                    shown::seal(&folder).map_err(|error| cannot_write(&folder, &error))
+                })
+                .await
+                .map_err(EndedBy::Failure)?;
+                return Ok(spent);
+            }
+            Way::Recorded => {}
         }
         self.join(&taken, &mut spent, control, observer, log)
             .await?;
         Ok(spent)
     }
 
-    fn pushes(&self) -> bool {
-        matches!(self.order.settings.output, Some(Output::Push(_)))
+    fn way(&self) -> Way {
+        let settings = &self.order.settings;
+        match settings.output {
+            Some(Output::Push(_)) => Way::Pushed,
+            _ if settings.live.is_some_and(|live| live.watchable) => Way::Watched,
+            _ => Way::Recorded,
+        }
     }
 
     /// Runs ffmpeg as often as the source comes.
@@ -139,10 +190,12 @@ impl Runs<'_> {
         log: &mut String,
     ) -> Result<Over, EndedBy> {
         let wait = Duration::from_secs_f64(live.input_wait_seconds);
-        let begun = Instant::now();
+        // Both moved on by every pause of the job: what stands still has all its time left.
+        let mut begun = Instant::now();
         let mut gone_since = begun;
         let mut backoff = Backoff::default();
         let mut trouble = None;
+        let mut unseen = self.way() == Way::Watched;
         for run in 1u32.. {
             if control.borrow().finish {
                 break;
@@ -150,9 +203,9 @@ impl Runs<'_> {
             let Some(settings) = self.settings_of_next(taken) else {
                 return Ok(Over::Asked);
             };
-            let pass = match self.pushes() {
-                true => Pass::Encode,
-                false => Pass::Record,
+            let pass = match self.way() {
+                Way::Pushed | Way::Watched => Pass::Encode,
+                Way::Recorded => Pass::Record,
             };
             let line = arguments(
                 pass,
@@ -163,6 +216,7 @@ impl Runs<'_> {
                     loudness: None,
                     target: self.temp,
                     part: run,
+                    trust: &self.bench.trust,
                 },
             );
             let whole = self.bounds();
@@ -178,16 +232,33 @@ impl Runs<'_> {
                 finishes: true,
                 ..whole
             };
-            let watched = self
-                .any(line, bounds, run == 1, control, observer, log)
-                .await?;
+            let watched = {
+                let running = self.any(line, bounds, run == 1, control, observer, log);
+                tokio::pin!(running);
+                // Beside the run, which it does not end: what is made is worth having, seen or not.
+                let showing = self.show(observer);
+                tokio::pin!(showing);
+                loop {
+                    tokio::select! {
+                        watched = &mut running => break watched?,
+                        () = &mut showing, if unseen => unseen = false,
+                    }
+                }
+            };
             spent.add(&watched);
+            (begun, gone_since) = (begun + watched.stood, gone_since + watched.stood);
             let failure = failure_of(&watched);
             let gave = self.add(taken, run, &watched).await;
             match watched.ended_by {
                 Some(EndedBy::Finish) => break,
                 Some(by @ (EndedBy::Stop(_) | EndedBy::Failure(_))) => return Err(by),
                 Some(EndedBy::Hung(_)) | None => {}
+            }
+            if self.way() == Way::Watched
+                && watched.log.text().contains(NO_SOUND)
+                && !std::mem::replace(&mut taken.silent, true)
+            {
+                continue;
             }
             if gave {
                 gone_since = Instant::now();
@@ -214,11 +285,13 @@ impl Runs<'_> {
             );
             log.push_str(&line);
             observer.log(&line);
-            let finish = finishing(control.clone());
-            tokio::select! {
-                stop = stopped(control) => return Err(EndedBy::Stop(stop)),
-                () = finish => break,
-                () = sleep(pause) => {}
+            let rested = rest(pause, control, observer).await;
+            match rested {
+                Rested::Stop(stop) => return Err(EndedBy::Stop(stop)),
+                Rested::Finish => break,
+                Rested::Well { stood } => {
+                    (begun, gone_since) = (begun + stood, gone_since + stood);
+                }
             }
         }
         Ok(Over::Asked)
@@ -234,6 +307,9 @@ impl Runs<'_> {
             }
             settings.duration_seconds = Some(left);
         }
+        if taken.silent {
+            settings.audio = None;
+        }
         if let Some(first) = &taken.first {
             keep_to(&mut settings, first);
         }
@@ -247,7 +323,10 @@ impl Runs<'_> {
             remove_quietly(&self.part(run));
             return false;
         }
-        if !self.pushes() {
+        if self.way() == Way::Watched && taken.first.is_none() {
+            taken.first = self.first_segments().await;
+        }
+        if self.way() == Way::Recorded {
             let media = match look(self.bench, Reach::File(&self.part(run))).await {
                 Ok(media) => media,
                 // Cut off before a whole frame was written.
@@ -271,10 +350,67 @@ impl Runs<'_> {
             }
             taken.first.get_or_insert(media);
             taken.parts.push(run);
-            taken.whole &= watched.ended_by.is_none();
         }
+        taken.whole &= watched.ended_by.is_none();
         taken.add(last);
         true
+    }
+
+    /// Waits until there is something to see, and lets it be seen.
+    async fn show(&self, observer: &dyn Observer) {
+        let Some(Output::Folder { path, index }) = &self.order.settings.output else {
+            return;
+        };
+        let overwrite = self.order.settings.overwrite;
+        loop {
+            sleep(LOOK_EVERY).await;
+            let (temp, place, name) = (self.temp.to_owned(), PathBuf::from(path), index.clone());
+            let seen = as_user(self.bench, move || match temp.join(&name).is_file() {
+                true => shown::show(&temp, &place, &name, overwrite)
+                    .map(|()| true)
+                    .map_err(|error| cannot_write(&place, &error)),
+                false => Ok(false),
+            });
+            let line = match seen.await {
+                Ok(false) => continue,
+                Ok(true) => format!("[ffrtmp: {path}/{index} can be watched]\n"),
+                Err(failure) => {
+                    tracing::warn!(failure = failure.message, "cannot be shown while it runs");
+                    format!(
+                        "[ffrtmp: it cannot be watched while it runs: {}]\n",
+                        failure.message
+                    )
+                }
+            };
+            return observer.log(&line);
+        }
+    }
+
+    /// What the first segments hold, as one: of the lists themselves nobody could tell where they end.
+    async fn first_segments(&self) -> Option<Media> {
+        let first = |media: Media, name: String| async move {
+            let path = self.temp.join(name);
+            let mut media = media;
+            match look(self.bench, Reach::File(&path)).await {
+                Ok(held) => {
+                    media.more_video.extend(held.video);
+                    media.audio = media.audio.or(held.audio);
+                }
+                Err(failure) => {
+                    tracing::warn!(failure = failure.message, "a first segment cannot be read");
+                }
+            }
+            media
+        };
+        let mut media = Media::default();
+        for name in first_segments(&self.order.settings) {
+            media = first(media, name).await;
+        }
+        if media.more_video.is_empty() {
+            return Some(media).filter(|media| media.audio.is_some());
+        }
+        media.video = Some(media.more_video.remove(0));
+        Some(media)
     }
 
     fn part(&self, run: u32) -> PathBuf {
@@ -320,6 +456,7 @@ impl Runs<'_> {
                 loudness: None,
                 target: self.temp,
                 part: 0,
+                trust: &self.bench.trust,
             },
         );
         let bounds = Bounds {
@@ -335,6 +472,51 @@ impl Runs<'_> {
     }
 }
 
+/// How a wait for the source ended.
+enum Rested {
+    /// The attempt is to stop.
+    Stop(Stop),
+    /// It is to finish with what there is.
+    Finish,
+    /// It is time to look for the source again, after the job stood still for so long.
+    Well { stood: Duration },
+}
+
+/// Waits before the source is looked for again. Where there is no process that could stand still, the job does so here.
+async fn rest(
+    pause: Duration,
+    control: &mut watch::Receiver<Control>,
+    observer: &dyn Observer,
+) -> Rested {
+    let mut stood = Duration::ZERO;
+    loop {
+        let told = *control.borrow_and_update();
+        if let Some(stop) = told.stop {
+            return Rested::Stop(stop);
+        }
+        if told.finish {
+            return Rested::Finish;
+        }
+        let changed = if told.paused {
+            observer.paused(true);
+            let since = Instant::now();
+            let changed = control.wait_for(|control| *control != told).await.is_ok();
+            observer.paused(false);
+            stood += since.elapsed();
+            changed
+        } else {
+            tokio::select! {
+                changed = control.changed() => changed.is_ok(),
+                () = sleep(pause) => return Rested::Well { stood },
+            }
+        };
+        if !changed {
+            // The table is gone: so is everything that could take a result.
+            return Rested::Stop(Stop::Revoke);
+        }
+    }
+}
+
 /// What a run failed with, if it ended by itself and not well.
 fn failure_of(watched: &Watched) -> Option<Failure> {
     let ended_badly = watched.ended_by.is_none() && !watched.exit.status.success();
@@ -346,6 +528,14 @@ fn is_for_the_source(failure: &Failure) -> bool {
     !matches!(
         failure.reason,
         FailureReason::UserError | FailureReason::CapabilityMismatch | FailureReason::ResourceError
+    )
+}
+
+/// Whether that is how a source ends.
+fn is_of_a_source(failure: &Failure) -> bool {
+    matches!(
+        failure.reason,
+        FailureReason::NetworkError | FailureReason::InputError | FailureReason::RuntimeError
     )
 }
 

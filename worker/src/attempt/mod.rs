@@ -12,4 +12,5 @@ pub(crate) mod prepare;
 pub(crate) mod publish;
 pub(crate) mod put;
 pub(crate) mod room;
+pub(crate) mod shown;
 pub(crate) mod watch;

@@ -12,13 +12,14 @@ use std::{
 use ffrtmp_api::{
     ids::Attempt,
     job::FailureReason,
+    protocol::Assignment,
     settings::{Container, Output, Pictures, Settings, Source, Subtitles},
 };
 
 use super::{encode::Bench, folder};
 use crate::{
     ffmpeg::{
-        diagnosis::Failure,
+        diagnosis::{Failure, advised},
         probe::{Caption, Media, ProbeError, check_input, probe},
         reach::Reach,
     },
@@ -43,8 +44,8 @@ pub(crate) struct Inspected {
 }
 
 /// Looks at the input and at the place of the output. Changes nothing.
-pub(crate) async fn inspect(bench: &Bench, settings: &Settings) -> Result<Inspected, Failure> {
-    let guard = &bench.guard;
+pub(crate) async fn inspect(bench: &Bench, order: &Assignment) -> Result<Inspected, Failure> {
+    let (settings, guard) = (&order.settings, &bench.guard);
     guard.takes(&settings.raw)?;
     match settings.output.clone() {
         Some(Output::File(output)) => {
@@ -52,8 +53,8 @@ pub(crate) async fn inspect(bench: &Bench, settings: &Settings) -> Result<Inspec
             as_user(bench, move || check_output(Path::new(&output), overwrite)).await?;
         }
         Some(Output::Folder { path, index }) => {
-            let overwrite = settings.overwrite;
-            let check = move || folder::check(Path::new(&path), &index, overwrite);
+            let (overwrite, attempt) = (settings.overwrite, order.attempt);
+            let check = move || folder::check(Path::new(&path), &index, overwrite, attempt);
             as_user(bench, check).await?;
         }
         Some(Output::Put(address) | Output::Push(address)) => guard.allowed(&address).await?,
@@ -78,7 +79,7 @@ pub(crate) async fn inspect(bench: &Bench, settings: &Settings) -> Result<Inspec
                     ..Inspected::default()
                 });
             }
-            (Reach::Url(address), 0, None)
+            (Reach::Url(address, &bench.trust), 0, None)
         }
         Source::Upload(_) | Source::Synthetic => {
             return Ok(Inspected {
@@ -101,10 +102,7 @@ pub(crate) async fn inspect(bench: &Bench, settings: &Settings) -> Result<Inspec
     let media = probe(&spawner, &bench.programs, reach, false, bench.probe_timeout)
         .await
         .map_err(|error| match (error, reach) {
-            (ProbeError::NotMedia(said), Reach::Url(_)) => unreachable_input(&reach.shown(), &said),
-            (ProbeError::NotMedia(said), _) => {
-                bad(format!("is not media that can be read: {said}"))
-            }
+            (ProbeError::NotMedia { said, known }, _) => unreadable(reach, &said, known),
             (ProbeError::Run(error), _) if error.kind() == io::ErrorKind::TimedOut => Failure::new(
                 FailureReason::Timeout,
                 format!("input {}: ffprobe gave {error}", reach.shown()),
@@ -185,22 +183,21 @@ fn has_what_is_needed(media: &Media, settings: &Settings) -> Result<(), String> 
     }
 }
 
-/// An address that gave no media: it, or the way to it, may be better later; what is not there at all stays away.
-fn unreachable_input(shown: &str, said: &str) -> Failure {
-    let lasting = [
-        "404 Not Found",
-        "403 Forbidden",
-        "401 Unauthorized",
-        "400 Bad Request",
-        "Invalid data found",
-        "Format not on whitelist",
-        "not on whitelist",
-    ];
-    let reason = match lasting.iter().any(|sign| said.contains(sign)) {
-        true => FailureReason::InputError,
-        false => FailureReason::NetworkError,
-    };
-    Failure::new(reason, format!("input {shown}: {said}"))
+/// An input that cannot be read. Of a file it is the file, unless the machine is known to be at fault; what an address gave, it or the
+/// way to it may give better later, unless it is known that it stays away.
+fn unreadable(reach: Reach<'_>, said: &str, known: Option<FailureReason>) -> Failure {
+    let shown = reach.shown();
+    if let Reach::Url(..) = reach {
+        let reason = known.unwrap_or(FailureReason::NetworkError);
+        return Failure::new(reason, advised(format!("input {shown}: {said}")));
+    }
+    let reason = known
+        .filter(|reason| reason.is_retryable())
+        .unwrap_or(FailureReason::InputError);
+    Failure::new(
+        reason,
+        format!("input {shown}: is not media that can be read: {said}"),
+    )
 }
 
 /// How long the output should become, of an input that is `has` seconds long, where both can be told.
@@ -351,7 +348,7 @@ fn check_distinct(input: &Path, output: &Path) -> Result<(), Failure> {
     }
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let reason = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureReason::ResourceError,
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {

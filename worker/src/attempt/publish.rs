@@ -91,6 +91,8 @@ fn publish_folder(
     check_name(temp, path)?;
     let has = |folder: &Path| match fs::symlink_metadata(folder) {
         Ok(metadata) if metadata.is_dir() => folder::size(folder).map(Some),
+        // What a folder that was shown leaves where it stood before: it is in its place.
+        Ok(metadata) if metadata.is_symlink() && folder == temp => Ok(None),
         Ok(_) => Err(io::Error::from(io::ErrorKind::NotADirectory)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -105,7 +107,12 @@ fn publish_folder(
         }
         // Gone: was it this order that moved it, its answer lost?
         None => match has(path).map_err(|error| failed(path, &error))? {
-            Some(there) if there == bytes && index.is_file() => return sync_directory(path),
+            Some(there) if there == bytes && index.is_file() => {
+                if temp.is_symlink() {
+                    fs::remove_file(temp).map_err(|error| failed(temp, &error))?;
+                }
+                return sync_directory(path);
+            }
             _ => {
                 return Err(platform(format!(
                     "{} is not to be found on this worker",
@@ -259,6 +266,10 @@ mod tests {
         assert_eq!(publish(&temp, &output, 5, false), Outcome::Published);
         assert_eq!(publish(&temp, &output, 5, false), Outcome::Published);
         assert!(output.exists() && !temp.exists());
+        // A crash between the exchange with the link that showed it, and the removal of that.
+        std::os::unix::fs::symlink(".show.ffrtmp-1-1.part", &temp).unwrap();
+        assert_eq!(publish(&temp, &output, 5, false), Outcome::Published);
+        assert!(output.exists() && temp.symlink_metadata().is_err());
         let stranger = dir.path().join("b");
         fs::create_dir(&stranger).unwrap();
         assert!(said(publish(&stranger, &output, 0, true)).contains("not a temporary file"));

@@ -9,8 +9,12 @@ use std::{fs::File, io, path::Path, time::Duration};
 use ffrtmp_api::{job::FailureReason, protocol::Outcome, settings::Address};
 
 use crate::{
-    ffmpeg::{diagnosis::Failure, hidden::Hidden},
+    ffmpeg::{
+        diagnosis::{Failure, advised},
+        hidden::Hidden,
+    },
     guard::{Guard, Pass},
+    trust::Trust,
 };
 
 /// How long a server may take to be reached, and to answer when it has everything.
@@ -18,12 +22,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Sends `temp` to `output`, an address; answers with what the master is to be told. The file goes when it has arrived.
-pub(crate) fn put(guard: &Guard, temp: &Path, output: &str, bytes: u64) -> Outcome {
+pub(crate) fn put(guard: &Guard, trust: &Trust, temp: &Path, output: &str, bytes: u64) -> Outcome {
     let sent = Address::try_from(output.to_owned())
         .map_err(|why| Failure::new(FailureReason::UserError, format!("output: {why}")))
         .and_then(|address| {
             let pass = guard.admit();
-            send(&pass, temp, &address, bytes).map_err(|failure| match pass.refused() {
+            send(&pass, trust, temp, &address, bytes).map_err(|failure| match pass.refused() {
                 Some(said) => Failure::new(
                     FailureReason::UserError,
                     format!("output {address}: {said}"),
@@ -40,7 +44,13 @@ pub(crate) fn put(guard: &Guard, temp: &Path, output: &str, bytes: u64) -> Outco
     }
 }
 
-fn send(pass: &Pass, temp: &Path, address: &Address, bytes: u64) -> Result<(), Failure> {
+fn send(
+    pass: &Pass,
+    trust: &Trust,
+    temp: &Path,
+    address: &Address,
+    bytes: u64,
+) -> Result<(), Failure> {
     let here = |error: io::Error| {
         Failure::new(
             FailureReason::PlatformError,
@@ -57,6 +67,7 @@ fn send(pass: &Pass, temp: &Path, address: &Address, bytes: u64) -> Result<(), F
     let proxy = ureq::Proxy::new(pass.url()).map_err(|error| here(io::Error::other(error)))?;
     let agent = ureq::Agent::config_builder()
         .proxy(Some(proxy))
+        .tls_config(trust.for_ureq())
         .http_status_as_error(false)
         // A redirect would lead a PUT, and its credentials, somewhere nobody named.
         .max_redirects(0)
@@ -73,7 +84,10 @@ fn send(pass: &Pass, temp: &Path, address: &Address, bytes: u64) -> Result<(), F
             let said = error.to_string();
             Failure::new(
                 FailureReason::NetworkError,
-                format!("output {address}: {}", Hidden::of([address]).clean(&said)),
+                advised(format!(
+                    "output {address}: {}",
+                    Hidden::of([address]).clean(&said)
+                )),
             )
         })?;
     let status = answer.status();

@@ -86,6 +86,8 @@ pub(crate) struct Watched {
     pub(crate) last: Report,
     /// Why it was ended, if it did not end by itself.
     pub(crate) ended_by: Option<EndedBy>,
+    /// For how long it stood still because it was told to.
+    pub(crate) stood: Duration,
 }
 
 /// Why a run was ended.
@@ -156,7 +158,8 @@ pub(crate) async fn watch(
         }
     };
     let _ = tokio::time::timeout(LEFTOVERS, leftovers).await;
-    let (mut log, last, ended_by) = (run.log, run.last, run.ended_by);
+    run.stand();
+    let (mut log, last, ended_by, stood) = (run.log, run.last, run.ended_by, run.stood);
     let rest = log.finish();
     if !rest.is_empty() {
         observer.log(&rest);
@@ -166,6 +169,7 @@ pub(crate) async fn watch(
         log,
         last,
         ended_by,
+        stood,
     })
 }
 
@@ -196,6 +200,8 @@ struct Run<'a> {
     ended_by: Option<EndedBy>,
     kill_at: Option<Instant>,
     paused: bool,
+    paused_at: Option<Instant>,
+    stood: Duration,
     ticked: Instant,
     silent: Duration,
     running: Duration,
@@ -222,6 +228,8 @@ impl<'a> Run<'a> {
             ended_by: None,
             kill_at: None,
             paused: false,
+            paused_at: None,
+            stood: Duration::ZERO,
             ticked: Instant::now(),
             silent: Duration::ZERO,
             running: Duration::ZERO,
@@ -274,6 +282,8 @@ impl<'a> Run<'a> {
             self.end(EndedBy::Finish);
         } else if control.paused != self.paused && self.ended_by.is_none() {
             self.paused = control.paused;
+            self.stand();
+            self.paused_at = self.paused.then(Instant::now);
             self.process.signal_group(if self.paused {
                 Signal::STOP
             } else {
@@ -283,6 +293,14 @@ impl<'a> Run<'a> {
             self.pace = Pace::default();
             self.observer.paused(self.paused);
         }
+    }
+
+    /// Counts the pause that ends now, if one does.
+    fn stand(&mut self) {
+        self.stood += self
+            .paused_at
+            .take()
+            .map_or(Duration::ZERO, |at| at.elapsed());
     }
 
     fn end(&mut self, by: EndedBy) {

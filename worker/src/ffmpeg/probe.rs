@@ -9,7 +9,11 @@ use ffrtmp_api::job::FailureReason;
 use serde::Deserialize;
 
 use super::{
-    capture::capture, diagnosis::Failure, hidden::Hidden, program::Programs, reach::Reach,
+    capture::capture,
+    diagnosis::{Failure, recognise},
+    hidden::Hidden,
+    program::Programs,
+    reach::Reach,
     spawner::Spawner,
 };
 
@@ -133,15 +137,24 @@ pub(crate) async fn probe(
         .await
         .map_err(ProbeError::Run)?;
     if !answer.exit.status.success() {
+        let known = recognise(&answer.stderr);
+        // Of what happened on the way to a server, the last line tells least: most often it is "Input/output error".
+        let said = match known {
+            Some((FailureReason::NetworkError, line)) => line,
+            _ => answer.last_words(),
+        };
         let url = format!("{}: ", reach.url().to_string_lossy());
-        let said = answer.last_words().trim_start_matches(&url).to_owned();
-        return Err(ProbeError::NotMedia(match reach {
-            Reach::Url(address) => Hidden::of([address]).clean(&said).into_owned(),
+        let said = said.trim_start_matches(&url).to_owned();
+        let said = match reach {
+            Reach::Url(address, _) => Hidden::of([address]).clean(&said).into_owned(),
             _ => said,
-        }));
+        };
+        let known = known.map(|(reason, _)| reason);
+        return Err(ProbeError::NotMedia { said, known });
     }
-    parse(&answer.stdout).map_err(|error| {
-        ProbeError::NotMedia(format!("ffprobe's answer is not understood: {error}"))
+    parse(&answer.stdout).map_err(|error| ProbeError::NotMedia {
+        said: format!("ffprobe's answer is not understood: {error}"),
+        known: None,
     })
 }
 
@@ -152,8 +165,13 @@ pub(crate) enum ProbeError {
     #[error("ffprobe cannot be run: {0}")]
     Run(io::Error),
     /// It ran and refused the file.
-    #[error("{0}")]
-    NotMedia(String),
+    #[error("{said}")]
+    NotMedia {
+        /// Its last line.
+        said: String,
+        /// What that means, if it is certain.
+        known: Option<FailureReason>,
+    },
 }
 
 #[derive(Deserialize)]

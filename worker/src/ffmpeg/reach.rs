@@ -8,6 +8,8 @@ use std::{ffi::OsString, path::Path};
 
 use ffrtmp_api::settings::{Address, Scheme};
 
+use crate::trust::Trust;
+
 /// Demuxers an input may be opened with. Every one reads a single file; none (hls, dash, concat, sdp, image2, imf, …)
 /// opens what the file names. Names as `ffmpeg -demuxers` prints them.
 const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpegts,mpeg,mpegvideo,asf,\
@@ -29,8 +31,8 @@ pub(crate) enum Reach<'a> {
     OwnFolder(&'a Path),
     /// A list of parts that was made here, which names files beside it.
     OwnParts(&'a Path),
-    /// An address.
-    Url(&'a Address),
+    /// An address, and whom it is taken for.
+    Url(&'a Address, &'a Trust),
 }
 
 impl Reach<'_> {
@@ -41,7 +43,7 @@ impl Reach<'_> {
             Reach::OwnStill(_) => ("file", STILL_FORMATS.to_owned()),
             Reach::OwnFolder(_) => ("file", format!("hls,dash,{FORMATS}")),
             Reach::OwnParts(_) => ("file", "concat,matroska,webm".to_owned()),
-            Reach::Url(address) => (
+            Reach::Url(address, _) => (
                 match address.scheme() {
                     // A playlist may lead to another server, and to keys.
                     Scheme::Http | Scheme::Https if is_playlist(address) => {
@@ -63,10 +65,11 @@ impl Reach<'_> {
             .map(OsString::from)
             .to_vec();
         options.push(formats.into());
-        if let Reach::Url(address) = self
+        if let Reach::Url(address, trust) = self
             && address.scheme() != Scheme::Srt
         {
             options.extend(["-rw_timeout", SILENCE_MICROSECONDS].map(OsString::from));
+            options.extend(trust.options(address));
             options.extend(told_name(address));
         }
         options
@@ -80,7 +83,7 @@ impl Reach<'_> {
             | Reach::OwnStill(path)
             | Reach::OwnFolder(path)
             | Reach::OwnParts(path) => file_url(path),
-            Reach::Url(address) => address.secret().into(),
+            Reach::Url(address, _) => address.secret().into(),
         }
     }
 
@@ -91,7 +94,7 @@ impl Reach<'_> {
             | Reach::OwnStill(path)
             | Reach::OwnFolder(path)
             | Reach::OwnParts(path) => path.display().to_string(),
-            Reach::Url(address) => address.to_string(),
+            Reach::Url(address, _) => address.to_string(),
         }
     }
 }

@@ -18,7 +18,10 @@ use super::{
     records::{Record, Records, Standing},
     state_dir::StateDir,
 };
-use crate::ffmpeg::{process::start_ticks, spawner::MARK};
+use crate::{
+    attempt::shown,
+    ffmpeg::{process::start_ticks, spawner::MARK},
+};
 
 /// How long killed processes may take to be gone. One that hangs in the kernel is logged and left.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,7 +52,9 @@ pub(crate) fn reap(state: &StateDir, records: &Records) -> io::Result<Vec<Record
 }
 
 /// Removes a file, or a folder with all that is in it, logging only what is unexpected. What a link leads to stays.
+/// An attempt's folder that was shown before it was whole is shown no more.
 pub(crate) fn remove_quietly(path: &Path) {
+    shown::withdraw(path);
     let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),

@@ -97,10 +97,16 @@ impl Sandbox {
             Some(user) => user.home.clone(),
             None => std::env::home_dir(),
         };
+        // Whom servers are trusted by is read by ffmpeg itself.
+        let media_ca = config.media_ca.as_deref().map(std::path::absolute);
+        let media_ca = media_ca.transpose().context("--media-ca")?;
         let sandbox = Sandbox {
             kernel: (config.sandbox != SandboxMode::Off).then(Kernel::look),
             system: System::of(programs, home.as_deref()),
-            reads: named("--sandbox-read", &config.sandbox_reads)?,
+            reads: named("--sandbox-read", &config.sandbox_reads)?
+                .into_iter()
+                .chain(media_ca)
+                .collect(),
             writes: named("--sandbox-write", &config.sandbox_writes)?,
             user,
         };

@@ -28,6 +28,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use super::{
     backoff::Backoff,
     dial::{DialError, dial},
+    fence::Fence,
     outbox::Outbox,
 };
 use crate::{
@@ -72,6 +73,8 @@ pub(crate) struct Session {
     pub(crate) sampler: Sampler,
     /// Heartbeats are counted.
     pub(crate) metrics: Metrics,
+    /// What must end when the master is not heard.
+    pub(crate) fence: Fence,
     /// Whether the master has welcomed us.
     pub(crate) connected: watch::Sender<bool>,
 }
@@ -205,6 +208,7 @@ async fn hear(
             Some(Ok(message)) => message,
         };
         *wire.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        session.fence.heard();
         let text = match message {
             Message::Text(text) => text,
             Message::Close(_) => return SessionEnd::Closed,
@@ -220,6 +224,7 @@ async fn hear(
                 let heartbeat = Duration::from_millis(heartbeat_ms);
                 // Never cut off between two heartbeats: the answers to them are what is heard.
                 let cutoff = Duration::from_millis(cutoff_ms.max(heartbeat_ms * 2));
+                session.fence.welcomed(cutoff);
                 let _ = wire.news.send(Heard::Welcome { heartbeat, cutoff });
             }
             Ok(ToWorker::Refused { message, retry }) => {

@@ -2,11 +2,14 @@
 
 use std::{ffi::CString, fs, future::Future, path::Path, ptr};
 
-use ffrtmp_api::{job::FailureReason, protocol::Outcome};
+use ffrtmp_api::{
+    job::FailureReason,
+    protocol::{Outcome, ToWorker},
+};
 
 use crate::{
-    master::{Master, attempt, tiny},
-    node::Node,
+    master::{Master, Session, attempt, tiny},
+    node::{Node, eventually},
 };
 
 /// Mounts a file system in memory on `on`, or changes the one there is.
@@ -136,5 +139,98 @@ fn a_read_only_disk_is_this_machine_s_trouble_and_named() {
             spec.output = node.media_text("out.mp4");
         });
         session.encoded(attempt(2)).await;
+    });
+}
+
+/// Waits for the failure of an attempt that is assigned now.
+async fn failure_of(
+    session: &mut Session,
+    job: u64,
+    output: Option<String>,
+) -> (FailureReason, String) {
+    session.assign(attempt(job), |spec| {
+        tiny(spec);
+        spec.output = output;
+    });
+    match session.outcome(attempt(job)).await.0 {
+        Outcome::Failed { reason, message } => (reason, message),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What an attempt needs is not there for a while, and the worker is as good as new after.
+async fn works(session: &mut Session, node: &Node, job: u64) {
+    session.assign(attempt(job), |spec| {
+        tiny(spec);
+        spec.output = node.media_text(&format!("{job}.mp4"));
+    });
+    session.encoded(attempt(job)).await;
+    session.send(ToWorker::Revoke {
+        attempt: attempt(job),
+    });
+    eventually("something of the attempts is left", || {
+        node.listing().is_empty() && node.scratch_and_records().is_empty()
+    })
+    .await;
+}
+
+#[test]
+fn a_full_disk_under_the_worker_s_own_state_fails_jobs_as_such_and_passes() {
+    with_mounts_of_its_own(|| async {
+        let mut master = Master::start().await;
+        let node = Node::of(&master);
+        let state = node.dir.path().join("state");
+        fs::create_dir(&state).unwrap();
+        mount(&state, 0, "size=1m");
+        let _running = node.start();
+        let (mut session, _) = master.session().await;
+        works(&mut session, &node, 1).await;
+        let filler = state.join("filler");
+        let mut file = fs::File::create(&filler).unwrap();
+        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+        for job in 2..6 {
+            let (reason, message) = failure_of(&mut session, job, node.media_text("out.mp4")).await;
+            assert_eq!(reason, FailureReason::ResourceError, "{message}");
+            assert!(message.contains("state directory"), "{message}");
+            session.send(ToWorker::OutcomeRecorded {
+                attempt: attempt(job),
+            });
+        }
+        // An output that is not kept would be written there.
+        let (reason, message) = failure_of(&mut session, 6, None).await;
+        assert_eq!(reason, FailureReason::ResourceError, "{message}");
+        session.send(ToWorker::OutcomeRecorded {
+            attempt: attempt(6),
+        });
+        fs::remove_file(&filler).unwrap();
+        works(&mut session, &node, 7).await;
+    });
+}
+
+#[test]
+fn a_state_directory_that_turned_read_only_is_this_machine_s_trouble_and_passes() {
+    with_mounts_of_its_own(|| async {
+        let mut master = Master::start().await;
+        let node = Node::of(&master);
+        // Where records are kept alone: the lock beside it is held open for writing, as by a worker that runs.
+        let attempts = node.dir.path().join("state/attempts");
+        fs::create_dir_all(&attempts).unwrap();
+        mount(&attempts, 0, "size=1m");
+        let _running = node.start();
+        let (mut session, _) = master.session().await;
+        works(&mut session, &node, 1).await;
+        mount(&attempts, libc::MS_REMOUNT | libc::MS_RDONLY, "");
+        let (reason, message) = failure_of(&mut session, 2, node.media_text("out.mp4")).await;
+        assert_eq!(reason, FailureReason::PlatformError, "{message}");
+        assert!(
+            message.contains("state directory") && message.contains("Read-only"),
+            "{message}"
+        );
+        assert_eq!(node.listing(), [""; 0]);
+        session.send(ToWorker::OutcomeRecorded {
+            attempt: attempt(2),
+        });
+        mount(&attempts, libc::MS_REMOUNT, "size=1m");
+        works(&mut session, &node, 3).await;
     });
 }

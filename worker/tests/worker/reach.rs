@@ -98,7 +98,7 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let plain = listener.local_addr().unwrap().port();
         tokio::spawn(axum::serve(listener, site.clone()).into_future());
-        let tls = serve_with_tls(site).await;
+        let tls = serve_with_tls(site, &node.dir.path().join("ca.pem")).await;
         Site {
             plain,
             tls,
@@ -111,8 +111,9 @@ impl Site {
     }
 }
 
-async fn serve_with_tls(site: Router) -> u16 {
+async fn serve_with_tls(site: Router, ca: &std::path::Path) -> u16 {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(ca, made.cert.pem()).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -160,8 +161,9 @@ async fn failed(
 #[tokio::test(flavor = "multi_thread")]
 async fn no_redirect_and_no_playlist_leads_a_job_to_a_metadata_service() {
     let mut master = Master::start().await;
-    let node = Node::of(&master);
+    let mut node = Node::of(&master);
     let site = Site::start(&node).await;
+    node.config.media_ca = Some(node.dir.path().join("ca.pem"));
     let _running = node.start();
     let (mut session, _) = master.session().await;
     // What is allowed works, by HTTP and by TLS, through the same proxy.

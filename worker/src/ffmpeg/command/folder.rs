@@ -1,6 +1,6 @@
 //! Outputs that are folders of segments: HLS and DASH, with one rendition or a ladder of them from one decode.
 
-use ffrtmp_api::settings::{Container, RateControl, Video};
+use ffrtmp_api::settings::{Codec, Container, RateControl, Settings, Video};
 
 use super::{Args, FOLDER, Order, input::Streams, pictures};
 
@@ -58,8 +58,18 @@ pub(super) fn add_muxer(args: &mut Args, order: Order<'_>, streams: &Streams, in
 fn hls(args: &mut Args, order: Order<'_>, streams: &Streams, index: &str, seconds: f64) {
     args.pair("-f", "hls");
     args.pair("-hls_time", seconds.to_string());
-    args.all(["-hls_playlist_type", "vod"]);
-    args.all(["-hls_flags", "independent_segments"]);
+    let grows = order.settings.live.is_some_and(|live| live.watchable);
+    if grows {
+        // A list that only grows, is never seen half written, and is taken up again by the next run; whoever ends it is the worker.
+        args.all(["-hls_playlist_type", "event"]);
+        args.all([
+            "-hls_flags",
+            "independent_segments+append_list+omit_endlist+temp_file",
+        ]);
+    } else {
+        args.all(["-hls_playlist_type", "vod"]);
+        args.all(["-hls_flags", "independent_segments"]);
+    }
     let h265 = order
         .settings
         .video()
@@ -69,6 +79,12 @@ fn hls(args: &mut Args, order: Order<'_>, streams: &Streams, index: &str, second
     let renditions = order.settings.video().map_or(0, |video| video.ladder.len());
     if h265 {
         args.all(["-hls_segment_type", "fmp4"]);
+    } else if grows {
+        // So that a run's first packets do not look damaged behind another run's last.
+        args.all([
+            "-hls_segment_options",
+            "mpegts_flags=+initial_discontinuity",
+        ]);
     }
     if renditions < 2 {
         if h265 {
@@ -101,4 +117,25 @@ fn hls(args: &mut Args, order: Order<'_>, streams: &Streams, index: &str, second
         format!("{FOLDER}/%v_%05d.{extension}"),
     );
     args.one(&format!("{FOLDER}/%v.m3u8"));
+}
+
+/// The names of the files that tell what an HLS output holds, before it is whole: of each rendition, and of sound that stands apart,
+/// the first segment; of fragmented MP4, what stands before it.
+pub(crate) fn first_segments(settings: &Settings) -> Vec<String> {
+    let fragmented = settings
+        .video()
+        .is_some_and(|video| video.codec == Codec::H265);
+    let renditions = settings.video().map_or(0, |video| video.ladder.len());
+    let name = |of: &str| match (fragmented, of) {
+        (true, "") => "init.mp4".to_owned(),
+        (true, of) => format!("init_{of}.mp4"),
+        (false, "") => "segment_00000.ts".to_owned(),
+        (false, of) => format!("{of}_00000.ts"),
+    };
+    if renditions < 2 {
+        return vec![name("")];
+    }
+    let mut names: Vec<String> = (0..renditions).map(|n| name(&format!("v{n}"))).collect();
+    names.extend(settings.audio.as_ref().map(|_| name("sound")));
+    names
 }

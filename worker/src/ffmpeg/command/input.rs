@@ -31,7 +31,7 @@ pub(super) fn add(args: &mut Args, order: Order<'_>) -> Streams {
     let reach = match &settings.source {
         Source::Synthetic => return synthetic(args, settings),
         Source::File(path) => Reach::File(Path::new(path)),
-        Source::Url(address) => Reach::Url(address),
+        Source::Url(address) => Reach::Url(address, order.trust),
         // It was fetched and is a file by now. Were it not, ffmpeg would say that it has no such file.
         Source::Upload(_) => Reach::File(Path::new("/upload")),
     };

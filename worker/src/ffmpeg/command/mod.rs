@@ -17,12 +17,15 @@ use std::{ffi::OsString, path::Path};
 
 use ffrtmp_api::settings::{Codec, Container, Output, Pictures, Settings, Source, Subtitles};
 
+use crate::trust::Trust;
+
 use super::{
     loudness::Measured,
     probe::Media,
     reach::{file_url, told_name},
 };
 
+pub(crate) use folder::first_segments;
 pub(crate) use record::{PARTS, list_of_parts, part_name};
 pub(crate) use trial::trial_arguments;
 
@@ -65,6 +68,8 @@ pub(crate) struct Order<'a> {
     pub(crate) target: &'a Path,
     /// Which part of a live source is taken down, from 1.
     pub(crate) part: u32,
+    /// Whom the servers it names are taken for.
+    pub(crate) trust: &'a Trust,
 }
 
 /// The runs that a job takes, in order. The last makes the output.
@@ -88,6 +93,7 @@ pub(crate) fn passes(settings: &Settings) -> Vec<Pass> {
     }
     match (settings.live, &settings.output) {
         (Some(_), Some(Output::Push(_))) | (None, _) => passes.push(Pass::Encode),
+        (Some(live), _) if live.watchable => passes.push(Pass::Encode),
         (Some(_), _) => passes.extend([Pass::Record, Pass::Join]),
     }
     passes
@@ -204,6 +210,7 @@ fn add_output(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
                 args.pair("-flvflags", "no_duration_filesize");
             }
             args.pair("-f", settings.container.ffmpeg_name());
+            args.0.extend(order.trust.options(address));
             args.0.extend(told_name(address));
             args.one(address.secret());
         }

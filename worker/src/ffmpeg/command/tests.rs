@@ -20,6 +20,7 @@ fn lines_of(settings: &Settings, input: Option<&Media>) -> Vec<String> {
         loudness: None,
         target: Path::new("/out/.x.part"),
         part: 1,
+        trust: &Trust::default(),
     };
     let text = |pass: &Pass| {
         arguments(*pass, order)
@@ -166,6 +167,7 @@ fn an_nvenc_encode_is_told_its_gpu_quality_and_preset() {
         loudness: None,
         target: Path::new("/x"),
         part: 0,
+        trust: &Trust::default(),
     };
     let line: Vec<_> = arguments(Pass::Encode, order)
         .iter()
@@ -296,4 +298,53 @@ fn a_live_source_is_taken_down_in_parts_that_are_joined_by_copying_and_a_push_go
         ],
     );
     assert_eq!(of("rtmp://h/live/out").len(), 1);
+}
+
+#[test]
+fn a_show_that_is_watched_is_one_list_that_grows_and_is_ended_by_nobody_but_the_worker() {
+    let show = |codec: &str| {
+        lines(
+            |s| {
+                s.input = Some("rtmp://h/live/k".into());
+                s.output = Some("/a/show/index.m3u8".into());
+                s.renditions = vec!["640x360@800k".into(), "320x180@300k".into()];
+                s.codec = Some(codec.into());
+                s.watchable = true;
+            },
+            None,
+        )
+    };
+    let [line] = show("h264").try_into().unwrap();
+    holds(
+        &line,
+        &[
+            "-hls_playlist_type event",
+            "-hls_flags independent_segments+append_list+omit_endlist+temp_file",
+            "-hls_segment_options mpegts_flags=+initial_discontinuity",
+            "out/%v.m3u8",
+        ],
+    );
+    let [line] = show("h265").try_into().unwrap();
+    holds(&line, &["-hls_segment_type fmp4", "init_%v.mp4"]);
+    assert!(!line.contains("mpegts_flags"), "{line}");
+}
+
+#[test]
+fn the_files_that_tell_what_a_show_holds_are_those_the_muxer_is_told_to_write() {
+    let of = |edit: fn(&mut JobSpec)| {
+        let mut spec = JobSpec {
+            input: Some("srt://h:9".into()),
+            output: Some("/a/index.m3u8".into()),
+            watchable: true,
+            ..JobSpec::default()
+        };
+        edit(&mut spec);
+        first_segments(&Settings::resolve(&spec).unwrap())
+    };
+    assert_eq!(of(|_| {}), ["segment_00000.ts"]);
+    assert_eq!(of(|s| s.codec = Some("h265".into())), ["init.mp4"]);
+    let two = |s: &mut JobSpec| {
+        s.renditions = vec!["640x360@800k".into(), "320x180@300k".into()];
+    };
+    assert_eq!(of(two), ["v0_00000.ts", "v1_00000.ts", "sound_00000.ts"]);
 }

@@ -84,6 +84,9 @@ pub struct SubmitArgs {
     /// How long a live input is waited for, at first and whenever it has gone, as in 30s; 0 takes its first end as the end
     #[arg(long, allow_negative_numbers = true, value_name = "TIME", value_parser = values::seconds)]
     input_wait: Option<f64>,
+    /// Of a live input and an .m3u8 output: let players watch from the first segment on, not only when it is over
+    #[arg(long)]
+    watchable: bool,
     /// For machines that share no storage: send the input to the master, and get the output back
     #[arg(long, requires = "input", conflicts_with_all = ["count", "file"])]
     upload: bool,
@@ -371,6 +374,7 @@ impl SubmitArgs {
         given.set("output", path("output", output)?)?;
         given.set("mode", self.mode)?;
         given.set("input_wait_seconds", self.input_wait)?;
+        given.set("watchable", self.watchable.then_some(true))?;
         given.set("overwrite", self.overwrite.then_some(true))?;
         given.set("start_seconds", self.start)?;
         given.set("duration_seconds", self.duration)?;
