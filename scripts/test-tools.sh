@@ -18,6 +18,11 @@ grep -v '^#' "$list" | while read -r package program; do
     [ -n "$package" ] || continue
     link=$tools/bin/$(basename "$program")
     [ -e "$link" ] && continue
+    # Another program of the same package may have brought it.
+    if [ -e "$tools/$package/$program" ]; then
+        ln -sfn "../$package/$program" "$link"
+        continue
+    fi
     if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
         echo "test-tools: $package is fetched with apt-get and dpkg, which are missing here" >&2
         exit 1
