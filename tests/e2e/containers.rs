@@ -459,7 +459,7 @@ fn what_the_composition_runs_runs_as_it_stands_there() {
     }
     until("the rules are seen through VictoriaMetrics", || {
         farm.get("http://victoriametrics:8428/api/v1/rules")?
-            .contains("FfrtmpMasterUnreachable")
+            .contains("FfrtmpMasterDown")
             .then_some(())
     });
 

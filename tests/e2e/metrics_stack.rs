@@ -166,13 +166,13 @@ fn up_with_its_metrics_stack_keeps_the_metrics_and_watches_them_and_all_of_it_en
             .then_some(answer)
     });
     assert!(
-        rules.to_string().contains("FfrtmpMasterUnreachable"),
+        rules.to_string().contains("FfrtmpMasterDown"),
         "{rules}"
     );
     assert!(
         get(stack.victoria_metrics, "/api/v1/rules")
             .unwrap()
-            .contains("FfrtmpMasterUnreachable")
+            .contains("FfrtmpMasterDown")
     );
 
     // The token of the cluster is nobody else's business.
