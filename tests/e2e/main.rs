@@ -17,6 +17,7 @@ mod cli;
 mod clock;
 mod config;
 mod control;
+mod dashboards;
 mod encode;
 mod events;
 mod faults;
