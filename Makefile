@@ -3,12 +3,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install uninstall demo test fuzz lint policies openapi docs clean setup test-tools
+.PHONY: help build install uninstall demo test fuzz lint policies openapi docs dashboards clean setup test-tools
 
 CARGO ?= cargo
 
 help: ## Show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 build: setup ## Build bin/ffrtmp
 	$(CARGO) build --release --locked -p ffrtmp
@@ -51,6 +51,9 @@ docs: build ## Write docs/CLI.md and docs/METRICS.md anew from the commands and 
 	mv docs/CLI.md.new docs/CLI.md
 	bin/ffrtmp reference --metrics > docs/METRICS.md.new
 	mv docs/METRICS.md.new docs/METRICS.md
+
+dashboards: ## Write dashboards/*.json anew from dashboards/source
+	python3 dashboards/source/build.py
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

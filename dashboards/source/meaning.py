@@ -14,6 +14,7 @@ COLOURS = {
         "pending": YELLOW, "assigned": ORANGE, "running": BLUE, "publishing": SKY, "paused": GREY,
         "completed": GREEN, "failed": VERMILION, "canceled": PURPLE,
     },
+    "throughput": {"submitted": INDIGO, "completed": GREEN, "failed": VERMILION, "canceled": PURPLE},
     "priorities": {"high": VERMILION, "medium": ORANGE, "low": SKY},
     "queues": {"live": PURPLE, "default": BLUE, "batch": GREEN},
     "nodes": {"available": GREEN, "busy": BLUE, "draining": ORANGE, "offline": GREY, "quarantined": VERMILION},

@@ -92,7 +92,7 @@ RESULTS = [
     row("What comes out?"),
     panel("Throughput (per minute)", "timeseries", (12, 8),
           [query("sum by (state) (rate(ffrtmp_jobs_finished_total[$__rate_interval])) * 60", "{{state}}"),
-           query("sum(rate(ffrtmp_jobs_submitted_total[$__rate_interval])) * 60", "submitted")], colours="states", axis="Jobs per minute",
+           query("sum(rate(ffrtmp_jobs_submitted_total[$__rate_interval])) * 60", "submitted")], colours="throughput", axis="Jobs per minute",
           shows="Jobs that ended, by state, and jobs submitted, per minute.",
           normal="over a day as many end as are submitted.",
           otherwise="submitted stays above the rest: the queue grows."),

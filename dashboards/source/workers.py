@@ -46,7 +46,7 @@ SEED = [
           values={0: ("No GPU", GREY), 1: ("GPU Available", GREEN)},
           shows="Whether the driver reports a GPU that can be used.",
           normal="as the machine is built.",
-          otherwise="No GPU where there is one: `nvidia-smi` on that machine, then `ffrtmp worker --help` for the driver's library."),
+          otherwise="No GPU where there is one: `nvidia-smi` on that machine, then the worker's log; `ffrtmp worker --nvml-library PATH` names a driver's library elsewhere."),
 ]
 
 WORK = [

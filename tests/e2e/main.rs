@@ -19,6 +19,7 @@ mod clock;
 mod config;
 mod containers;
 mod control;
+mod dashboards;
 mod deployment;
 mod discovery;
 mod encode;
