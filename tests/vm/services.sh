@@ -98,8 +98,8 @@ await other_than "$before" ffrtmp-worker
 again() { [ "$(attempt "$job")" = 2 ] && running "$job"; }
 await again
 check 'the job of a killed worker runs again' "$(attempt "$job")" 2
-check 'nothing is left of the first attempt' "$(pgrep -x ffmpeg | wc -l)" 1
-holds 'and is held to limits' "$(cat /proc/"$(pgrep -x ffmpeg)"/cgroup)" "/$job.2"
+check 'nothing is left of the first attempt' "$(pidof ffmpeg | wc -w)" 1
+holds 'and is held to limits' "$(cat /proc/"$(pidof -s ffmpeg)"/cgroup)" "/$job.2"
 ffrtmp jobs cancel "$job" >/dev/null
 await over "$job"
 
