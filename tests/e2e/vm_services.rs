@@ -81,6 +81,7 @@ fn ram_disk(dir: &Path) -> PathBuf {
     run(Command::new("cp")
         .args(["-a", "/lib/systemd/system"])
         .arg(tree.join("usr/lib/systemd/system")));
+    symlink("busybox", tree.join("usr/bin/kill")).unwrap();
     for (from, place) in [
         ("/bin/busybox", "usr/bin/busybox"),
         ("tests/vm/services.sh", "usr/local/bin/services.sh"),

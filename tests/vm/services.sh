@@ -62,6 +62,13 @@ ffrtmp tokens create --role join --name here >/etc/ffrtmp/join.token
 systemd-tmpfiles --create /usr/lib/tmpfiles.d/ffrtmp.conf
 succeeds 'the worker starts' systemctl start ffrtmp-worker
 await available
+# On a machine as slow as this a trial can take too long; what failed is tried again at the next start.
+proven() { ffrtmp nodes describe "$(ffrtmp nodes list -q)" | grep -q 'encoders *.*libx264'; }
+for _ in 1 2 3 4 5; do
+  proven && break
+  systemctl restart ffrtmp-worker
+  await available
+done
 check 'the master runs as its user' "$(stat -c %U /proc/"$(main ffrtmp-master)")" ffrtmp-master
 check 'the worker runs as its user' "$(stat -c %U /proc/"$(main ffrtmp-worker)")" ffrtmp-worker
 holds 'jobs are held to limits' "$(ffrtmp nodes describe "$(ffrtmp nodes list -q)")" 'cgroup v2: cpu, io, memory, pids'
@@ -98,8 +105,8 @@ await other_than "$before" ffrtmp-worker
 again() { [ "$(attempt "$job")" = 2 ] && running "$job"; }
 await again
 check 'the job of a killed worker runs again' "$(attempt "$job")" 2
-check 'nothing is left of the first attempt' "$(pgrep -x ffmpeg | wc -l)" 1
-holds 'and is held to limits' "$(cat /proc/"$(pgrep -x ffmpeg)"/cgroup)" "/$job.2"
+check 'nothing is left of the first attempt' "$(pidof ffmpeg | wc -w)" 1
+holds 'and is held to limits' "$(cat /proc/"$(pidof ffmpeg)"/cgroup)" "/$job.2"
 ffrtmp jobs cancel "$job" >/dev/null
 await over "$job"
 

@@ -18,7 +18,7 @@ use crate::{
 /// What to copy, and where to.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ffrtmp backup /srv/backup/ffrtmp-$(date +%F)
+  ffrtmp backup /srv/backup/today
   ffrtmp backup --data-dir /var/lib/ffrtmp-master /srv/backup/monday
 
 The master goes on meanwhile. The backup is a data directory: to go back to it, stop the master, put

@@ -64,6 +64,7 @@ fn example(setting: &Setting) -> String {
         (Kind::Text, None) => quoted(match setting.key.as_str() {
             "master" => ffrtmp_api::client::MASTER_DEFAULT,
             "log_level" => "info",
+            "alertmanager" => "http://127.0.0.1:9093",
             _ => "name",
         }),
     }

@@ -1,8 +1,8 @@
 //! Which encoders really work here, by encoding a few frames with each, on each device.
 //!
 //! A name in `ffmpeg -encoders` proves nothing: distributions list NVENC on machines without a GPU. What passed is kept in the
-//! state directory and believed until something it rests on changed, so that a restart is instant. What failed on a device that
-//! is there is tried each time: a driver may have been busy.
+//! state directory and believed until something it rests on changed, so that a restart is instant. What failed is tried each
+//! time: a driver, or the whole machine, may have been busy.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -61,7 +61,7 @@ pub(crate) async fn trials(
         .filter(|kept| kept.ground == ground)
         .map(|kept| kept.tried)
         .unwrap_or_default();
-    tried.retain(|one| one.error.is_none() || one.device.is_none());
+    tried.retain(|one| one.error.is_none());
     let known: Vec<(Encoder, Option<usize>)> =
         tried.iter().map(|one| (one.encoder, one.device)).collect();
     let software = Encoder::ALL
@@ -259,6 +259,22 @@ mod tests {
             before + 1,
             "only what failed is tried again"
         );
+    }
+
+    #[tokio::test]
+    async fn a_software_encoder_that_failed_once_is_not_lost_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("trials.json");
+        let spawner = Spawner::start(uuid::Uuid::new_v4()).unwrap();
+        let busy = trials(&spawner, Path::new("/bin/false"), "v1", &[], &cache).await;
+        assert_eq!(busy.passed_on(None), EncoderSet::default());
+        let later = trials(&spawner, Path::new("/bin/true"), "v1", &[], &cache).await;
+        assert!(
+            later
+                .passed_on(None)
+                .contains_all(EncoderSet::of(Encoder::Libx264))
+        );
+        assert_eq!(later.failed().count(), 0);
     }
 
     #[test]
