@@ -92,6 +92,7 @@ mod tests {
             proxy: Arc::new(Proxy::start(Arc::clone(&hosts)).await.unwrap()),
             hosts,
             roots: Arc::default(),
+            raw_args: false,
         }
     }
 
