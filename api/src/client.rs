@@ -141,7 +141,11 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; the same for every call below.
     pub fn submit(&self, spec: &JobSpec) -> Result<Submitted> {
-        self.submit_asked(&Asked::from(spec.clone()))
+        if may_have_preset(spec) {
+            return self.submit_asked(&Asked::from(spec.clone()));
+        }
+        let repeatable = spec.idempotency_key.is_some();
+        self.call(repeatable, |client| client.post("/v1/jobs", spec))
     }
 
     /// The same, with nothing but what was given: a preset fills in the rest.
@@ -154,7 +158,11 @@ impl Client {
     /// `POST /v1/jobs/batch`. Repeated only if every job carries an idempotency key.
     #[allow(missing_docs, clippy::missing_errors_doc)]
     pub fn submit_batch(&self, batch: &SubmitBatch) -> Result<SubmitBatchAnswer> {
-        self.submit_asked_batch(&AskedBatch::from(batch))
+        if batch.jobs.iter().any(may_have_preset) {
+            return self.submit_asked_batch(&AskedBatch::from(batch));
+        }
+        let repeatable = batch.jobs.iter().all(|spec| spec.idempotency_key.is_some());
+        self.call(repeatable, |client| client.post("/v1/jobs/batch", batch))
     }
 
     /// The same, with nothing but what was given of each.
@@ -574,6 +582,11 @@ fn agent(tls: &ClientTls) -> Agent {
         .user_agent(concat!("ffrtmp/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent()
+}
+
+/// Whether it makes a difference which fields are sent: a preset fills in only what was not given.
+fn may_have_preset(spec: &JobSpec) -> bool {
+    spec.preset.is_some() || spec.scenario.is_some()
 }
 
 /// Whether this is how a master answers that does not know a route or a field, or that means something else by it.

@@ -348,3 +348,47 @@ fn the_files_that_tell_what_a_show_holds_are_those_the_muxer_is_told_to_write() 
     };
     assert_eq!(of(two), ["v0_00000.ts", "v1_00000.ts", "sound_00000.ts"]);
 }
+
+#[test]
+fn raw_arguments_stand_where_they_count_and_filters_are_joined_in_front_of_ours() {
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let lines = lines(
+        |s| {
+            s.input = Some("/a.mkv".into());
+            s.output = Some("/b.mp4".into());
+            s.codec = Some("h265".into());
+            (s.bitrate, s.two_pass) = (Some("1M".into()), true);
+            (s.size, s.loudness) = (Some("1280x720".into()), Some(-16.0));
+            s.input_args = words("-fflags +genpts");
+            s.output_args =
+                words("-vf yadif -af volume=2 -x265-params keyint=9 -map_chapters -1 -copyts");
+        },
+        Some(&clip()),
+    );
+    let [loudness, first, second] = lines.as_slice() else {
+        panic!("{lines:?}")
+    };
+    for line in &lines {
+        holds(line, &[" -fflags +genpts -protocol_whitelist file "]);
+    }
+    holds(loudness, &[" -af volume=2,loudnorm="]);
+    holds(
+        first,
+        &[
+            " -vf yadif,scale=1280:720,",
+            " -x265-params keyint=9:pass=1:stats=",
+            " -map_chapters -1 -copyts -an -sn -dn -f null -",
+        ],
+    );
+    holds(
+        second,
+        &[
+            " -vf yadif,scale=1280:720,",
+            " -x265-params keyint=9:pass=2:stats=",
+            " -af volume=2,loudnorm=",
+            " -map_chapters -1 -copyts -f mp4 file:/out/.x.part",
+        ],
+    );
+    assert_eq!(second.matches("-vf").count(), 1, "{second}");
+    assert_eq!(second.matches("-x265-params").count(), 1, "{second}");
+}
