@@ -214,13 +214,14 @@ fn who_cannot_show_a_good_certificate_is_not_read_from_or_sent_to() {
         ..JobSpec::default()
     };
     let _camera = camera(&format!("rtmp://127.0.0.1:{}/cam/one", nginx.rtmp));
+    let (film, seen) = (cluster.file("film.mp4"), cluster.file("seen.mp4"));
     let recording = || JobSpec {
         input_wait_seconds: Some(1.0),
-        ..quick(Some(stream("cam/one")), Some(cluster.file("seen.mp4")))
+        ..quick(Some(stream("cam/one")), Some(seen.clone()))
     };
     let all = || {
         [
-            quick(Some(web("in/film.mp4")), Some(cluster.file("film.mp4"))),
+            quick(Some(web("in/film.mp4")), Some(film.clone())),
             quick(None, Some(web("put/out.mp4"))),
             quick(None, Some(stream("live/out"))),
             recording(),
@@ -245,11 +246,7 @@ fn who_cannot_show_a_good_certificate_is_not_read_from_or_sent_to() {
         cluster.until_completed(id);
     }
     let put = nginx.folder.join("www/put/out.mp4");
-    for made in [
-        put.to_str().unwrap(),
-        &cluster.file("film.mp4"),
-        &cluster.file("seen.mp4"),
-    ] {
+    for made in [put.to_str().unwrap(), &film, &seen] {
         assert!(probe(made).contains("h264"), "{made}");
     }
     assert!(nginx.folder.join("rec/out.flv").exists());

@@ -53,7 +53,8 @@ fn without_its_master_a_worker_goes_on_encoding_and_stops_what_it_sends_out() {
     let encode = cluster.submit(JobSpec {
         input: Some(footage()),
         output: Some(cluster.file("out.mp4")),
-        preset: Some("veryslow".into()),
+        preset: Some("slow".into()),
+        size: Some("640x-2".into()),
         ..JobSpec::default()
     });
     let pushed = cluster.submit(JobSpec {

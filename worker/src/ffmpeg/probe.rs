@@ -137,13 +137,19 @@ pub(crate) async fn probe(
         .await
         .map_err(ProbeError::Run)?;
     if !answer.exit.status.success() {
+        let known = recognise(&answer.stderr);
+        // Of what happened on the way to a server, the last line tells least: most often it is "Input/output error".
+        let said = match known {
+            Some((FailureReason::NetworkError, line)) => line,
+            _ => answer.last_words(),
+        };
         let url = format!("{}: ", reach.url().to_string_lossy());
-        let said = answer.last_words().trim_start_matches(&url).to_owned();
+        let said = said.trim_start_matches(&url).to_owned();
         let said = match reach {
             Reach::Url(address, _) => Hidden::of([address]).clean(&said).into_owned(),
             _ => said,
         };
-        let known = recognise(&answer.stderr);
+        let known = known.map(|(reason, _)| reason);
         return Err(ProbeError::NotMedia { said, known });
     }
     parse(&answer.stdout).map_err(|error| ProbeError::NotMedia {

@@ -117,6 +117,11 @@ pub(super) fn is_of_network(line: &str) -> bool {
     line.contains("://") || context(line).is_some_and(|(name, _)| PARTS.contains(&name))
 }
 
+/// A line without the name of the part of ffmpeg it comes from.
+pub(super) fn without_context(line: &str) -> &str {
+    context(line).map_or(line, |(_, said)| said)
+}
+
 /// A line at a length that people read.
 pub(super) fn clip(line: &str) -> &str {
     let line = line.trim();

@@ -86,10 +86,12 @@ pub(crate) fn advised(mut said: String) -> String {
     said
 }
 
-/// What a probe or another short run that failed said, if its meaning is certain.
-pub(crate) fn recognise(said: &str) -> Option<FailureReason> {
+/// What a probe or another short run that failed said, if its meaning is certain: the reason, and the line that tells it without the
+/// part of ffmpeg it comes from.
+pub(crate) fn recognise(said: &str) -> Option<(FailureReason, &str)> {
     let last = lines::telling(said.lines().rev(), LINES);
-    table::find(&last).map(|(reason, _)| reason)
+    let (reason, line) = table::find(&last)?;
+    Some((reason, lines::without_context(line)))
 }
 
 /// Ends by a signal whose sender is known, whatever was said before.
