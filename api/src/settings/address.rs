@@ -101,7 +101,7 @@ impl Address {
         let named = self
             .named
             .as_ref()
-            .filter(|_| self.scheme == Scheme::Rtmp)?;
+            .filter(|_| matches!(self.scheme, Scheme::Rtmp | Scheme::Rtmps))?;
         let path = self.url.path().trim_start_matches('/');
         let parts: Vec<&str> = path.splitn(3, '/').collect();
         let app = match parts.as_slice() {
@@ -110,7 +110,13 @@ impl Address {
             [app, ..] => (*app).to_owned(),
             [] => String::new(),
         };
-        Some(format!("rtmp://{named}:{}/{app}", self.port()))
+        Some(format!("{}://{named}:{}/{app}", self.scheme, self.port()))
+    }
+
+    /// The name a certificate must be for, where [`Address::at`] put an IP address in the URL.
+    pub fn certificate_name(&self) -> Option<&str> {
+        let named = self.named.as_deref()?;
+        (self.scheme == Scheme::Rtmps).then(|| named.trim_matches(['[', ']']))
     }
 
     /// Its path: what an extension is looked for in.
@@ -277,6 +283,11 @@ mod tests {
                 Some("rtmp://media.test:1935/a"),
             ),
             (
+                "rtmps://media.test/live/key1",
+                "rtmps://10.0.0.9/live/key1",
+                Some("rtmps://media.test:443/live"),
+            ),
+            (
                 "srt://media.test:9000?streamid=a",
                 "srt://10.0.0.9:9000?streamid=a",
                 None,
@@ -288,6 +299,9 @@ mod tests {
             assert_eq!(address.secret(), fixed);
             assert_eq!(address.rtmp_tc_url().as_deref(), told);
             assert_eq!(address.to_string(), written.to_string());
+            let secure = url.starts_with("rtmps:").then_some("media.test");
+            assert_eq!(address.certificate_name(), secure);
+            assert_eq!(written.certificate_name(), None);
         }
         let six = Address::parse("srt://h:9")
             .unwrap()

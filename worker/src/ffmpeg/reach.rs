@@ -52,7 +52,7 @@ impl Reach<'_> {
                     Scheme::Http => "http,https,httpproxy,tls,tcp",
                     Scheme::Https => "https,httpproxy,tls,tcp",
                     Scheme::Rtmp => "rtmp,tcp",
-                    Scheme::Rtmps => "rtmps,rtmp,httpproxy,tls,tcp",
+                    Scheme::Rtmps => "rtmps,rtmp,tls,tcp",
                     Scheme::Srt => "srt",
                 },
                 match is_playlist(address) {
@@ -99,12 +99,17 @@ impl Reach<'_> {
     }
 }
 
-/// What makes an RTMP server hear the name it was called by, where ffmpeg is given its IP address.
+/// What makes an RTMP server hear the name it was called by, and show a certificate for it, where ffmpeg is given its IP address. That
+/// was checked, and RTMP goes there itself: over a proxy ffmpeg waits for the server to say something, between any two packets.
 pub(crate) fn told_name(address: &Address) -> Vec<OsString> {
-    match address.rtmp_tc_url() {
-        Some(url) => vec!["-rtmp_tcurl".into(), url.into()],
-        None => Vec::new(),
+    let mut options = Vec::new();
+    if let Some(url) = address.rtmp_tc_url() {
+        options.extend(["-rtmp_tcurl".into(), url.into()]);
     }
+    if let Some(name) = address.certificate_name() {
+        options.extend(["-verifyhost", name, "-http_proxy", ""].map(OsString::from));
+    }
+    options
 }
 
 fn is_playlist(address: &Address) -> bool {

@@ -1,8 +1,7 @@
 //! The addresses a job names itself: checked before anything is made for it, and, for streams, fixed.
 //!
-//! RTMP and SRT know no proxy. Their host is looked up once and ffmpeg is given the address that was checked, so that it looks up
-//! nothing itself; an RTMP server is told the name the job used. RTMP over TLS needs the name to check the certificate with, and
-//! ffmpeg takes it through the proxy.
+//! RTMP and SRT know no proxy, and RTMP over TLS hangs over one. Their host is looked up once and ffmpeg is given the address that was
+//! checked, so that it looks up nothing itself; an RTMP server is told the name the job used, and its certificate must be for that.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -45,7 +44,7 @@ impl Guard {
 
     async fn fix(&self, address: &Address) -> Result<Option<Address>, Failure> {
         match address.scheme() {
-            Scheme::Rtmp | Scheme::Srt if !listens(address) => {
+            Scheme::Rtmp | Scheme::Rtmps | Scheme::Srt if !listens(address) => {
                 let ip = self.look_up(address).await?;
                 Ok(ip.map(|ip| address.at(ip)))
             }
@@ -125,7 +124,7 @@ mod tests {
                 "rtmp://u:p@192.0.2.1/live/key".into()
             )
         );
-        // A certificate is for a name; and who listens calls nobody.
+        // Who listens calls nobody.
         assert_eq!(
             fixed(
                 "srt://0.0.0.0:9000?mode=listener",
@@ -135,7 +134,7 @@ mod tests {
             .unwrap(),
             (
                 "srt://0.0.0.0:9000?mode=listener".into(),
-                "rtmps://public.test/live/key".into()
+                "rtmps://192.0.2.1/live/key".into()
             )
         );
     }
