@@ -165,10 +165,7 @@ fn up_with_its_metrics_stack_keeps_the_metrics_and_watches_them_and_all_of_it_en
         (!groups.is_empty() && all.clone().count() > 0 && all.clone().all(|rule| ran(&rule)))
             .then_some(answer)
     });
-    assert!(
-        rules.to_string().contains("FfrtmpMasterDown"),
-        "{rules}"
-    );
+    assert!(rules.to_string().contains("FfrtmpMasterDown"), "{rules}");
     assert!(
         get(stack.victoria_metrics, "/api/v1/rules")
             .unwrap()
