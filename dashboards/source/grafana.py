@@ -14,7 +14,7 @@ COLUMNS = 24
 # Names of metrics in a query, recorded ones too, and the braces behind them.
 _METRIC = re.compile(r"(?<![\w:\"])((?:[a-z_]+:)?(?:ffrtmp|process)_[a-z0-9_]+(?::[a-z0-9_]+)?)(?:\{([^}]*)\})?")
 # Those that only workers have.
-_OF_WORKERS = re.compile(r"^ffrtmp_(worker_|job_(in|out)put_bytes_total)|^node:")
+_OF_WORKERS = re.compile(r"^ffrtmp_(worker_|job_(in|out)put_bytes_total)")
 
 
 def filtered(expr, by_node):

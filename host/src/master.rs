@@ -20,7 +20,7 @@ use crate::{
     live::Live,
     metrics::{Metrics, Sampler},
     outbox::Outbox,
-    policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig},
+    policy::{self, Choice, Limits, PolicyEvent, PolicyHost, PolicyHostConfig, accepted},
     presets::Presets,
     shell::{self, Shell, ToPolicies},
     spool::{Spool, SpoolConfig},
@@ -279,7 +279,7 @@ fn start_policies(
             limits: Limits::default(),
         },
         saved,
-        config.data_dir.join("policies"),
+        accepted::folder(&config.data_dir, &config.policies_dir),
         move |event| match event {
             PolicyEvent::RoundEnded(ended) => shell.tell(Event::RoundEnded(ended)),
             PolicyEvent::Seated => shell.tell(Event::PolicySeated),

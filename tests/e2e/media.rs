@@ -564,19 +564,7 @@ fn every_example_of_the_guide_to_jobs_works_as_it_stands_there() {
         assert!(text.contains(example), "{example}");
         text = text.replace(example, &here);
     }
-    let mut examples = 0;
-    let mut block: Option<String> = None;
-    for line in text.lines() {
-        match (line, block.take()) {
-            ("```sh", _) => block = Some(String::new()),
-            ("```", Some(script)) => {
-                example(&cluster, &script);
-                examples += 1;
-            }
-            (line, Some(script)) => block = Some(script + line + "\n"),
-            _ => {}
-        }
-    }
+    let examples = examples_in(&cluster, &text);
     assert!(examples >= 16, "{examples} examples were found");
     until("nothing is left running", || {
         cluster
@@ -591,7 +579,12 @@ fn every_example_of_the_guide_to_jobs_works_as_it_stands_there() {
 /// Pastes every example of a guide into a shell; gives how many there were.
 #[track_caller]
 pub fn examples_of(cluster: &Cluster, guide: &str, edit: impl FnOnce(String) -> String) -> usize {
-    let text = edit(fs::read_to_string(root().join(guide)).unwrap());
+    let text = fs::read_to_string(root().join(guide)).unwrap();
+    examples_in(cluster, &edit(text))
+}
+
+#[track_caller]
+fn examples_in(cluster: &Cluster, text: &str) -> usize {
     let mut examples = 0;
     let mut block: Option<String> = None;
     for line in text.lines() {

@@ -160,7 +160,7 @@ fn a_stream_goes_out_by_srt_and_is_sent_on_when_its_receiver_was_gone() {
         input: Some(footage()),
         output: Some(srt(port)),
         duration_seconds: Some(3.0),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         size: Some("320x-2".into()),
         ..JobSpec::default()
     });
@@ -209,7 +209,7 @@ fn who_cannot_show_a_good_certificate_is_not_read_from_or_sent_to() {
         output,
         size: Some("320x180".into()),
         duration_seconds: Some(1.0),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         retries: Some(0),
         ..JobSpec::default()
     };

@@ -53,7 +53,7 @@ fn without_its_master_a_worker_goes_on_encoding_and_stops_what_it_sends_out() {
     let encode = cluster.submit(JobSpec {
         input: Some(footage()),
         output: Some(cluster.file("out.mp4")),
-        preset: Some("slow".into()),
+        encoder_preset: Some("slow".into()),
         size: Some("640x-2".into()),
         ..JobSpec::default()
     });
@@ -61,7 +61,7 @@ fn without_its_master_a_worker_goes_on_encoding_and_stops_what_it_sends_out() {
         output: Some(format!("rtmp://127.0.0.1:{port}/live/out")),
         duration_seconds: Some(3_600.0),
         size: Some("320x180".into()),
-        preset: Some("ultrafast".into()),
+        encoder_preset: Some("ultrafast".into()),
         retries: Some(0),
         ..JobSpec::default()
     });

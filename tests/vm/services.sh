@@ -115,7 +115,7 @@ printf '[Service]\nTimeoutStopSec=3\nEnvironment=FFRTMP_WORKER_GRACE=600s\n' >/r
 systemctl daemon-reload
 systemctl restart ffrtmp-worker
 await available
-job=$(ffrtmp jobs submit -q --duration 8 --size 640x360 --preset slow --audio none --output /srv/media/drained.mp4)
+job=$(ffrtmp jobs submit -q --duration 8 --size 640x360 --encoder-preset slow --audio none --output /srv/media/drained.mp4)
 await running "$job"
 since=$(cut -d. -f1 /proc/uptime)
 systemctl stop ffrtmp-worker

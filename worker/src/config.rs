@@ -3,12 +3,7 @@
 //! Separate so that the command line, tests and embedders build the same thing. It reads nothing itself: no
 //! environment, no files.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use ffrtmp_api::{
@@ -23,6 +18,10 @@ use ffrtmp_api::{
 use tokio::sync::watch;
 
 use crate::{advertise::Advertised, sandbox::SandboxMode};
+
+/// How long an encode may show no progress, unless said otherwise: longer than honest starts take, short enough that a hung encode does
+/// not hold its slot for long.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How far jobs are held to what is reserved for them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -160,9 +159,7 @@ impl WorkerConfig {
             sandbox_reads: Vec::new(),
             sandbox_writes: Vec::new(),
             run_as: None,
-            // Two minutes: slower than the slowest honest start seen (a cold network file system), fast enough that a
-            // hung encode does not hold a slot for a shift.
-            stall_timeout: Duration::from_secs(120),
+            stall_timeout: STALL_TIMEOUT,
             kill_grace: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(600),
             build: BuildInfo::default(),
@@ -204,18 +201,6 @@ impl WorkerConfig {
     /// A client for the master's API, with the session's credentials.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::new(&self.master, self.token.clone())?.with_tls(&self.tls))
-    }
-
-    /// Whether the master's address is this machine's own.
-    pub(crate) fn master_is_here(&self) -> bool {
-        let host = self.master.split_once("://").map_or("", |(_, rest)| rest);
-        let host = host.trim_end_matches('/');
-        let host = match host.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            _ => host,
-        };
-        let ip = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
     /// The WebSocket address of the master's session endpoint.
@@ -284,27 +269,6 @@ mod tests {
             url("https://farm:8443").unwrap(),
             "wss://farm:8443/v1/worker/session"
         );
-    }
-
-    #[test]
-    fn a_master_on_this_machine_is_told_from_one_elsewhere() {
-        let here = |master: &str| WorkerConfig::new(master, "/nowhere").master_is_here();
-        for master in [
-            "http://127.0.0.1:8080",
-            "http://localhost:1/",
-            "https://[::1]:8080",
-            "http://localhost",
-        ] {
-            assert!(here(master), "{master}");
-        }
-        for master in [
-            "http://10.0.0.5:8080",
-            "https://farm:8443",
-            "http://[fd00::1]:1",
-            "https://farm",
-        ] {
-            assert!(!here(master), "{master}");
-        }
     }
 
     #[test]

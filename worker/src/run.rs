@@ -7,6 +7,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use ffrtmp_api::{
+    hosts::is_loopback_url,
     protocol::{Capabilities, GuardReport},
     tls::ServerTls,
 };
@@ -63,11 +64,11 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     let programs = Programs::find(&config.ffmpeg, &config.ffprobe)?;
     let state = StateDir::open(&config.state_dir, config.scratch_dir.as_deref())?;
     let records = Records::new(state.attempts());
-    let kept =
-        reap(&state, &records).context("what an earlier run left behind cannot be cleaned up")?;
+    let sandbox = Sandbox::find(&config, &programs)?;
+    let kept = reap(&state, &records, sandbox.user().map(AsRef::as_ref))
+        .context("what an earlier run left behind cannot be cleaned up")?;
     let metrics = Metrics::new(&name, config.build)?;
     metrics.slots(slots);
-    let sandbox = Sandbox::find(&config, &programs)?;
     if let Some(user) = sandbox.user() {
         user.reaches(&state.scratch)?;
     }
@@ -117,7 +118,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future) -> anyhow::Result<
     tracing::info!(name, slots, install_id = %state.install_id, metrics = shown, "worker starts");
     let hidden =
         bound.is_some_and(|at| at.ip().is_loopback()) && config.metrics_advertise.is_none();
-    if hidden && !config.master_is_here() {
+    if hidden && !is_loopback_url(&config.master) {
         tracing::info!(
             "the metrics are for this machine alone, so the master tells no scraper of them; serve them to others with \
              --metrics-listen 0.0.0.0:9091, or say with --metrics-advertise where they are found"

@@ -65,6 +65,10 @@ fn kind_v6(address: Ipv6Addr) -> Kind {
         _ if address.is_loopback() => Kind::Loopback,
         _ if first & 0xffc0 == 0xfe80 => Kind::Never("a link-local address"),
         _ if first & 0xff00 == 0xff00 => Kind::Never("a multicast address"),
+        // RFC 8215: where in it the IPv4 address stands is the gateway's own affair (RFC 6052).
+        _ if address.segments()[..3] == [0x64, 0xff9b, 1] => {
+            Kind::Never("an address of a local NAT64 gateway")
+        }
         // fc00::/7, and fec0::/10 of old.
         _ if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => Kind::Private,
         // Global unicast, without Teredo, whose addresses lead to an IPv4 address that is scrambled.
@@ -73,7 +77,7 @@ fn kind_v6(address: Ipv6Addr) -> Kind {
     }
 }
 
-/// The IPv4 address inside: mapped (`::ffff:a.b.c.d`) and compatible (`::a.b.c.d`), of a NAT64 gateway (`64:ff9b::/96`, `64:ff9b:1::/48`), of
+/// The IPv4 address inside: mapped (`::ffff:a.b.c.d`) and compatible (`::a.b.c.d`), of a NAT64 gateway (`64:ff9b::/96`), of
 /// 6to4 (`2002::/16`).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = address.segments();
@@ -88,7 +92,6 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
             from(high, low)
         }
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => from(high, low),
-        [0x64, 0xff9b, 1, ..] => from(s[6], s[7]),
         [0x2002, high, low, ..] => from(high, low),
         _ => None,
     }
@@ -112,6 +115,7 @@ mod tests {
             "::169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b:1:a9fe:a9:fe00:101:101",
             "2002:a9fe:a9fe::1",
             "fe80::1",
             "febf::1",

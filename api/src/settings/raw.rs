@@ -178,6 +178,9 @@ const REFUSED: &[(&[&str], Why)] = &[
             "dump_attachment",
             "vstats",
             "vstats_file",
+            "stats_enc_pre",
+            "stats_enc_post",
+            "stats_mux_pre",
             "sdp_file",
             "vpre",
             "apre",
@@ -357,6 +360,12 @@ fn check(field: &'static str, words: &[String]) -> Result<(), BadField> {
                 format!(
                     "{shown:?} is no option, and would be one more output; a job has one, which output names"
                 ),
+            );
+        }
+        if word == "--" {
+            return bad(
+                field,
+                "\"--\" makes the word behind it one more output; a job has one, which output names",
             );
         }
         if word.starts_with("-/") {

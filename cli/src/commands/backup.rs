@@ -23,7 +23,8 @@ use crate::{
 
 The master goes on meanwhile. The backup is a data directory: to go back to it, stop the master, put
 the backup in the place of its data directory, with its owner, and start it. It holds the queue,
-all jobs, tokens (as digests) and policies; not the spool, and no certificates or settings.
+all jobs, tokens (as digests), the policies that were chosen and the key of webhooks; not the
+spool, and no certificates, presets or settings.
 Never copy ffrtmp.sqlite itself while a master runs: such a copy can be damaged or behind.")]
 pub struct BackupArgs {
     /// Folder to make for the backup; it must not exist yet

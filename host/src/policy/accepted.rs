@@ -10,6 +10,30 @@ use std::path::{Path, PathBuf};
 use super::choice::Memory;
 use super::component;
 
+/// Its name in a data directory. Not that of any live folder: a master would take its own copies for policies that were dropped.
+pub(crate) const FOLDER: &str = "accepted";
+
+/// Where it is in `data_dir`. What an earlier version kept in `policies` comes along, unless that is the live folder `live`.
+pub(crate) fn folder(data_dir: &Path, live: &Path) -> PathBuf {
+    let (before, folder) = (data_dir.join("policies"), data_dir.join(FOLDER));
+    let is_live = match (before.canonicalize(), live.canonicalize()) {
+        (Ok(before), Ok(live)) => before == live,
+        _ => before == live,
+    };
+    if !is_live && before.join(MEMORY).is_file() && !folder.exists() {
+        match fs::rename(&before, &folder) {
+            Ok(()) => tracing::info!(folder = %folder.display(), "kept policies have moved there"),
+            Err(error) => {
+                tracing::warn!(%error, "kept policies could not be moved; the memory of them begins anew")
+            }
+        }
+    }
+    folder
+}
+
+/// What was chosen and what failed.
+const MEMORY: &str = "memory.json";
+
 /// The folder of accepted files.
 #[derive(Debug)]
 pub(super) struct Accepted {
@@ -80,7 +104,7 @@ impl Accepted {
 
     /// What was remembered. Nothing, if that cannot be read: then every file counts as seen at start, as ever.
     pub(super) fn memory(&self) -> Memory {
-        match fs::read(self.dir.join("memory.json")) {
+        match fs::read(self.dir.join(MEMORY)) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
                 tracing::warn!(%error, "the memory of earlier policies is damaged; it begins anew");
                 Memory::default()
@@ -97,7 +121,7 @@ impl Accepted {
     pub(super) fn write(&self, memory: &Memory) -> io::Result<()> {
         serde_json::to_vec(memory)
             .map_err(io::Error::other)
-            .and_then(|bytes| write_whole(&self.dir.join("memory.json"), &bytes))
+            .and_then(|bytes| write_whole(&self.dir.join(MEMORY), &bytes))
     }
 
     /// Remembers as well as it can.

@@ -8,7 +8,7 @@
 //!
 //! The core never waits for any of this: it hands over a `Round` and goes on; one `RoundEnded` comes back.
 
-mod accepted;
+pub(crate) mod accepted;
 pub mod bindings;
 mod board;
 mod bounds;

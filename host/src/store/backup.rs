@@ -14,12 +14,8 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{StoreError, connect_reader, schema};
-
-/// The database's name in a data directory.
-const DATABASE: &str = "ffrtmp.sqlite";
-/// Kept copies of policies and the memory of them; machine code below it is made anew.
-const POLICIES: &str = "policies";
+use super::{DATABASE, StoreError, connect_reader, schema};
+use crate::{policy::accepted, webhooks::SECRET};
 
 /// What a backup holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +150,9 @@ fn fill(from: &Path, source: &Path, part: &Path) -> Result<Backup, BackupError> 
     copy_database(from, source, &copy)?;
     let mut backup = examine_copy(from, &copy)?;
     backup.bytes += fs::metadata(&copy).map_err(file(&copy))?.len();
-    backup.bytes += copy_policies(&from.join(POLICIES), &part.join(POLICIES))?;
+    let policies = accepted::FOLDER;
+    backup.bytes += copy_policies(&from.join(policies), &part.join(policies))?;
+    backup.bytes += copy_file(&from.join(SECRET), &part.join(SECRET))?;
     sync(part)?;
     Ok(backup)
 }
@@ -211,7 +209,7 @@ fn examine_copy(from: &Path, copy: &Path) -> Result<Backup, BackupError> {
 }
 
 /// Copies the regular files of the folder: kept policies, their settings, and what is remembered of them. Gives their bytes. A
-/// master replaces such files whole, by a rename, so each is read as it was at some moment.
+/// master replaces such files whole, by a rename, so each is read as it was at some moment. Machine code below it is made anew.
 fn copy_policies(from: &Path, to: &Path) -> Result<u64, BackupError> {
     let entries = match fs::read_dir(from) {
         Ok(entries) => entries,
@@ -228,14 +226,19 @@ fn copy_policies(from: &Path, to: &Path) -> Result<u64, BackupError> {
         let (Some(name), true, true) = (path.file_name(), kept, path.is_file()) else {
             continue;
         };
-        let copy = to.join(name);
-        match fs::copy(&path, &copy) {
-            // The master forgets a policy that nothing leads back to; then its memory does not name it either.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            copied => bytes += copied.map_err(file(&path))?,
-        }
-        sync(&copy)?;
+        // The master forgets a policy that nothing leads back to; then its memory does not name it either.
+        bytes += copy_file(&path, &to.join(name))?;
     }
+    sync(to)?;
+    Ok(bytes)
+}
+
+/// Copies a file and its mode, if it is there. Gives its bytes.
+fn copy_file(from: &Path, to: &Path) -> Result<u64, BackupError> {
+    let bytes = match fs::copy(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        copied => copied.map_err(file(from))?,
+    };
     sync(to)?;
     Ok(bytes)
 }
@@ -271,9 +274,10 @@ mod tests {
     #[test]
     fn a_copy_made_while_a_master_holds_the_directory_is_one_a_master_can_open() {
         let dir = data_dir(3);
-        fs::create_dir_all(dir.path().join("policies/compiled")).unwrap();
-        fs::write(dir.path().join("policies/memory.json"), b"{}").unwrap();
-        fs::write(dir.path().join("policies/compiled/x.cwasm"), b"code").unwrap();
+        fs::create_dir_all(dir.path().join("accepted/compiled")).unwrap();
+        fs::write(dir.path().join("accepted/memory.json"), b"{}").unwrap();
+        fs::write(dir.path().join("accepted/compiled/x.cwasm"), b"code").unwrap();
+        fs::write(dir.path().join(SECRET), b"whsec_x").unwrap();
         let held = Store::open(dir.path()).unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         let to = elsewhere.path().join("deep/er");
@@ -286,8 +290,9 @@ mod tests {
             fs::metadata(&to).unwrap().permissions().mode() & 0o777,
             0o700
         );
-        assert!(to.join("policies/memory.json").is_file());
-        assert!(!to.join("policies/compiled").exists());
+        assert!(to.join("accepted/memory.json").is_file());
+        assert!(!to.join("accepted/compiled").exists());
+        assert_eq!(fs::read(to.join(SECRET)).unwrap(), b"whsec_x");
         let snapshot = Store::open(&to).unwrap().load(10).unwrap();
         assert_eq!((snapshot.last_seq, snapshot.jobs.len()), (3, 1));
     }

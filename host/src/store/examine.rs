@@ -5,7 +5,7 @@ use std::{fs::File, path::Path};
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{StoreError, schema};
+use super::{DATABASE, StoreError, schema};
 
 /// Whether the store in `dir`, if there is one, could be opened now: that no master holds it and that no newer version wrote
 /// it. A directory that is not there is fine.
@@ -19,7 +19,7 @@ pub fn examine(dir: &Path) -> Result<(), StoreError> {
             dir: dir.to_owned(),
         })?;
     }
-    let file = dir.join("ffrtmp.sqlite");
+    let file = dir.join(DATABASE);
     if !file.exists() {
         return Ok(());
     }

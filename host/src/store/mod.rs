@@ -15,7 +15,8 @@ mod webhooks;
 mod writer;
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -32,6 +33,9 @@ pub use webhooks::{Letter, Pending, Settled, Settlement, WebhookStore};
 pub use writer::{Commit, Durable, Writer};
 
 use crate::core::record::Snapshot;
+
+/// The database's name in a data directory.
+const DATABASE: &str = "ffrtmp.sqlite";
 
 /// What can be wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -112,9 +116,17 @@ impl Store {
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::Locked {
             dir: dir.to_owned(),
         })?;
+        let file = dir.join(DATABASE);
+        // Users' file names and stream keys are in it: nobody else's business. What SQLite puts beside it gets the same mode.
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&file)
+            .map_err(directory)?;
         let store = Store {
             dir: dir.to_owned(),
-            file: dir.join("ffrtmp.sqlite"),
+            file,
             _lock: lock,
         };
         let mut connection = store.connect_writer()?;

@@ -32,6 +32,7 @@ use ffrtmp_api::{
 use tokio::sync::mpsc;
 
 pub use metrics::WebhookMetrics;
+pub(crate) use secret::FILE as SECRET;
 
 use crate::{
     clock,

@@ -35,6 +35,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long one of its addresses may take to be connected to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes read of an answer, so that a connection is ended in order by a receiver that says a word. None is kept.
+/// How long the body of an answer is read on, so that a receiver which writes one sees no connection break.
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// The master, in messages about hosts.
@@ -178,7 +180,8 @@ async fn converse(
         status: answer.status(),
         after_ms: retry_after_ms(answer.headers()),
     };
-    read_some(answer.into_body()).await;
+    // It has answered: whether its body ends is its own affair.
+    let _ = timeout(BODY_TIMEOUT, read_some(answer.into_body())).await;
     connection.abort();
     Ok(answered)
 }

@@ -20,9 +20,12 @@ const KEYS_MAX: usize = 3;
 /// Most bytes read of the file.
 const FILE_BYTES_MAX: u64 = 4_096;
 
+/// Its name in a data directory.
+pub(crate) const FILE: &str = "webhook-secret";
+
 /// Where it is, unless said otherwise.
 pub(super) fn path(data_dir: &Path) -> PathBuf {
-    data_dir.join("webhook-secret")
+    data_dir.join(FILE)
 }
 
 /// The keys of `file`, the newest first. Makes the file if it is missing and `make` allows.

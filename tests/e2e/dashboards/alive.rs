@@ -441,7 +441,7 @@ fn dashboards_show_data_in_every_panel_and_the_numbers_that_the_api_says() {
     // Full: three encode, one of them on the GPU, and others wait.
     let on_gpu = JobSpec {
         hardware: Some(Hardware::Require),
-        preset: Some("p7".into()),
+        encoder_preset: Some("p7".into()),
         ..endless()
     };
     let busy = [endless(), endless(), on_gpu].map(|job| cluster.submit(small(job)));

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use super::{
     control::{Control, Observer, Stop, stopped},
     folder,
-    prepare::{Inspected, blocking, create_target, inspect, make, target},
+    prepare::{Inspected, blocking, create_target, inspect, make, target, unmake},
     room::{Claim, Disks, wants},
     watch::{Before, Bounds, EndedBy, Watched, watch},
 };
@@ -194,7 +194,7 @@ pub(crate) async fn encode(
         }
         Err(ended) => (ended, String::new()),
     };
-    discard(input).await;
+    discard(bench, input).await;
     answer
 }
 
@@ -276,13 +276,14 @@ async fn encode_here(
         (Ok(result), None | Some(Output::Push(_))) => Ended::Completed { result },
         (Err(by), _) => by.into(),
     };
-    discard(temp).await;
+    discard(bench, temp).await;
     (ended, log)
 }
 
-async fn discard(path: PathBuf) {
+async fn discard(bench: &Bench, path: PathBuf) {
+    let (scratch, user) = (bench.scratch.clone(), bench.spawner.user());
     let _ = blocking(move || {
-        remove_quietly(&path);
+        unmake(&path, &scratch, user.as_deref());
         Ok(())
     })
     .await;
@@ -472,6 +473,7 @@ pub(super) struct Runs<'a> {
 #[derive(Default)]
 pub(super) struct Spent {
     wall: Duration,
+    stood: Duration,
     cpu_seconds: f64,
     memory_peak_kib: u64,
     pub(super) last: Report,
@@ -483,8 +485,14 @@ pub(super) struct Spent {
 impl Spent {
     pub(super) fn add(&mut self, watched: &Watched) {
         self.wall += watched.exit.wall;
+        self.stood += watched.stood;
         self.cpu_seconds += watched.exit.cpu_seconds;
         self.memory_peak_kib = self.memory_peak_kib.max(watched.exit.memory_peak_kib);
+    }
+
+    /// How long the runs took, pauses not counted.
+    fn ran(&self) -> Duration {
+        self.wall.saturating_sub(self.stood)
     }
 }
 
@@ -527,7 +535,10 @@ impl Runs<'_> {
             );
             let bounds = Bounds {
                 share: share(n),
-                bytes_count: *pass == Pass::Subtitles,
+                ran: spent.ran(),
+                // What is one picture in the end shows no frame until then: a sheet of sprites reads all of its input first.
+                bytes_count: *pass == Pass::Subtitles
+                    || matches!(settings.pictures, Pictures::Still(_)),
                 ..self.bounds()
             };
             let watched = self
@@ -545,6 +556,7 @@ impl Runs<'_> {
             let line = quality::arguments(settings, input, &output, self.temp);
             let bounds = Bounds {
                 share: share(runs - 1),
+                ran: spent.ran(),
                 ..self.bounds()
             };
             let watched = self
@@ -586,6 +598,7 @@ impl Runs<'_> {
         Bounds {
             stall: self.bench.stall_timeout,
             timeout: timeout.map(Duration::from_secs_f64),
+            ran: Duration::ZERO,
             kill_grace: self.bench.kill_grace,
             expected_seconds: self.inspected.expected_seconds,
             share: (0.0, 1.0),

@@ -23,15 +23,13 @@ use tracing::Instrument;
 use super::{
     control::{Control, Observer, Stop, stopped},
     encode::{Bench, Ended, encode},
+    prepare::unmake,
     publish::publish,
     put::put,
 };
 use crate::{
     metrics::{Ending, Metrics},
-    node::{
-        reap::remove_quietly,
-        records::{Record, Standing},
-    },
+    node::records::{Record, Standing},
     sandbox::acting,
     session::outbox::Outbox,
     transfer::is_spooled,
@@ -339,7 +337,7 @@ impl Attempts {
             (_, Some(Stop::Revoke)) | (Ended::Stopped(Stop::Revoke), _) => {
                 table.held.remove(&attempt);
                 if let Some(temp) = encoded_temp {
-                    discard(&temp);
+                    self.discard(&temp);
                 }
                 self.forget(&table, attempt);
                 self.metrics.revoked();
@@ -348,7 +346,7 @@ impl Attempts {
             }
             (Ended::Stopped(Stop::Cancel), _) => Outcome::Canceled,
             (Ended::Encoded { temp, .. }, Some(Stop::Cancel)) => {
-                discard(&temp);
+                self.discard(&temp);
                 Outcome::Canceled
             }
             // Finished after all: handing it back would waste it.
@@ -460,6 +458,7 @@ impl Attempts {
                 Some(held) if held.is_revoked() => {
                     table.held.remove(&attempt);
                     attempts.forget(&table, attempt);
+                    attempts.metrics.revoked();
                 }
                 Some(_) => attempts.end(&mut table, attempt, outcome),
             }
@@ -476,7 +475,7 @@ impl Attempts {
         {
             // Still there if it could not be published; the master has given it up.
             if let Some(temp) = table.held.remove(&attempt).and_then(|held| held.temp) {
-                discard(&temp);
+                self.discard(&temp);
             }
             self.forget(&table, attempt);
         }
@@ -491,7 +490,7 @@ impl Attempts {
             Stage::Working => held.stop(Stop::Cancel),
             Stage::Encoded => {
                 if let Some(temp) = held.temp.take() {
-                    discard(&temp);
+                    self.discard(&temp);
                 }
                 self.end(&mut table, attempt, Outcome::Canceled);
             }
@@ -513,15 +512,27 @@ impl Attempts {
         match held.stage {
             // The task that works on it finishes the revocation.
             Stage::Working | Stage::Publishing => {}
-            Stage::Encoded | Stage::Ended => {
+            stage @ (Stage::Encoded | Stage::Ended) => {
+                // What has ended was counted as that.
+                if stage == Stage::Encoded {
+                    self.metrics.revoked();
+                }
                 if let Some(held) = table.held.remove(&attempt)
                     && let Some(temp) = held.temp
                 {
-                    discard(&temp);
+                    self.discard(&temp);
                 }
                 self.forget(&table, attempt);
                 tracing::info!(job = attempt.job.0, %attempt, node = &*self.node, "revoked after it was encoded; its file is removed");
             }
+        }
+    }
+
+    /// Removes a temporary file that is not wanted. One in the spool is the master's to remove.
+    fn discard(&self, temp: &Path) {
+        if !is_spooled(temp) {
+            let user = self.bench.spawner.user();
+            unmake(temp, &self.bench.scratch, user.as_deref());
         }
     }
 
@@ -632,13 +643,6 @@ impl Observer for Voice<'_> {
 
     fn log(&self, text: &str) {
         self.attempts.outbox.log(self.attempt, text);
-    }
-}
-
-/// Removes a temporary file that is not wanted. One in the spool is the master's to remove.
-fn discard(temp: &Path) {
-    if !is_spooled(temp) {
-        remove_quietly(temp);
     }
 }
 

@@ -1,8 +1,8 @@
 //! A live encode: ffmpeg runs again and again while its source comes and goes, until that is over; then what was recorded is
 //! joined.
 //!
-//! Separate from other encodes because here the end of a run is not the end of the encode, and because what was taken down must
-//! outlive every kind of end but a cancel. A push has no parts: what was sent is gone. Nor has what can be watched: each run goes
+//! Separate from other encodes because here the end of a run is not the end of the encode, and because what was taken down is kept when
+//! the source ends, however it does. A push has no parts: what was sent is gone. Nor has what can be watched: each run goes
 //! on with the folder of the one before.
 
 use std::{
@@ -222,9 +222,7 @@ impl Runs<'_> {
             let whole = self.bounds();
             let bounds = Bounds {
                 stall: whole.stall.min(SILENCE),
-                timeout: whole
-                    .timeout
-                    .map(|limit| limit.saturating_sub(begun.elapsed())),
+                ran: begun.elapsed(),
                 before: Before {
                     restarts: taken.restarts_next(),
                     ..taken.so_far
@@ -320,7 +318,9 @@ impl Runs<'_> {
     async fn add(&self, taken: &mut Taken, run: u32, watched: &Watched) -> bool {
         let last = &watched.last;
         if last.frames == 0 && last.media_seconds == 0.0 {
-            remove_quietly(&self.part(run));
+            if self.way() == Way::Recorded {
+                remove_quietly(&self.part(run));
+            }
             return false;
         }
         if self.way() == Way::Watched && taken.first.is_none() {

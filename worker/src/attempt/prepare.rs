@@ -257,7 +257,7 @@ pub(crate) async fn create_target(
         if !target.starts_with(&scratch)
             && let Err(failure) = guard.leads("output", &target, &made)
         {
-            acting(user, || remove_quietly(&target));
+            unmake(&target, &scratch, user);
             return Err(failure);
         }
         Ok(made)
@@ -291,6 +291,14 @@ pub(super) fn make(
             user.own(target)
         }
         user => acting(user, make_anew),
+    }
+}
+
+/// Removes what [`make`] made, with the rights it was made with.
+pub(crate) fn unmake(target: &Path, scratch: &Path, user: Option<&User>) {
+    match target.starts_with(scratch) {
+        true => remove_quietly(target),
+        false => acting(user, || remove_quietly(target)),
     }
 }
 

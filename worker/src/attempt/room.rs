@@ -17,7 +17,7 @@ use std::{
 
 use ffrtmp_api::{
     job::FailureReason,
-    settings::{Output, RateControl, Settings, Size, Video},
+    settings::{Audio, AudioCodec, Output, Pictures, RateControl, Settings, Size, Video},
 };
 use rustix::fs::statvfs;
 use tokio::time::{Instant, sleep};
@@ -38,6 +38,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const BITS_PER_PIXEL: f64 = 0.1;
 /// Sound and container beside the pictures, bits per second.
 const BESIDES: f64 = 200_000.0;
+/// Of a channel that is not compressed, bits per second: 16 bits, 48,000 times.
+const SAMPLES_BITS: f64 = 768_000.0;
 /// How far an average bitrate is missed.
 const MARGIN: f64 = 1.1;
 /// What an encode needs at least, and what is asked for where nothing better is known.
@@ -303,8 +305,20 @@ fn expected_bytes(settings: &Settings, inspected: &Inspected) -> u64 {
     if let Some(Output::Push(_)) = settings.output {
         return 0; // it goes over the network
     }
-    let bits = settings.video().zip(inspected.expected_seconds);
-    let bits = bits.and_then(|(video, seconds)| match video.rate {
+    let bits = inspected
+        .expected_seconds
+        .and_then(|seconds| match &settings.pictures {
+            Pictures::Video(video) => by_rate(video, inspected, seconds),
+            Pictures::Copy => Some(share(inspected, seconds)? * MARGIN),
+            Pictures::None => of_sound(settings.audio.as_ref()?, inspected, seconds),
+            Pictures::Still(_) => None,
+        });
+    // `as` saturates and takes NaN to 0.
+    ((bits.unwrap_or(0.0) / 8.0) as u64).max(BYTES_MIN)
+}
+
+fn by_rate(video: &Video, inspected: &Inspected, seconds: f64) -> Option<f64> {
+    match video.rate {
         _ if !video.ladder.is_empty() => {
             let rungs = video.ladder.iter();
             let rate: f64 = rungs.map(|rung| rung.bitrate as f64 + BESIDES).sum();
@@ -312,16 +326,39 @@ fn expected_bytes(settings: &Settings, inspected: &Inspected) -> u64 {
         }
         RateControl::Bitrate(bits) => Some((bits as f64 + BESIDES) * MARGIN * seconds),
         RateControl::Crf(_) => by_quality(video, inspected, seconds),
+    }
+}
+
+/// The bits of so many seconds of sound alone.
+fn of_sound(audio: &Audio, inspected: &Inspected, seconds: f64) -> Option<f64> {
+    let channels = audio.channels.or_else(|| {
+        let has = inspected.media.as_ref()?.audio.as_ref()?;
+        Some(has.channels)
     });
-    // `as` saturates and takes NaN to 0.
-    ((bits.unwrap_or(0.0) / 8.0) as u64).max(BYTES_MIN)
+    if let Some(bits) = audio.bitrate {
+        return Some(bits as f64 * MARGIN * seconds);
+    }
+    // As many bits as there are samples: FLAC takes about half of that.
+    let samples = f64::from(channels?) * SAMPLES_BITS * seconds;
+    match audio.codec {
+        // It takes no more than it does there, beside pictures that are left out.
+        AudioCodec::Copy => Some(share(inspected, seconds)?.min(samples) * MARGIN),
+        _ => Some(samples),
+    }
+}
+
+/// The bits that so many seconds take in the input, where its size is known.
+fn share(inspected: &Inspected, seconds: f64) -> Option<f64> {
+    let whole = inspected.media.as_ref()?.duration_seconds;
+    let whole = whole.filter(|whole| *whole > 0.0)?;
+    let bits = inspected.input_bytes as f64 * 8.0;
+    Some((seconds / whole).min(1.0) * bits).filter(|bits| *bits > 0.0)
 }
 
 /// The bits of so many seconds at constant quality: what its pixels take at most in practice, or what its input suggests.
 fn by_quality(asked: &Video, inspected: &Inspected, seconds: f64) -> Option<f64> {
     let media = inspected.media.as_ref()?;
     let video = media.video.as_ref()?;
-    let whole = media.duration_seconds.filter(|whole| *whole > 0.0)?;
     let aspect = f64::from(video.width) / f64::from(video.height.max(1));
     let (width, height) = match asked.size {
         // What is fitted into a box has at most its pixels.
@@ -334,8 +371,8 @@ fn by_quality(asked: &Video, inspected: &Inspected, seconds: f64) -> Option<f64>
     };
     let pixels = width * height * asked.fps.unwrap_or(30.0);
     let by_pixels = (pixels * BITS_PER_PIXEL + BESIDES) * seconds;
-    let share = (seconds / whole).min(1.0) * inspected.input_bytes as f64 * 8.0;
-    Some(by_pixels.min(share * TIMES_INPUT))
+    // Of what comes from an address, the size is not known.
+    Some(share(inspected, seconds).map_or(by_pixels, |bits| by_pixels.min(bits * TIMES_INPUT)))
 }
 
 #[cfg(test)]
@@ -391,6 +428,35 @@ mod tests {
             expected_bytes(&by_quality, &made_of(10_000_000)),
             10_000_000
         );
+        // From an address: its pixels alone.
+        assert_eq!(expected_bytes(&by_quality, &made_of(0)), bytes);
+        let copy = spec(|spec| {
+            (spec.input, spec.output) = (Some("/a.mkv".into()), Some("/b.mkv".into()));
+            (spec.codec, spec.audio) = (Some("copy".into()), Some("copy".into()));
+        });
+        assert_eq!(
+            expected_bytes(&copy, &made_of(10_000_000_000)),
+            5_500_000_000
+        );
+        let sound = |codec: &str| {
+            Settings::resolve(&JobSpec {
+                input: Some("/a.mkv".into()),
+                output: Some("/b.mkv".into()),
+                codec: Some("none".into()),
+                audio: Some(codec.into()),
+                audio_channels: (codec != "copy").then_some(2),
+                ..JobSpec::default()
+            })
+            .unwrap()
+        };
+        assert_eq!(expected_bytes(&sound("flac"), &minute), 11_520_000);
+        let mut film = made_of(10_000_000_000);
+        let stereo = crate::ffmpeg::probe::Sound {
+            channels: 2,
+            ..Default::default()
+        };
+        film.media.as_mut().unwrap().audio = Some(stereo);
+        assert_eq!(expected_bytes(&sound("copy"), &film), 12_672_000);
         // Nothing better is known.
         assert_eq!(expected_bytes(&by_quality, &minute), BYTES_MIN);
         assert_eq!(expected_bytes(&by_rate, &Inspected::default()), BYTES_MIN);

@@ -37,8 +37,10 @@ const NEARLY_DONE_PERCENT: f32 = 99.0;
 pub(crate) struct Bounds {
     /// Longest silence.
     pub(crate) stall: Duration,
-    /// Longest run, pauses not counted.
+    /// Longest time for all runs of the attempt together, pauses not counted.
     pub(crate) timeout: Option<Duration>,
+    /// What earlier runs took of it.
+    pub(crate) ran: Duration,
     /// From SIGTERM to SIGKILL.
     pub(crate) kill_grace: Duration,
     /// Seconds of media to encode, where known.
@@ -218,6 +220,7 @@ impl<'a> Run<'a> {
         let log = Log::without(bounds.hidden.clone());
         Run {
             attempt,
+            running: bounds.ran,
             bounds,
             process,
             observer,
@@ -232,7 +235,6 @@ impl<'a> Run<'a> {
             stood: Duration::ZERO,
             ticked: Instant::now(),
             silent: Duration::ZERO,
-            running: Duration::ZERO,
             bytes_moved: 0,
         }
     }

@@ -34,6 +34,8 @@ use crate::ffmpeg::{
 
 /// Between two cheap looks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A program that is there, and fails this often in a row, cannot be used.
+const BELIEVED_AFTER: u32 = 3;
 /// After this everything is asked again though nothing seems to have changed.
 const ANEW_AFTER: Duration = Duration::from_secs(600);
 
@@ -85,17 +87,29 @@ impl Surveyor {
     /// Goes on looking, for ever, and says what changed since `last`.
     pub(crate) async fn keep(&self, mut last: Glance, told: &watch::Sender<Survey>) -> Infallible {
         let mut surveyed = Instant::now();
+        let mut failed: u32 = 0;
         loop {
             sleep(LOOK_EVERY).await;
             let glance = self.glance().await;
-            if glance == last && surveyed.elapsed() < ANEW_AFTER {
+            if glance == last && failed == 0 && surveyed.elapsed() < ANEW_AFTER {
                 continue;
             }
+            let is_there = glance.programs.iter().all(Option::is_some);
             last = glance;
             surveyed = Instant::now();
             let survey = match self.survey(&last).await {
-                Ok(survey) => survey,
+                Ok(survey) => {
+                    failed = 0;
+                    survey
+                }
+                // A machine that is busy beyond measure, for a moment, has lost nothing.
+                Err(error) if is_there && failed + 1 < BELIEVED_AFTER => {
+                    failed += 1;
+                    tracing::warn!(error = format!("{error:#}"), "asked again soon");
+                    continue;
+                }
                 Err(error) => {
+                    failed = failed.saturating_add(1);
                     tracing::error!(
                         error = format!("{error:#}"),
                         "nothing can run here until this is mended"

@@ -11,6 +11,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -35,12 +36,16 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::AbortHandle,
 };
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
 
 use super::{Trouble, hosts::Hosts};
 use crate::ffmpeg::{diagnosis::Failure, spawner::WebProxy};
 
 /// How long one address may take to be connected to; less than ffmpeg's own patience, so that it hears why.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a server may take nothing of what is sent to it, before it counts as gone.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a child may take to say what it wants.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pause after a connection could not be accepted, most often because no file descriptor was free.
@@ -60,11 +65,20 @@ pub(super) struct Proxy {
 struct Shared {
     hosts: Arc<Hosts>,
     /// By the header that shows a password.
-    passes: Mutex<HashMap<HeaderValue, Arc<Heard>>>,
+    passes: Mutex<HashMap<HeaderValue, Arc<Passed>>>,
 }
 
-/// The first thing that was refused to an attempt, or else the last that did not work.
-type Heard = Mutex<Option<Trouble>>;
+/// What became of the requests of an attempt.
+#[derive(Default)]
+struct Passed {
+    /// The first thing that was refused to it, or else the last that did not work.
+    heard: Mutex<Option<Trouble>>,
+    /// Ends its tunnels: a server that neither speaks nor closes would keep them.
+    over: CancellationToken,
+}
+
+/// A connection to a server.
+type There = Pin<Box<TimeoutStream<TcpStream>>>;
 
 /// Lets an attempt out, until it is dropped.
 pub(crate) struct Pass {
@@ -72,7 +86,7 @@ pub(crate) struct Pass {
     header: HeaderValue,
     url: String,
     port: u16,
-    heard: Arc<Heard>,
+    passed: Arc<Passed>,
 }
 
 impl Proxy {
@@ -101,14 +115,14 @@ impl Proxy {
         // Base64 is text a header may hold.
         let header = HeaderValue::try_from(format!("Basic {shown}"))
             .unwrap_or(HeaderValue::from_static("none"));
-        let heard = Arc::<Heard>::default();
-        lock(&self.shared.passes).insert(header.clone(), Arc::clone(&heard));
+        let passed = Arc::<Passed>::default();
+        lock(&self.shared.passes).insert(header.clone(), Arc::clone(&passed));
         Pass {
             shared: Arc::clone(&self.shared),
             header,
             url: format!("http://{USER}:{password}@{}", self.address),
             port: self.address.port(),
-            heard,
+            passed,
         }
     }
 }
@@ -135,7 +149,7 @@ impl Pass {
 
     /// What was refused, if anything was.
     pub(crate) fn refused(&self) -> Option<String> {
-        match &*lock(&self.heard) {
+        match &*lock(&self.passed.heard) {
             Some(Trouble::Refused(said)) => Some(said.clone()),
             _ => None,
         }
@@ -144,7 +158,7 @@ impl Pass {
     /// How an attempt ends, given how it looks to ffmpeg: one that was refused something has failed, and one whose servers could not
     /// be reached says why, which ffmpeg only hears in numbers.
     pub(crate) fn judge<T>(&self, looks: Result<T, Failure>) -> Result<T, Failure> {
-        match (lock(&self.heard).clone(), looks) {
+        match (lock(&self.passed.heard).clone(), looks) {
             (Some(Trouble::Refused(said)), _) => Err(Failure::new(
                 FailureReason::InputError,
                 format!("the input leads to where no job may go: {said}"),
@@ -163,6 +177,7 @@ impl Pass {
 impl Drop for Pass {
     fn drop(&mut self) {
         lock(&self.shared.passes).remove(&self.header);
+        self.passed.over.cancel();
     }
 }
 
@@ -197,8 +212,8 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let shown = request.headers().get(PROXY_AUTHORIZATION);
-    let heard = shown.and_then(|shown| lock(&shared.passes).get(shown).cloned());
-    let Some(heard) = heard else {
+    let passed = shown.and_then(|shown| lock(&shared.passes).get(shown).cloned());
+    let Some(passed) = passed else {
         // ffmpeg shows its password when it is asked.
         let mut answer = text(StatusCode::PROXY_AUTHENTICATION_REQUIRED, String::new());
         let realm = HeaderValue::from_static("Basic realm=\"ffrtmp\"");
@@ -206,7 +221,7 @@ async fn answer(
         return Ok(answer);
     };
     let answered = match request.method() {
-        &Method::CONNECT => tunnel(&shared, request).await,
+        &Method::CONNECT => tunnel(&shared, Arc::clone(&passed), request).await,
         _ => forward(&shared, request).await,
     };
     Ok(answered.unwrap_or_else(|trouble| {
@@ -215,7 +230,7 @@ async fn answer(
             Trouble::Refused(said) => (StatusCode::FORBIDDEN, said.clone()),
             Trouble::Unreachable(said) => (StatusCode::BAD_GATEWAY, said.clone()),
         };
-        let mut heard = lock(&heard);
+        let mut heard = lock(&passed.heard);
         if !matches!(*heard, Some(Trouble::Refused(_))) {
             *heard = Some(trouble);
         }
@@ -224,13 +239,20 @@ async fn answer(
 }
 
 /// Connects and passes bytes, which are most often TLS, in both directions.
-async fn tunnel(shared: &Shared, request: Request<Incoming>) -> Result<Response<Body>, Trouble> {
+async fn tunnel(
+    shared: &Shared,
+    passed: Arc<Passed>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Trouble> {
     let mut there = dial(&shared.hosts, request.uri(), None).await?;
     tokio::spawn(async move {
-        if let Ok(here) = hyper::upgrade::on(request).await {
-            // Either end may break off; the other hears of it.
-            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(here), &mut there).await;
-        }
+        let passing = async {
+            if let Ok(here) = hyper::upgrade::on(request).await {
+                // Either end may break off; the other hears of it.
+                let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(here), &mut there).await;
+            }
+        };
+        passed.over.run_until_cancelled(passing).await;
     });
     Ok(text(StatusCode::OK, String::new()))
 }
@@ -279,7 +301,7 @@ async fn forward(
 }
 
 /// Connects to the host of `uri`, at an address that was checked.
-async fn dial(hosts: &Hosts, uri: &Uri, port: Option<u16>) -> Result<TcpStream, Trouble> {
+async fn dial(hosts: &Hosts, uri: &Uri, port: Option<u16>) -> Result<There, Trouble> {
     let (Some(host), Some(port)) = (uri.host(), uri.port_u16().or(port)) else {
         return Err(Trouble::Unreachable(format!(
             "{uri} names no host and port"
@@ -291,7 +313,9 @@ async fn dial(hosts: &Hosts, uri: &Uri, port: Option<u16>) -> Result<TcpStream, 
         why = match connecting.await {
             Ok(Ok(stream)) => {
                 let _ = stream.set_nodelay(true);
-                return Ok(stream);
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(SEND_TIMEOUT));
+                return Ok(Box::pin(stream));
             }
             Ok(Err(error)) => Trouble::Unreachable(format!("{host} port {port}: {error}")),
             Err(_) => Trouble::Unreachable(format!("{host} port {port}: no answer")),

@@ -152,7 +152,10 @@ impl WorkMetrics {
     /// Sums over what is encoded now.
     pub(super) fn sum_up(&self) {
         let reports = self.lock();
-        let sum = |of: fn(&Progress) -> f32| reports.values().map(|p| f64::from(of(p))).sum();
+        // Nothing added up is -0.
+        let sum = |of: fn(&Progress) -> f32| {
+            reports.values().map(|p| f64::from(of(p))).sum::<f64>() + 0.0
+        };
         self.fps.set(sum(|p| p.fps));
         self.speed.set(sum(|p| p.speed));
     }

@@ -19,15 +19,20 @@ use super::{
     state_dir::StateDir,
 };
 use crate::{
-    attempt::shown,
+    attempt::{prepare::unmake, shown},
     ffmpeg::{process::start_ticks, spawner::MARK},
+    sandbox::User,
 };
 
 /// How long killed processes may take to be gone. One that hangs in the kernel is logged and left.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Cleans up, and answers with the records of attempts that are still to be delivered.
-pub(crate) fn reap(state: &StateDir, records: &Records) -> io::Result<Vec<Record>> {
+/// Cleans up, with the rights of `user` where encodes have those, and answers with the records of attempts that are still to be delivered.
+pub(crate) fn reap(
+    state: &StateDir,
+    records: &Records,
+    user: Option<&User>,
+) -> io::Result<Vec<Record>> {
     let found = records.load()?;
     kill_left_behind(state.install_id, &found);
     let (kept, dead): (Vec<_>, Vec<_>) = found
@@ -36,7 +41,7 @@ pub(crate) fn reap(state: &StateDir, records: &Records) -> io::Result<Vec<Record
     for record in dead {
         tracing::info!(attempt = %record.attempt, "left behind unfinished; its processes and files are removed");
         if let Some(temp) = &record.temp {
-            remove_quietly(temp);
+            unmake(temp, &state.scratch, user);
         }
         records.remove(record.attempt);
     }
@@ -215,7 +220,7 @@ mod tests {
             })
             .unwrap();
 
-        let kept = reap(&state, &records).unwrap();
+        let kept = reap(&state, &records, None).unwrap();
 
         assert_eq!(
             kept,
@@ -243,7 +248,7 @@ mod tests {
         let state = StateDir::open(dir.path(), None).unwrap();
         fs::write(state.attempts().join("9.1.json"), "{\"attempt\":").unwrap();
         assert_eq!(
-            reap(&state, &Records::new(state.attempts())).unwrap(),
+            reap(&state, &Records::new(state.attempts()), None).unwrap(),
             vec![]
         );
     }

@@ -77,8 +77,8 @@ impl Network {
 
     fn add(&mut self, address: &Address, proxy: Option<u16>) {
         match address.scheme() {
-            Scheme::Http | Scheme::Https | Scheme::Rtmps => self.tcp.extend(proxy),
-            Scheme::Rtmp => {
+            Scheme::Http | Scheme::Https => self.tcp.extend(proxy),
+            Scheme::Rtmp | Scheme::Rtmps => {
                 self.tcp.insert(address.port());
             }
             Scheme::Srt => self.udp = true,

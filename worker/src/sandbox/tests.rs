@@ -106,7 +106,7 @@ fn a_job_connects_to_what_it_names_and_to_web_servers_by_the_proxy_alone() {
         network("http://h/a.m3u8", Some("rtmp://h:1936/live/k")),
         tcp(&[1_936, 8_888])
     );
-    assert_eq!(network("/a.mp4", Some("rtmps://h/live/k")), tcp(&[8_888]));
+    assert_eq!(network("/a.mp4", Some("rtmps://h/live/k")), tcp(&[443]));
     let srt = network("srt://h:9000", Some("/b.mp4"));
     assert!(srt.udp && srt.tcp.is_empty());
 }

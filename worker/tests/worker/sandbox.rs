@@ -233,7 +233,7 @@ async fn led_astray(mode: SandboxMode, segment: &str) -> usize {
     let (mut session, _) = master.session().await;
     session.assign(attempt(1), |spec| {
         spec.input = Some(format!("http://127.0.0.1:{port}/list.m3u8"));
-        spec.preset = Some("ultrafast".into());
+        spec.encoder_preset = Some("ultrafast".into());
         spec.timeout_seconds = Some(20.0);
     });
     session.outcome(attempt(1)).await;
@@ -273,7 +273,7 @@ async fn with_a_swapped_input(mode: SandboxMode) -> Result<(), (FailureReason, S
     session.assign(attempt(1), |spec| {
         spec.input = Some(input.to_str().unwrap().into());
         spec.output = node.media_text("out.mp4");
-        spec.preset = Some("ultrafast".into());
+        spec.encoder_preset = Some("ultrafast".into());
     });
     session.started(attempt(1)).await;
     fs::remove_file(&input).unwrap();
