@@ -10,6 +10,9 @@ ARG RUST=rust:1.95.0-slim-bookworm
 
 FROM ${RUST} AS build
 WORKDIR /src
+# What `ffrtmp version` and the metric ffrtmp_build_info say: `--build-arg FFRTMP_COMMIT=$(git rev-parse HEAD)`.
+ARG FFRTMP_COMMIT=""
+ENV FFRTMP_COMMIT=${FFRTMP_COMMIT}
 COPY . .
 # What cargo fetched and compiled is kept between builds; the binary is taken out of it, without what is for debuggers.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
@@ -26,10 +29,13 @@ COPY --from=build /ffrtmp /usr/local/bin/ffrtmp
 # The policy that decides unless another is dropped in, and the others to choose from.
 COPY policies/balanced.wasm /policies/
 COPY policies/bundled/ /usr/share/ffrtmp/policies/
+# Your own presets go there.
+RUN install -d /presets
 ENV FFRTMP_MASTER_LISTEN=0.0.0.0:8080 \
     FFRTMP_MASTER_METRICS_LISTEN=0.0.0.0:9090 \
     FFRTMP_MASTER_DATA_DIR=/var/lib/ffrtmp \
-    FFRTMP_MASTER_POLICIES=/policies
+    FFRTMP_MASTER_POLICIES=/policies \
+    FFRTMP_MASTER_PRESETS=/presets
 USER 10001:10001
 VOLUME /var/lib/ffrtmp
 EXPOSE 8080 9090

@@ -33,6 +33,7 @@ fn a_backup_made_under_load_brings_back_every_job_that_was_there() {
     cluster.until_completed(done);
     // Commits go on all the while.
     let client = cluster.client();
+    let secret = client.webhook_secret().unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
     let nowhere = JobSpec {
         require: [("nobody".to_owned(), "has this".to_owned())].into(),
@@ -83,6 +84,11 @@ fn a_backup_made_under_load_brings_back_every_job_that_was_there() {
         assert_eq!(job.id.0, i as u64 + 1, "no job in between is missing");
     }
     assert_eq!(cluster.job(done).state, JobState::Completed);
+    // Receivers go on believing it.
+    assert_eq!(
+        cluster.client().webhook_secret().unwrap().secret,
+        secret.secret
+    );
     // What the worker was doing meanwhile is not this master's: it is stopped. What was running then runs again.
     assert!(later.0 > jobs.len() as u64);
     let again = cluster.until_state(running, &[JobState::Running]);

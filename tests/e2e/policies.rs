@@ -52,6 +52,27 @@ fn a_policy_dropped_into_the_folder_places_the_next_job() {
 }
 
 #[test]
+fn policies_may_be_dropped_into_the_data_directory() {
+    let mut cluster = Cluster::new();
+    let live = cluster.path("data/policies");
+    std::fs::create_dir(cluster.path("data")).unwrap();
+    std::fs::rename(cluster.path("policies"), &live).unwrap();
+    std::os::unix::fs::symlink(&live, cluster.path("policies")).unwrap();
+    cluster.start_master();
+    cluster.start_worker("w1", 1);
+    let binpack = std::fs::read(root().join("policies/bundled/binpack.wasm")).unwrap();
+    cluster.put_in_policies("mine.wasm", &binpack);
+    until("what was dropped rules", || {
+        (cluster.client().policies().ok()?.policies[0].name == "binpack").then_some(())
+    });
+    let job = cluster.submit(tiny(0.2));
+    let placement = cluster.until_completed(job).placement.unwrap();
+    assert_eq!(placement.policy, "binpack");
+    assert!(live.join("mine.wasm").exists());
+    cluster.finish();
+}
+
+#[test]
 fn a_policy_that_comes_later_knows_who_runs_what() {
     let cluster = Cluster::with_worker(4);
     let of = |tenant: &str| JobSpec {

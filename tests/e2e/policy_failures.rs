@@ -31,6 +31,9 @@ fn refused_at(stage: &str, bytes: &[u8], why: &str) {
     assert_eq!(cluster.metrics()[&series], 1.0, "{series}");
     let log = cluster.log("master");
     assert!(log.contains("policy_refused") && log.contains(why), "{log}");
+    until("nobody looks for what is mended", || {
+        (cluster.metrics()["ffrtmp_policy_on_fallback"] == 0.0).then_some(())
+    });
     let id = cluster.submit(tiny(0.2));
     let placement = cluster.until_completed(id).placement.unwrap();
     assert_eq!(placement.policy, "balanced");

@@ -36,7 +36,7 @@ impl Post {
 }
 
 /// A web server. The path says what it does: `/ok`, `/hang` (until it is let go), `/fail-N` (the first N times), `/gone`,
-/// `/moved`.
+/// `/moved`, `/on-and-on` (takes it, with an answer that has no end).
 #[derive(Clone)]
 struct Receiver {
     port: u16,
@@ -111,6 +111,15 @@ impl Receiver {
             "/moved" => "302 Found\r\nLocation: http://169.254.169.254/latest/meta-data",
             _ => "204 No Content",
         };
+        if path == "/on-and-on" {
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n"
+            );
+            // Until the master hangs up.
+            let _ = reader.read_to_end(&mut Vec::new());
+            return;
+        }
         let _ = write!(stream, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
     }
 
@@ -313,6 +322,7 @@ fn what_is_not_taken_is_tried_again_and_what_nobody_wants_is_given_up() {
     cluster.start_master();
     cluster.start_worker("w1", 1);
     let late = cluster.submit(telling(receiver.url("/fail-1"), &[]));
+    let endless = cluster.submit(telling(receiver.url("/on-and-on"), &[]));
     let unwanted = cluster.submit(telling(receiver.url("/gone"), &[]));
     let moved = cluster.submit(telling(receiver.url("/moved"), &[]));
     let failing = cluster.submit(JobSpec {
@@ -350,14 +360,17 @@ fn what_is_not_taken_is_tried_again_and_what_nobody_wants_is_given_up() {
         trouble.contains("302") && trouble.contains("not followed"),
         "{trouble}"
     );
-    assert_eq!(
-        client.deliveries(Some(JobRef::Seq(late))).unwrap().waiting,
-        0
-    );
+    for job in [late, endless] {
+        let left = client.deliveries(Some(JobRef::Seq(job))).unwrap();
+        assert_eq!(left.waiting, 0, "{left:?}");
+    }
+    let taken = receiver.posts();
+    let taken = taken.iter().filter(|p| p.path == "/on-and-on").count();
+    assert_eq!(taken, 1, "an answer whose body has no end is one");
     let metrics = cluster.metrics();
     assert_eq!(
         metrics["ffrtmp_webhook_deliveries_total{result=\"delivered\"}"],
-        2.0
+        3.0
     );
     assert_eq!(
         metrics["ffrtmp_webhook_deliveries_total{result=\"given_up\"}"],

@@ -475,6 +475,8 @@ mod tests {
             ("-version", "-version: it prints"),
             // One more output, however it comes.
             ("/tmp/x.mp4", "one more output"),
+            ("-- /tmp/x.mp4", "one more output"),
+            ("-shortest -- /tmp/x.mp4", "one more output"),
             ("-", "one more output"),
             ("-shortest /tmp/x.mp4", "\"/tmp/x.mp4\" is no option"),
             ("-noautorotate /tmp/x.mp4", "one more output"),

@@ -79,7 +79,7 @@ impl RoundMetrics {
             )?),
             on_fallback: make.gauge(
                 "ffrtmp_policy_on_fallback",
-                "1 while the built-in policy decided last because the active one failed or hangs; 0 from the next round that it answers.",
+                "1 while the built-in policy decided last because the active one failed or hangs; 0 from the next round that it answers, or once another rules.",
             )?,
             holds: Total::new(make.counter(
                 "ffrtmp_policy_holds_total",

@@ -153,3 +153,29 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent()
         .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_kept_comes_along_unless_it_lies_in_the_live_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, before) = (dir.path(), dir.path().join("policies"));
+        assert_eq!(
+            folder(data, &dir.path().join("live")),
+            data.join("accepted")
+        );
+        fs::create_dir(&before).unwrap();
+        fs::write(before.join(MEMORY), "{}").unwrap();
+        folder(data, &before);
+        assert!(before.join(MEMORY).exists(), "it is the live folder");
+        let now = folder(data, &dir.path().join("live"));
+        assert!(!before.exists() && now.join(MEMORY).exists());
+        // Once.
+        fs::create_dir(&before).unwrap();
+        fs::write(before.join(MEMORY), "{}").unwrap();
+        folder(data, &dir.path().join("live"));
+        assert!(before.exists());
+    }
+}

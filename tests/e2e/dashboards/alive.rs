@@ -12,7 +12,6 @@ use ffrtmp_api::{
 use super::{
     model::{Dashboard, Panel, dashboards, documented},
     queries::selectors,
-    rules::comes_with_webhooks,
     stack::{Series, Stack, asked, now},
 };
 use crate::cluster::{Cluster, endless, root, tiny, until};
@@ -175,10 +174,6 @@ fn ask_all(stack: &Stack, start: f64, step: u32, may_be_empty: impl Fn(&Panel) -
         for panel in dashboard.shown() {
             let mut of_panel = BTreeMap::new();
             for target in &panel.targets {
-                let selectors = selectors(&target.expr).unwrap();
-                if selectors.iter().any(|s| comes_with_webhooks(&s.name)) {
-                    continue;
-                }
                 let shown = stack.shows(target, start, step);
                 let numbers = shown
                     .values()
@@ -230,9 +225,7 @@ fn is_named(dashboard: &Dashboard, panel: &Panel, shown: &BTreeMap<String, Serie
         let told =
             label.and_then(|label| Some((label, documented.get(&selector.name)?.get(label)?)));
         // Quantiles have no value where nothing happened, and what is filtered has fewer.
-        let all = !target.expr.contains("quantile")
-            && !target.expr.contains('>')
-            && !comes_with_webhooks(&selector.name);
+        let all = !target.expr.contains("quantile") && !target.expr.contains('>');
         if let Some((label, values)) = told
             .filter(|(label, _)| all && !["scenario", "encoder", "code", "node_id"].contains(label))
         {
@@ -625,14 +618,12 @@ fn dashboards_show_data_in_every_panel_and_the_numbers_that_the_api_says() {
         let query = rule["query"].as_str().unwrap();
         assert_eq!(rule["lastError"], "", "{query}");
         for selector in selectors(query).unwrap() {
-            if !comes_with_webhooks(&selector.name) {
-                assert!(
-                    !stack.instant(&selector.text()).is_empty(),
-                    "{}: no {}",
-                    rule["name"],
-                    selector.text()
-                );
-            }
+            assert!(
+                !stack.instant(&selector.text()).is_empty(),
+                "{}: no {}",
+                rule["name"],
+                selector.text()
+            );
         }
     }
     let lines = crate::cluster::exposition(cluster.workers["w1"].1)

@@ -304,6 +304,7 @@ impl Attempts {
         };
         let (ended, log) = match &permit {
             Ok(_) => {
+                self.metrics.begun(attempt);
                 let voice = Voice {
                     attempts: &self,
                     attempt,
@@ -630,6 +631,7 @@ impl Observer for Voice<'_> {
             return;
         };
         held.paused = paused;
+        self.attempts.metrics.paused(self.attempt, paused);
         self.attempts.outbox.control(ToMaster::Paused {
             attempt: self.attempt,
             paused,

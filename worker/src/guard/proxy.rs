@@ -64,6 +64,7 @@ pub(super) struct Proxy {
 
 struct Shared {
     hosts: Arc<Hosts>,
+    send_timeout: Duration,
     /// By the header that shows a password.
     passes: Mutex<HashMap<HeaderValue, Arc<Passed>>>,
 }
@@ -92,12 +93,18 @@ pub(crate) struct Pass {
 impl Proxy {
     /// Listens on a free port of the loopback interface.
     pub(super) async fn start(hosts: Arc<Hosts>) -> anyhow::Result<Proxy> {
+        Proxy::with_patience(hosts, SEND_TIMEOUT).await
+    }
+
+    /// The same, with servers that may take nothing for so long.
+    async fn with_patience(hosts: Arc<Hosts>, send_timeout: Duration) -> anyhow::Result<Proxy> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .context("no port of 127.0.0.1 is free for what jobs fetch")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             hosts,
+            send_timeout,
             passes: Mutex::default(),
         });
         let listening = tokio::spawn(listen(listener, Arc::clone(&shared))).abort_handle();
@@ -244,7 +251,7 @@ async fn tunnel(
     passed: Arc<Passed>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Trouble> {
-    let mut there = dial(&shared.hosts, request.uri(), None).await?;
+    let mut there = dial(shared, request.uri(), None).await?;
     tokio::spawn(async move {
         let passing = async {
             if let Ok(here) = hyper::upgrade::on(request).await {
@@ -269,7 +276,7 @@ async fn forward(
     if uri.scheme_str() != Some("http") {
         return Err(Trouble::Refused(format!("{uri} is no http:// address")));
     }
-    let there = dial(&shared.hosts, &uri, Some(80)).await?;
+    let there = dial(shared, &uri, Some(80)).await?;
     let (mut sender, connection) = client::Builder::new()
         // Old servers of media are not exact about headers, and ffmpeg is not either.
         .ignore_invalid_headers_in_responses(true)
@@ -301,20 +308,20 @@ async fn forward(
 }
 
 /// Connects to the host of `uri`, at an address that was checked.
-async fn dial(hosts: &Hosts, uri: &Uri, port: Option<u16>) -> Result<There, Trouble> {
+async fn dial(shared: &Shared, uri: &Uri, port: Option<u16>) -> Result<There, Trouble> {
     let (Some(host), Some(port)) = (uri.host(), uri.port_u16().or(port)) else {
         return Err(Trouble::Unreachable(format!(
             "{uri} names no host and port"
         )));
     };
     let mut why = Trouble::Unreachable(format!("{host} has no address"));
-    for address in hosts.addresses(host, port).await? {
+    for address in shared.hosts.addresses(host, port).await? {
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
         why = match connecting.await {
             Ok(Ok(stream)) => {
                 let _ = stream.set_nodelay(true);
                 let mut stream = TimeoutStream::new(stream);
-                stream.set_write_timeout(Some(SEND_TIMEOUT));
+                stream.set_write_timeout(Some(shared.send_timeout));
                 return Ok(Box::pin(stream));
             }
             Ok(Err(error)) => Trouble::Unreachable(format!("{host} port {port}: {error}")),
@@ -398,6 +405,49 @@ mod tests {
         assert!(!seen.to_ascii_lowercase().contains("proxy"), "{seen}");
         assert!(answered.ends_with("\r\n\r\nhi"), "{answered}");
         assert!(pass.judge(Ok(())).is_ok());
+    }
+
+    /// A tunnel to `server`, and the connection at its end.
+    async fn tunneled(proxy: &Proxy, pass: &Pass, server: &TcpListener) -> (TcpStream, TcpStream) {
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
+        let ask = get(&server.local_addr().unwrap().to_string(), pass)
+            .replace("GET", "CONNECT")
+            .replace("Connection: close\r\n", "");
+        client.write_all(ask.as_bytes()).await.unwrap();
+        let there = server.accept().await.unwrap().0;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(client.read_u8().await.unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 "));
+        (client, there)
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_ends_with_its_pass() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = proxy().await;
+        let pass = proxy.admit();
+        let (mut client, mut there) = tunneled(&proxy, &pass, &server).await;
+        client.write_all(b"hi").await.unwrap();
+        assert_eq!(there.read_u16().await.unwrap(), u16::from_be_bytes(*b"hi"));
+        drop(pass);
+        assert_eq!(there.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_reads_nothing_is_left_after_a_while() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hosts = hosts::tests::hosts(&[], false, true);
+        let proxy = Proxy::with_patience(Arc::new(hosts), Duration::from_millis(100))
+            .await
+            .unwrap();
+        let pass = proxy.admit();
+        let (mut client, _there) = tunneled(&proxy, &pass, &server).await;
+        // More than all buffers on the way hold; without an end this would wait for ever.
+        let block = vec![0; 1 << 20];
+        while client.write_all(&block).await.is_ok() {}
     }
 
     #[tokio::test]

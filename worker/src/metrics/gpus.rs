@@ -120,7 +120,8 @@ impl GpuMetrics {
     }
 
     /// Sets what the machine can do, and what the sampler measured of its GPUs; without one, a single series each of upstream's
-    /// at 0. What a driver does not tell has no series, rather than one at 0.
+    /// at 0. What sensors a GPU does not have has no series; use, memory
+    /// and sessions, which every driver knows, are 0 where it fails to say.
     pub(super) fn set(&self, can: &Capabilities, loads: &[GpuLoad]) {
         let gpus = &can.gpus;
         self.has_gpu

@@ -8,7 +8,7 @@ mod gpus;
 mod machine;
 mod work;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use ffrtmp_api::{
     ids::Attempt,
@@ -84,7 +84,20 @@ impl Metrics {
 
     /// An encode moved.
     pub(crate) fn progress(&self, report: &Progress) {
-        self.0.work.progress(report);
+        self.0.work.progress(report, Instant::now());
+    }
+
+    /// An attempt has its slot.
+    pub(crate) fn begun(&self, attempt: Attempt) {
+        self.0.work.goes_on(attempt, Instant::now());
+    }
+
+    /// An attempt was paused, or goes on.
+    pub(crate) fn paused(&self, attempt: Attempt, paused: bool) {
+        match paused {
+            true => self.0.work.paused(attempt),
+            false => self.0.work.goes_on(attempt, Instant::now()),
+        }
     }
 
     /// An encode is over, well or not.
@@ -131,7 +144,7 @@ impl Metrics {
         self.0.uptime.set(uptime_seconds);
         self.0.machine.set(host);
         self.0.process.look();
-        self.0.work.sum_up();
+        self.0.work.sum_up(Instant::now());
     }
 
     /// Sets what one of the worker's folders has of its disk.

@@ -159,6 +159,45 @@ async fn a_job_past_its_limit_is_stopped_but_pauses_do_not_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_limit_is_for_all_runs_of_a_job_together() {
+    let mut master = Master::start().await;
+    let node = Node::of(&master).with_ffmpeg("sleep 1.5");
+    let _running = node.start();
+    let (mut session, _) = master.session().await;
+    session.assign(attempt(1), |s| {
+        (s.bitrate, s.two_pass) = (Some("1M".into()), true);
+        s.timeout_seconds = Some(2.0);
+    });
+    let (outcome, _) = session.outcome(attempt(1)).await;
+    let Outcome::Failed { reason, message } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(reason, FailureReason::Timeout);
+    assert!(message.contains("limit of 2 s"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sheet_of_sprites_shows_no_frame_until_its_end_and_is_not_hung() {
+    let mut master = Master::start().await;
+    // Reads on and on, as one does that decodes a film; then it is seen that it was let.
+    let mut node = Node::of(&master).with_ffmpeg(
+        "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do read -r x </proc/self/stat; sleep 0.2; done\necho was let >&2\nexit 3",
+    );
+    node.config.stall_timeout = Duration::from_secs(1);
+    let _running = node.start();
+    let (mut session, _) = master.session().await;
+    session.assign(attempt(1), |s| {
+        s.sprites = Some("5x5".into());
+        s.output = node.media_text("sheet.jpg");
+    });
+    let (outcome, _) = session.outcome(attempt(1)).await;
+    let Outcome::Failed { message, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(message.contains("was let"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_stderr_is_bounded_and_does_not_hide_the_heartbeats() {
     let mut master = Master::start().await;
     let mut node = Node::of(&master)

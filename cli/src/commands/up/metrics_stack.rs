@@ -86,8 +86,8 @@ fn alertmanager(text: &str) -> std::result::Result<String, String> {
 pub struct Scraped {
     /// Whether the master's metrics are TLS.
     pub master_tls: bool,
-    /// Whether any metrics are, so that an authority may be needed.
-    pub any_tls: bool,
+    /// Whether the workers' metrics are.
+    pub worker_tls: bool,
     /// Who signed their certificates; none: the public authorities.
     pub ca: Option<PathBuf>,
 }
@@ -146,7 +146,7 @@ impl MetricsStackArgs {
 /// The scrape configuration of this cluster.
 fn scrape(master: SocketAddr, scraped: &Scraped) -> String {
     let text = SCRAPE.replace(MASTER_THERE, &near(master).to_string());
-    if !scraped.any_tls {
+    if !scraped.master_tls && !scraped.worker_tls {
         return text;
     }
     let trust = |indent: &str| match &scraped.ca {
@@ -330,7 +330,7 @@ mod tests {
         assert!(!plain.contains("- targets: [\"master:9090\"]") && !plain.contains("tls_config"));
         let scraped = Scraped {
             master_tls: true,
-            any_tls: true,
+            worker_tls: true,
             ca: Some("/c a.pem".into()),
         };
         let secure = scrape(master, &scraped);

@@ -188,12 +188,13 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
         args.metrics_listen,
         &of_children.scraped,
     )?;
+    let scraped = &of_children.scraped;
     let ready = Ready {
         api: format!("{}://{}", of_children.scheme, near(args.listen)),
-        master_metrics: format!("http://{}/metrics", near(args.metrics_listen)),
+        master_metrics: metrics_at(scraped.master_tls, args.metrics_listen),
         worker_metrics: worker_metrics
             .iter()
-            .map(|address| format!("http://{}/metrics", near(*address)))
+            .map(|address| metrics_at(scraped.worker_tls, *address))
             .collect(),
         victoria_metrics: stack.as_ref().map(MetricsStack::store_url),
         vmalert: stack.as_ref().map(MetricsStack::alerts_url),
@@ -219,6 +220,22 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
     let outcome = runtime.block_on(life::supervise(&children, probe, format));
     runtime.shutdown_background();
     outcome
+}
+
+/// Where metrics are read.
+fn metrics_at(is_tls: bool, listen: SocketAddr) -> String {
+    let scheme = if is_tls { "https" } else { "http" };
+    format!("{scheme}://{}/metrics", near(listen))
+}
+
+/// The same file, from wherever it is named.
+fn absolute(file: &Path) -> Result<PathBuf> {
+    std::path::absolute(file).map_err(|error| {
+        Failure::failed(format!(
+            "{}: its place cannot be told: {error}",
+            file.display()
+        ))
+    })
 }
 
 /// The folder, made if it is missing, by its full name.
@@ -272,8 +289,9 @@ impl OfChildren {
         let scheme = if serves_tls { "https" } else { "http" };
         let scraped = Scraped {
             master_tls,
-            any_tls: master_tls || worker_tls,
-            ca: trust.tls_ca.clone(),
+            worker_tls,
+            // VictoriaMetrics would look for it beside the file that names it.
+            ca: trust.tls_ca.as_deref().map(absolute).transpose()?,
         };
         Ok(OfChildren {
             scheme,

@@ -440,6 +440,7 @@ impl Core {
     /// A policy took its seat. Nothing else may be going on, so what the earlier one held would wait for the next round that
     /// something else starts.
     pub(super) fn policy_seated(&mut self, now: Now) {
+        self.stats.on_fallback = false;
         self.release_held(now);
         self.rounds.wake();
     }
