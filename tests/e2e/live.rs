@@ -351,7 +351,8 @@ fn a_source_that_stays_connected_and_silent_counts_as_gone_and_is_taken_up_when_
         segment_seconds: Some(1.0),
         ..live(address(&nginx, "cam/one"), manifest.clone())
     });
-    until_progress(&cluster, id, "frames come", |p| p.frames > 25);
+    // More than the second that a part loses when its ffmpeg is killed.
+    until_progress(&cluster, id, "frames come", |p| p.frames > 60);
     silent.signal(rustix::process::Signal::STOP);
     until("it counts as gone", || {
         let log = cluster.client().logs(JobRef::Seq(id)).unwrap().text;

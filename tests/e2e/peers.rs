@@ -179,7 +179,7 @@ fn a_stream_goes_out_by_srt_and_is_sent_on_when_its_receiver_was_gone() {
     let first = receiver(port, &file, Some(PASSPHRASE));
     let id = cluster.submit(JobSpec {
         codec: Some("copy".into()),
-        preset: None,
+        encoder_preset: None,
         ..live(
             format!("rtmp://127.0.0.1:{}/cam/one", nginx.rtmp),
             srt(port),

@@ -63,11 +63,11 @@ fn policies_may_be_dropped_into_the_data_directory() {
     let binpack = std::fs::read(root().join("policies/bundled/binpack.wasm")).unwrap();
     cluster.put_in_policies("mine.wasm", &binpack);
     until("what was dropped rules", || {
-        (cluster.client().policies().ok()?.policies[0].name == "binpack").then_some(())
+        (cluster.client().policies().ok()?.policies[0].name == "mine").then_some(())
     });
     let job = cluster.submit(tiny(0.2));
     let placement = cluster.until_completed(job).placement.unwrap();
-    assert_eq!(placement.policy, "binpack");
+    assert_eq!(placement.policy, "mine");
     assert!(live.join("mine.wasm").exists());
     cluster.finish();
 }

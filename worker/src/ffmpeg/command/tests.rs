@@ -283,7 +283,7 @@ fn a_live_source_is_taken_down_in_parts_that_are_joined_by_copying_and_a_push_go
         part,
         &[
             "-i rtmp://h/live/k",
-            "-ar 48000 -f matroska file:part_00001.mkv",
+            "-ar 48000 -cluster_time_limit 1000 -flush_packets 1 -f matroska file:part_00001.mkv",
         ],
     );
     assert!(
