@@ -312,7 +312,13 @@ fn the_kubernetes_manifests_pass_the_schemas_of_every_version_with_every_compone
     assert_eq!(components(), there, "the example names every component");
     let alone: [&[&str]; 3] = [
         &[],
-        &["gpu", "media", "policies-volume", "victoriametrics"],
+        &[
+            "gpu",
+            "media",
+            "policies-volume",
+            "presets",
+            "victoriametrics",
+        ],
         &["media", "policies-image", "prometheus"],
     ];
     for components in alone {

@@ -136,7 +136,7 @@ fn a_policy_dropped_into_the_folder_is_told_of() {
     });
     // Its bytes are kept just after; stopping the master in the middle of that would leave a part of them.
     until("the policy's bytes are kept", || {
-        let kept = std::fs::read_dir(cluster.path("data/policies")).unwrap();
+        let kept = std::fs::read_dir(cluster.path("data/accepted")).unwrap();
         let names = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names
             .into_iter()

@@ -135,7 +135,10 @@ fn ffmpeg_is_taken_away_and_another_put_in_its_place_while_jobs_run_and_wait() {
     fs::create_dir(cluster.path("bin")).unwrap();
     let ffmpeg = cluster.path("bin/ffmpeg");
     stand_in(&ffmpeg, "first");
-    cluster.start_worker_with("w1", 2, &["--ffmpeg", ffmpeg.to_str().unwrap()]);
+    // Where it says that it ran, which a sandbox would keep it from.
+    let said = ["--sandbox-write", &cluster.file("bin")];
+    let flags = ["--ffmpeg", ffmpeg.to_str().unwrap(), said[0], said[1]];
+    cluster.start_worker_with("w1", 2, &flags);
     let running = cluster.submit(endless());
     cluster.until_state(running, &[JobState::Running]);
     fs::remove_file(&ffmpeg).unwrap();

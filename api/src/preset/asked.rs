@@ -95,7 +95,7 @@ pub(super) fn map_of(spec: &JobSpec) -> Map<String, Value> {
 /// What a field is that was given as what it is anyway: serde leaves it out.
 fn nothing(name: &str) -> Value {
     match name {
-        "overwrite" | "two_pass" | "gpu" => Value::Bool(false),
+        "overwrite" | "two_pass" | "gpu" | "watchable" => Value::Bool(false),
         "metadata" | "require" | "labels" => Value::Object(Map::new()),
         "renditions" | "input_args" | "output_args" | "preset_fields" => Value::Array(Vec::new()),
         _ => Value::Null,
