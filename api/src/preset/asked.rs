@@ -97,7 +97,9 @@ fn nothing(name: &str) -> Value {
     match name {
         "overwrite" | "two_pass" | "gpu" | "watchable" => Value::Bool(false),
         "metadata" | "require" | "labels" => Value::Object(Map::new()),
-        "renditions" | "input_args" | "output_args" | "preset_fields" => Value::Array(Vec::new()),
+        "renditions" | "input_args" | "output_args" | "preset_fields" | "webhook_events" => {
+            Value::Array(Vec::new())
+        }
         _ => Value::Null,
     }
 }

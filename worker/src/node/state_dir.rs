@@ -140,12 +140,18 @@ fn install_id(path: &Path) -> anyhow::Result<Uuid> {
 pub(crate) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
     let mut temp = path.as_os_str().to_owned();
     temp.push(".new");
-    let mut file = File::create(&temp)?;
-    file.write_all(bytes)?;
-    if durable {
-        file.sync_all()?;
+    let written = File::create(&temp).and_then(|mut file| {
+        file.write_all(bytes)?;
+        if durable {
+            file.sync_all()?;
+        }
+        fs::rename(&temp, path)
+    });
+    if written.is_err() {
+        // Of a disk that is full, not a byte for nothing.
+        let _ = fs::remove_file(&temp);
     }
-    fs::rename(&temp, path)
+    written
 }
 
 #[cfg(test)]

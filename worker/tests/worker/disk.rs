@@ -188,6 +188,8 @@ fn a_full_disk_under_the_worker_s_own_state_fails_jobs_as_such_and_passes() {
         let filler = state.join("filler");
         let mut file = fs::File::create(&filler).unwrap();
         while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+        // Open, it would keep its blocks after it is removed.
+        drop(file);
         for job in 2..6 {
             let (reason, message) = failure_of(&mut session, job, node.media_text("out.mp4")).await;
             assert_eq!(reason, FailureReason::ResourceError, "{message}");
