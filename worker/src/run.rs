@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     JobLimits, WorkerConfig,
     attempt::{
-        encode::{Bench, JobGroups},
+        bench::{Bench, JobGroups},
         held::Attempts,
     },
     capabilities::{gpu::Gpus, host, survey::Surveyor},

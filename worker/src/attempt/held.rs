@@ -21,8 +21,9 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use super::{
+    bench::Bench,
     control::{Control, Observer, Stop, stopped},
-    encode::{Bench, Ended, encode},
+    encode::{Ended, encode},
     prepare::unmake,
     publish::publish,
     put::put,

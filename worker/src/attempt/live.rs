@@ -18,9 +18,10 @@ use tokio::{sync::watch, time::sleep};
 
 use super::{
     control::{Control, Observer, Stop, stopped},
-    encode::{Runs, Spent, look},
     prepare::{as_user, cannot_write},
+    runs::{Runs, Spent},
     shown,
+    verdict::look,
     watch::{Before, Bounds, EndedBy, Watched},
 };
 use crate::{

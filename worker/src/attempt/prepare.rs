@@ -16,7 +16,7 @@ use ffrtmp_api::{
     settings::{Container, Output, Pictures, Settings, Source, Subtitles},
 };
 
-use super::{encode::Bench, folder};
+use super::{bench::Bench, folder};
 use crate::{
     ffmpeg::{
         diagnosis::{Failure, advised},
