@@ -24,10 +24,11 @@ uninstall: ## Remove it, but for settings and data
 demo: build ## Transcode a clip on a cluster of its own, swapping the scheduling policy while it runs
 	@scripts/demo.sh
 
+# One test more than there are CPUs: most wait, for processes and clocks.
 test: setup test-tools lint ## Run every test, with real parts
 	@rm -f target/again.log
 	export PATH="$$PWD/target/tools/bin:$$PATH"; \
-		$(CARGO) test --workspace --release --locked --no-fail-fast 2>&1 | tee target/test.log || \
+		RUST_TEST_THREADS=$$(( $$(nproc) + 1 )) $(CARGO) test --workspace --release --locked --no-fail-fast 2>&1 | tee target/test.log || \
 		{ scripts/test-failures.sh target/test.log; scripts/test-again.sh target/test.log target/again.log; }
 	@scripts/test-count.sh target/test.log target/again.log
 

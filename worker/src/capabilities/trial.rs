@@ -13,16 +13,18 @@ use ffrtmp_api::{
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::device::Device;
+use super::{device::Device, host};
 use crate::{
     ffmpeg::{capture::capture, command::trial_arguments, spawner::Spawner},
     node::state_dir::write_whole,
     sandbox::Needs,
 };
 
-/// Longest trial. Encoding five small frames takes under a second; a driver that hangs is found here, not by a job.
-const TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Trials at once.
+/// Longest trial on a device. Encoding five small frames takes under a second; a driver that hangs is found here, not by a job.
+const DEVICE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest trial in software, which a busy machine may take its time for.
+const SOFTWARE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most trials at once: one for each CPU, and no more than this.
 const TRIALS_AT_ONCE: usize = 4;
 
 /// What the trials came to.
@@ -95,12 +97,12 @@ pub(crate) async fn trials(
             Tried {
                 encoder,
                 device,
-                error: attempt(&spawner, command).await.err(),
+                error: attempt(&spawner, command, device.is_some()).await.err(),
             }
         }
     });
     let fresh: Vec<Tried> = stream::iter(attempts)
-        .buffer_unordered(TRIALS_AT_ONCE)
+        .buffer_unordered(TRIALS_AT_ONCE.min(host::cpus() as usize))
         .collect()
         .await;
     if fresh.is_empty() {
@@ -151,8 +153,12 @@ fn command(ffmpeg: &Path, encoder: Encoder, device: Option<&Device>) -> Command 
 }
 
 /// A trial; its error is what ffmpeg said.
-async fn attempt(spawner: &Spawner, command: Command) -> Result<(), String> {
-    match capture(spawner, command, TRIAL_TIMEOUT).await {
+async fn attempt(spawner: &Spawner, command: Command, on_device: bool) -> Result<(), String> {
+    let timeout = match on_device {
+        true => DEVICE_TIMEOUT,
+        false => SOFTWARE_TIMEOUT,
+    };
+    match capture(spawner, command, timeout).await {
         Ok(trial) if trial.exit.status.success() => Ok(()),
         Ok(trial) => Err(why(&trial.stderr)),
         Err(error) => Err(error.to_string()),
