@@ -52,6 +52,8 @@ pub const MASTER_DEFAULT: &str = "http://127.0.0.1:8080";
 
 /// Longest wait for a connection. Masters are near; a packet that is dropped on the way costs at most this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time a connection is kept for another request.
+const IDLE_MAX: Duration = Duration::from_secs(10);
 /// Longest silence on a connection. Longer than the master's slowest answer: a commit that waits for a slow disk.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer read, in bytes. A full page of 1,000 generous jobs is below 16 MiB.
@@ -575,6 +577,8 @@ fn agent(tls: &ClientTls) -> Agent {
         // Masters are on the user's own network; a proxy set for the web must not get their tokens.
         .proxy(None)
         .max_redirects(0)
+        // The master ends connections that were idle for 15 s; one that is just being ended takes no request.
+        .max_idle_age(IDLE_MAX)
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_per_read(Some(READ_TIMEOUT))
         .timeout_per_write(Some(READ_TIMEOUT))

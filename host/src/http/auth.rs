@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -27,9 +27,10 @@ pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let Some(route) = request.extensions().get::<MatchedPath>().cloned() else {
         return next.run(request).await;
     };
+    let brings_more = !request.body().is_end_stream();
     let caller = match app.tokens.check(bearer(request.headers())) {
         Ok(caller) => caller,
-        Err(refused) => return ApiError::unauthorized(&refused.to_string()).into_response(),
+        Err(refused) => return refusal(ApiError::unauthorized(&refused.to_string()), brings_more),
     };
     let Some(access) = access::of(request.method(), route.as_str()) else {
         // A path nobody wrote into the table answers nobody; the log says so to whoever added it.
@@ -49,9 +50,20 @@ pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) ->
             let answer = next.run(Request::from_parts(parts, body)).await;
             until_ended(answer, &caller)
         }
-        Err(error) => error.into_response(),
+        Err(error) => refusal(error, brings_more),
     };
     answer.extensions_mut().insert(caller);
+    answer
+}
+
+/// A refusal. What the request brings is not read, so its connection ends with the answer; unless told so, a caller sends its next
+/// request into it.
+fn refusal(error: ApiError, brings_more: bool) -> Response {
+    let mut answer = error.into_response();
+    if brings_more {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
     answer
 }
 
