@@ -23,7 +23,7 @@ use crate::{
 /// Longest trial on a device. Encoding five small frames takes under a second; a driver that hangs is found here, not by a job.
 const DEVICE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest trial in software, which a busy machine may take its time for.
-const SOFTWARE_TIMEOUT: Duration = Duration::from_secs(60);
+const SOFTWARE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Most trials at once: one for each CPU, and no more than this.
 const TRIALS_AT_ONCE: usize = 4;
 
