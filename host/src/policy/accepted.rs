@@ -146,10 +146,16 @@ fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes a file so that it is there whole or not at all, even after a power cut.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_extension("part");
-    let mut file = File::create(&part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&part, path)?;
+    let written = File::create(&part).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    });
+    if written.is_err() {
+        // Of a disk that is full, not a byte for nothing.
+        let _ = fs::remove_file(&part);
+    }
+    written?;
     path.parent()
         .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }

@@ -6,6 +6,7 @@
 // Everything here is test code, helpers included; the lints that spare `#[test]` functions do not see that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod astray;
 mod bad_ffmpeg;
 mod disk;
 mod files;

@@ -1,12 +1,6 @@
 //! Where jobs may go: real ffmpeg and real servers, which lead it astray.
 
-use std::{
-    process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -23,6 +17,7 @@ use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::net::TcpListener;
 
 use crate::{
+    astray::{Trap, half_a_second},
     master::{Master, Session, attempt},
     node::Node,
 };
@@ -34,36 +29,14 @@ struct Site {
     plain: u16,
     tls: u16,
     /// Connections to a port that nothing should lead to but the proxy.
-    strayed: Arc<AtomicUsize>,
+    trap: Trap,
 }
 
 impl Site {
     async fn start(node: &Node) -> Site {
-        let film = node.media("film.ts");
-        let made = Command::new("ffmpeg")
-            .args([
-                "-v",
-                "error",
-                "-f",
-                "lavfi",
-                "-i",
-                "testsrc2=s=320x180:d=0.5",
-            ])
-            .args(["-c:v", "libx264", "-preset", "ultrafast"])
-            .arg(&film)
-            .status();
-        assert!(made.unwrap().success());
-        let film = std::fs::read(film).unwrap();
-
-        let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let trap_port = trap.local_addr().unwrap().port();
-        let strayed = Arc::<AtomicUsize>::default();
-        let counted = Arc::clone(&strayed);
-        tokio::spawn(async move {
-            while trap.accept().await.is_ok() {
-                counted.fetch_add(1, Ordering::SeqCst);
-            }
-        });
+        let film = half_a_second(&node.media("film.ts"));
+        let trap = Trap::start().await;
+        let trap_port = trap.port;
 
         let playlist = move |lines: &str| {
             let lines = lines.replace("TRAP", &format!("127.0.0.1:{trap_port}"));
@@ -99,11 +72,7 @@ impl Site {
         let plain = listener.local_addr().unwrap().port();
         tokio::spawn(axum::serve(listener, site.clone()).into_future());
         let tls = serve_with_tls(site, &node.dir.path().join("ca.pem")).await;
-        Site {
-            plain,
-            tls,
-            strayed,
-        }
+        Site { plain, tls, trap }
     }
 
     fn url(&self, name: &str) -> String {
@@ -211,7 +180,7 @@ async fn no_redirect_and_no_playlist_leads_a_job_to_a_metadata_service() {
         )
         .await;
     }
-    assert_eq!(site.strayed.load(Ordering::SeqCst), 0);
+    assert_eq!(site.trap.strayed(), 0);
     // What a job names itself is its own mistake, and is said before anything runs.
     for (n, (input, output)) in [
         (METADATA, None),

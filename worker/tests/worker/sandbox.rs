@@ -1,14 +1,6 @@
 //! What an ffmpeg that was taken over gets, and what a real one that is led astray does.
 
-use std::{
-    fs,
-    os::unix::net::UnixListener,
-    process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{fs, os::unix::net::UnixListener, process::Command};
 
 use axum::{Router, routing::get};
 use ffrtmp_api::{
@@ -19,35 +11,11 @@ use ffrtmp_worker::SandboxMode;
 use tokio::net::TcpListener;
 
 use crate::{
+    astray::{Trap, half_a_second},
     hostile::{self, Got, got, status},
     master::{Master, attempt, tiny},
     node::{Node, clip, eventually},
 };
-
-/// A port that counts who connects.
-struct Trap {
-    port: u16,
-    strayed: Arc<AtomicUsize>,
-}
-
-impl Trap {
-    async fn start() -> Trap {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let strayed = Arc::<AtomicUsize>::default();
-        let counted = Arc::clone(&strayed);
-        tokio::spawn(async move {
-            while listener.accept().await.is_ok() {
-                counted.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        Trap { port, strayed }
-    }
-
-    fn strayed(&self) -> usize {
-        self.strayed.load(Ordering::SeqCst)
-    }
-}
 
 /// What the taken-over ffmpeg of a job like this gets, and all it printed.
 async fn taken_over(
@@ -204,21 +172,7 @@ async fn led_astray(mode: SandboxMode, segment: &str) -> usize {
     let mut node = Node::of(&master);
     node.config.sandbox = mode;
     without_lists(&mut node);
-    let film = node.media("film.ts");
-    let made = Command::new("ffmpeg")
-        .args([
-            "-v",
-            "error",
-            "-f",
-            "lavfi",
-            "-i",
-            "testsrc2=s=320x180:d=0.5",
-        ])
-        .args(["-c:v", "libx264", "-preset", "ultrafast"])
-        .arg(&film)
-        .status();
-    assert!(made.unwrap().success());
-    let film = fs::read(film).unwrap();
+    let film = half_a_second(&node.media("film.ts"));
     let segment = segment.replace("TRAP", &format!("127.0.0.1:{}", trap.port));
     let playlist = format!(
         "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.5,\nfilm.ts\n#EXTINF:0.5,\n{segment}\n#EXT-X-ENDLIST\n"

@@ -224,8 +224,11 @@ pub fn run(args: UpArgs, global: &GlobalArgs, values: Vec<Value>) -> Result {
 
 /// Where metrics are read.
 fn metrics_at(is_tls: bool, listen: SocketAddr) -> String {
-    let scheme = if is_tls { "https" } else { "http" };
-    format!("{scheme}://{}/metrics", near(listen))
+    format!("{}://{}/metrics", scheme(is_tls), near(listen))
+}
+
+fn scheme(is_tls: bool) -> &'static str {
+    if is_tls { "https" } else { "http" }
 }
 
 /// The same file, from wherever it is named.
@@ -286,7 +289,6 @@ impl OfChildren {
                 theirs.clone_from(own);
             }
         }
-        let scheme = if serves_tls { "https" } else { "http" };
         let scraped = Scraped {
             master_tls,
             worker_tls,
@@ -294,7 +296,7 @@ impl OfChildren {
             ca: trust.tls_ca.as_deref().map(absolute).transpose()?,
         };
         Ok(OfChildren {
-            scheme,
+            scheme: scheme(serves_tls),
             trust,
             scraped,
         })
