@@ -214,13 +214,16 @@ pub struct Heartbeat {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GpuLoad {
-    /// Percent.
-    pub utilisation_percent: f32,
-    /// MiB.
-    pub memory_used_mib: u32,
+    /// How busy it is, percent. None, here and below, where the driver does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utilisation_percent: Option<f32>,
+    /// Its memory in use, MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_used_mib: Option<u32>,
     /// Encode sessions, whoever holds them.
-    pub sessions: u32,
-    /// How busy its encoders are, percent; none where the driver does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u32>,
+    /// How busy its encoders are, percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder_percent: Option<f32>,
     /// How busy its decoders are, percent.

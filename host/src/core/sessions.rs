@@ -342,7 +342,10 @@ impl Core {
             });
         }
         for (gpu, (known, load)) in view.gpus.iter().zip(&heartbeat.gpus).enumerate() {
-            let load_permille = workers::gpu_permille(load);
+            // Where the driver does not tell, it is as it was.
+            let Some(load_permille) = workers::gpu_permille(load) else {
+                continue;
+            };
             if load_permille.abs_diff(known.load_permille) >= LOAD_STEP_PERMILLE {
                 changes.push(Change::GpuLoad {
                     worker: id,
@@ -473,17 +476,17 @@ fn bounded(mut hello: Hello) -> Hello {
 
 /// Brings what a worker measured into range: an infinite load cannot even be written as JSON.
 fn sanitise(heartbeat: &mut Heartbeat) {
-    let percent = |value: f32| {
+    fn percent(value: f32) -> f32 {
         if value.is_finite() {
             value.clamp(0.0, 100.0)
         } else {
             0.0
         }
-    };
+    }
     heartbeat.cpu_percent = percent(heartbeat.cpu_percent);
     heartbeat.gpus.truncate(GPUS_MAX);
     for gpu in &mut heartbeat.gpus {
-        gpu.utilisation_percent = percent(gpu.utilisation_percent);
+        gpu.utilisation_percent = gpu.utilisation_percent.map(percent);
         let finite = |value: &f32| value.is_finite();
         gpu.encoder_percent = gpu.encoder_percent.map(percent);
         gpu.decoder_percent = gpu.decoder_percent.map(percent);

@@ -144,7 +144,7 @@ impl Worker {
                 .map(|(i, gpu)| Gpu {
                     memory_mib: gpu.memory_mib,
                     sessions_max: gpu.sessions_max,
-                    load_permille: self.load.gpus.get(i).map_or(0, gpu_permille),
+                    load_permille: self.load.gpus.get(i).and_then(gpu_permille).unwrap_or(0),
                     ..Gpu::default()
                 })
                 .collect(),
@@ -158,7 +158,7 @@ pub fn permille(percent: f32) -> u32 {
     ((percent * 10.0) as u32).min(1000)
 }
 
-/// A GPU's utilisation in thousandths.
-pub fn gpu_permille(load: &GpuLoad) -> u32 {
-    permille(load.utilisation_percent)
+/// A GPU's utilisation in thousandths, where its driver tells.
+pub fn gpu_permille(load: &GpuLoad) -> Option<u32> {
+    load.utilisation_percent.map(permille)
 }

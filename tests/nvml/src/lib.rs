@@ -6,7 +6,7 @@
 //!
 //! ```json
 //! {"driver": "550.54", "init": 0, "gpus": [{"uuid": "GPU-1", "name": "NVIDIA L4", "memory": [total, used], "utilisation": 40,
-//!   "encoder": 30, "decoder": 5, "sessions": 2, "temperature": 61, "milliwatts": 33500, "fails": {"power": 999}}]}
+//!   "encoder": 30, "decoder": 5, "sessions": 2, "temperature": 61, "milliwatts": 33500, "fails": {"milliwatts": 999}}]}
 //! ```
 //! `fails` maps the name of a field to NVML's error code for it; `"handle"` fails the GPU as a whole. A field that is absent is
 //! answered with `NVML_ERROR_NOT_SUPPORTED`. It must never be linked into the product.

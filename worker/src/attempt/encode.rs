@@ -22,7 +22,7 @@ use super::{
     control::{Control, Observer, Stop, stopped},
     prepare::{Inspected, blocking, create_target, inspect, make, target, unmake},
     room::wants,
-    runs::{Runs, record},
+    runs::{Course, Runs, Spent, record},
     verdict::measure,
     watch::EndedBy,
 };
@@ -161,8 +161,14 @@ async fn encode_here(
         Err(failure) => return (Ended::Failed(failure), String::new()),
     };
     let temp = target(settings, order.attempt, &bench.scratch);
-    let mut log = String::new();
-    let verdict = by_best(bench, order, &inspected, &temp, control, observer, &mut log).await;
+    let mut course = Course {
+        control: &mut *control,
+        observer,
+        log: String::new(),
+        spent: Spent::default(),
+    };
+    let verdict = by_best(bench, order, &inspected, &temp, &mut course).await;
+    let log = course.log;
     let verdict = match verdict {
         Ok(result) => pass.judge(Ok(result)).map_err(EndedBy::Failure),
         Err(EndedBy::Failure(failure)) => pass.judge(Err(failure)).map_err(EndedBy::Failure),
@@ -208,9 +214,7 @@ async fn by_best(
     order: &Assignment,
     inspected: &Inspected,
     temp: &Path,
-    control: &mut watch::Receiver<Control>,
-    observer: &dyn Observer,
-    log: &mut String,
+    course: &mut Course<'_>,
 ) -> Result<MediaResult, EndedBy> {
     let hardware = order
         .settings
@@ -231,7 +235,7 @@ async fn by_best(
         let mut order = order.clone();
         let encoder = video.encoder.name();
         order.settings.pictures = Pictures::Video(video);
-        match run(bench, &order, inspected, temp, control, observer, log).await {
+        match run(bench, &order, inspected, temp, course).await {
             Err(EndedBy::Failure(failure))
                 if matches!(
                     failure.reason,
@@ -247,7 +251,8 @@ async fn by_best(
             ended => return ended,
         }
     }
-    run(bench, order, inspected, temp, control, observer, log).await
+    // Of the job's time, what the hardware took is gone.
+    run(bench, order, inspected, temp, course).await
 }
 
 /// Makes the temporary file and what stands beside it in scratch, runs every pass, and verifies what came out.
@@ -256,12 +261,10 @@ async fn run(
     order: &Assignment,
     inspected: &Inspected,
     temp: &Path,
-    control: &mut watch::Receiver<Control>,
-    observer: &dyn Observer,
-    log: &mut String,
+    course: &mut Course<'_>,
 ) -> Result<MediaResult, EndedBy> {
     let fixed = tokio::select! {
-        stop = stopped(control) => return Err(EndedBy::Stop(stop)),
+        stop = stopped(course.control) => return Err(EndedBy::Stop(stop)),
         fixed = bench.guard.fixed(&order.settings) => fixed.map_err(EndedBy::Failure)?,
     };
     let order = &Assignment {
@@ -273,7 +276,7 @@ async fn run(
     // Held until the run is over and the file has its size.
     let wants = wants(settings, inspected, temp, &work_path(bench, order.attempt));
     let room = tokio::select! {
-        stop = stopped(control) => return Err(EndedBy::Stop(stop)),
+        stop = stopped(course.control) => return Err(EndedBy::Stop(stop)),
         room = bench.disks.claim(wants) => room.map_err(EndedBy::Failure)?,
     };
     // Recorded before the file exists and again when the process does, so that no crash in between hides either.
@@ -310,15 +313,15 @@ async fn run(
         directory: work.as_ref().map_or(Path::new("/"), |work| &work.path),
         room: &room,
     };
-    let spent = match settings.live {
-        Some(live) => runs.live(live, control, observer, log).await,
-        None => runs.all(control, observer, log).await,
+    let ran = match settings.live {
+        Some(live) => runs.live(live, course).await,
+        None => runs.all(course).await,
     };
     drop(work);
-    let spent = spent?;
+    ran?;
     tokio::select! {
-        stop = stopped(control) => Err(EndedBy::Stop(stop)),
-        result = measure(bench, settings, inspected, temp, &spent) => result.map_err(EndedBy::Failure),
+        stop = stopped(course.control) => Err(EndedBy::Stop(stop)),
+        result = measure(bench, settings, inspected, temp, &course.spent) => result.map_err(EndedBy::Failure),
     }
 }
 

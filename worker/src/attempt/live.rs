@@ -19,7 +19,7 @@ use tokio::{sync::watch, time::sleep};
 use super::{
     control::{Control, Observer, Stop, stopped},
     prepare::{as_user, cannot_write},
-    runs::{Runs, Spent},
+    runs::{Course, Runs},
     shown,
     verdict::look,
     watch::{Before, Bounds, EndedBy, Watched},
@@ -104,15 +104,8 @@ impl Taken {
 }
 
 impl Runs<'_> {
-    /// Takes the source until it is over, and makes the output of it.
-    pub(super) async fn live(
-        &self,
-        live: Live,
-        control: &mut watch::Receiver<Control>,
-        observer: &dyn Observer,
-        log: &mut String,
-    ) -> Result<Spent, EndedBy> {
-        let mut spent = Spent::default();
+    /// Takes the source until it is over, and makes the output of it; adds all that to what was spent before.
+    pub(super) async fn live(&self, live: Live, course: &mut Course<'_>) -> Result<(), EndedBy> {
         let mut taken = Taken {
             parts: Vec::new(),
             first: None,
@@ -121,11 +114,9 @@ impl Runs<'_> {
             changed: false,
             silent: false,
         };
-        let over = self
-            .take(live, &mut taken, &mut spent, control, observer, log)
-            .await?;
-        spent.restarts = taken.so_far.restarts;
-        spent.last = Report {
+        let over = self.take(live, &mut taken, course).await?;
+        course.spent.restarts = taken.so_far.restarts;
+        course.spent.last = Report {
             frames: taken.so_far.frames,
             media_seconds: taken.so_far.media_seconds,
             bytes: taken.so_far.bytes,
@@ -144,15 +135,15 @@ impl Runs<'_> {
                 "[ffrtmp: it ends here because of this: {}]\n",
                 failure.message
             );
-            log.push_str(&line);
-            observer.log(&line);
+            course.log.push_str(&line);
+            course.observer.log(&line);
             tracing::warn!(failure = failure.message, "cut short");
         }
         match self.way() {
             Way::Pushed => {
                 return match over {
                     Over::Gone(Some(failure)) => Err(EndedBy::Failure(failure)),
-                    Over::Gone(None) | Over::Asked => Ok(spent),
+                    Over::Gone(None) | Over::Asked => Ok(()),
                 };
             }
             Way::Watched => {
@@ -162,13 +153,11 @@ impl Runs<'_> {
                 })
                 .await
                 .map_err(EndedBy::Failure)?;
-                return Ok(spent);
+                return Ok(());
             }
             Way::Recorded => {}
         }
-        self.join(&taken, &mut spent, control, observer, log)
-            .await?;
-        Ok(spent)
+        self.join(&taken, course).await
     }
 
     fn way(&self) -> Way {
@@ -185,10 +174,7 @@ impl Runs<'_> {
         &self,
         live: Live,
         taken: &mut Taken,
-        spent: &mut Spent,
-        control: &mut watch::Receiver<Control>,
-        observer: &dyn Observer,
-        log: &mut String,
+        course: &mut Course<'_>,
     ) -> Result<Over, EndedBy> {
         let wait = Duration::from_secs_f64(live.input_wait_seconds);
         // Both moved on by every pause of the job: what stands still has all its time left.
@@ -198,7 +184,7 @@ impl Runs<'_> {
         let mut trouble = None;
         let mut unseen = self.way() == Way::Watched;
         for run in 1u32.. {
-            if control.borrow().finish {
+            if course.control.borrow().finish {
                 break;
             }
             let Some(settings) = self.settings_of_next(taken) else {
@@ -232,7 +218,8 @@ impl Runs<'_> {
                 ..whole
             };
             let watched = {
-                let running = self.any(line, bounds, run == 1, control, observer, log);
+                let observer = course.observer;
+                let running = self.any(line, bounds, run == 1, course);
                 tokio::pin!(running);
                 // Beside the run, which it does not end: what is made is worth having, seen or not.
                 let showing = self.show(observer);
@@ -244,7 +231,6 @@ impl Runs<'_> {
                     }
                 }
             };
-            spent.add(&watched);
             (begun, gone_since) = (begun + watched.stood, gone_since + watched.stood);
             let failure = failure_of(&watched);
             let gave = self.add(taken, run, &watched).await;
@@ -282,9 +268,9 @@ impl Runs<'_> {
                 pause.as_secs_f64(),
                 left.as_secs_f64()
             );
-            log.push_str(&line);
-            observer.log(&line);
-            let rested = rest(pause, control, observer).await;
+            course.log.push_str(&line);
+            course.observer.log(&line);
+            let rested = rest(pause, course.control, course.observer).await;
             match rested {
                 Rested::Stop(stop) => return Err(EndedBy::Stop(stop)),
                 Rested::Finish => break,
@@ -419,14 +405,7 @@ impl Runs<'_> {
     }
 
     /// Makes the output of the parts.
-    async fn join(
-        &self,
-        taken: &Taken,
-        spent: &mut Spent,
-        control: &mut watch::Receiver<Control>,
-        observer: &dyn Observer,
-        log: &mut String,
-    ) -> Result<(), EndedBy> {
+    async fn join(&self, taken: &Taken, course: &mut Course<'_>) -> Result<(), EndedBy> {
         let list = self.directory.join(PARTS);
         let text = list_of_parts(&taken.parts);
         as_user(self.bench, move || {
@@ -441,7 +420,7 @@ impl Runs<'_> {
         .map_err(EndedBy::Failure)?;
         // What was taken cannot be taken again: where there is no room after all, it is tried all the same.
         let room = tokio::select! {
-            stop = stopped(control) => return Err(EndedBy::Stop(stop)),
+            stop = stopped(course.control) => return Err(EndedBy::Stop(stop)),
             room = self.room.again() => room,
         };
         if let Err(short) = room {
@@ -465,10 +444,7 @@ impl Runs<'_> {
             expected_seconds: Some(taken.so_far.media_seconds),
             ..self.bounds()
         };
-        let watched = self
-            .one(line, bounds, false, control, observer, log)
-            .await?;
-        spent.add(&watched);
+        self.one(line, bounds, false, course).await?;
         Ok(())
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Spent {
 }
 
 impl Spent {
-    pub(super) fn add(&mut self, watched: &Watched) {
+    fn add(&mut self, watched: &Watched) {
         self.wall += watched.exit.wall;
         self.stood += watched.stood;
         self.cpu_seconds += watched.exit.cpu_seconds;
@@ -74,13 +74,19 @@ impl Spent {
     }
 }
 
+/// The course of an attempt: what it is told, whom it tells, and what came of it so far.
+pub(super) struct Course<'a> {
+    pub(super) control: &'a mut watch::Receiver<Control>,
+    pub(super) observer: &'a dyn Observer,
+    /// What its runs said.
+    pub(super) log: String,
+    /// What they took.
+    pub(super) spent: Spent,
+}
+
 impl Runs<'_> {
-    pub(super) async fn all(
-        &self,
-        control: &mut watch::Receiver<Control>,
-        observer: &dyn Observer,
-        log: &mut String,
-    ) -> Result<Spent, EndedBy> {
+    /// Runs everything that the encode takes, and adds it to what was spent before.
+    pub(super) async fn all(&self, course: &mut Course<'_>) -> Result<(), EndedBy> {
         let settings = &self.order.settings;
         let mut passes = passes(settings);
         // What makes no sound has no loudness.
@@ -96,7 +102,6 @@ impl Runs<'_> {
         let runs = passes.len() + usize::from(compares);
         let share = |n: usize| (n as f64 / runs as f64, (n + 1) as f64 / runs as f64);
         let gpu = self.gpu();
-        let mut spent = Spent::default();
         let mut loudness = None;
         for (n, pass) in passes.iter().enumerate() {
             let line = arguments(
@@ -113,19 +118,16 @@ impl Runs<'_> {
             );
             let bounds = Bounds {
                 share: share(n),
-                ran: spent.ran(),
+                ran: course.spent.ran(),
                 // What is one picture in the end shows no frame until then: a sheet of sprites reads all of its input first.
                 bytes_count: *pass == Pass::Subtitles
                     || matches!(settings.pictures, Pictures::Still(_)),
                 ..self.bounds()
             };
-            let watched = self
-                .one(line, bounds, n == 0, control, observer, log)
-                .await?;
-            spent.add(&watched);
+            let watched = self.one(line, bounds, n == 0, course).await?;
             match pass {
                 Pass::Loudness => loudness = measured(&watched.log.text()),
-                Pass::Encode => spent.last = watched.last,
+                Pass::Encode => course.spent.last = watched.last,
                 Pass::Subtitles | Pass::First | Pass::Record | Pass::Join => {}
             }
         }
@@ -134,16 +136,14 @@ impl Runs<'_> {
             let line = quality::arguments(settings, input, &output, self.temp);
             let bounds = Bounds {
                 share: share(runs - 1),
-                ran: spent.ran(),
+                ran: course.spent.ran(),
                 ..self.bounds()
             };
-            let watched = self
-                .one(line, bounds, false, control, observer, log)
-                .await?;
-            spent.likeness = quality::likeness(&watched.log.text());
-            quality::judge(&settings.quality, &spent.likeness).map_err(EndedBy::Failure)?;
+            let watched = self.one(line, bounds, false, course).await?;
+            course.spent.likeness = quality::likeness(&watched.log.text());
+            quality::judge(&settings.quality, &course.spent.likeness).map_err(EndedBy::Failure)?;
         }
-        Ok(spent)
+        Ok(())
     }
 
     /// The number of that device, to ffmpeg.
@@ -193,13 +193,9 @@ impl Runs<'_> {
         line: Vec<OsString>,
         bounds: Bounds,
         is_first: bool,
-        control: &mut watch::Receiver<Control>,
-        observer: &dyn Observer,
-        log: &mut String,
+        course: &mut Course<'_>,
     ) -> Result<Watched, EndedBy> {
-        let watched = self
-            .any(line, bounds, is_first, control, observer, log)
-            .await?;
+        let watched = self.any(line, bounds, is_first, course).await?;
         if let Some(by) = watched.ended_by {
             return Err(by);
         }
@@ -218,9 +214,7 @@ impl Runs<'_> {
         line: Vec<OsString>,
         bounds: Bounds,
         is_first: bool,
-        control: &mut watch::Receiver<Control>,
-        observer: &dyn Observer,
-        log: &mut String,
+        course: &mut Course<'_>,
     ) -> Result<Watched, EndedBy> {
         let (bench, order) = (self.bench, self.order);
         let mut command = Command::new(&bench.programs.ffmpeg);
@@ -249,18 +243,25 @@ impl Runs<'_> {
         )?;
         tracing::info!(pid, uuid = %order.job_uuid, scenario = order.scenario.as_deref(), "ffmpeg started");
         if is_first {
-            observer.started();
+            course.observer.started();
         }
         let group = bench.spawner.group();
         let killed = || group.map_or(0, |group| group.memory_kills());
         let killed_before = killed();
-        let watched = watch(process, order.attempt, bounds, control, observer)
-            .await
-            .map_err(|error| platform(format!("ffmpeg could not be watched: {error}")))?;
-        log.push_str(&watched.log.text());
+        let watched = watch(
+            process,
+            order.attempt,
+            bounds,
+            course.control,
+            course.observer,
+        )
+        .await
+        .map_err(|error| platform(format!("ffmpeg could not be watched: {error}")))?;
+        course.spent.add(&watched);
+        course.log.push_str(&watched.log.text());
         // Of several runs the last is what people look for.
-        if log.len() > LOG_BYTES_MAX {
-            *log = watched.log.text();
+        if course.log.len() > LOG_BYTES_MAX {
+            course.log = watched.log.text();
         }
         if watched.ended_by.is_none() && killed() > killed_before {
             return Err(EndedBy::Failure(Failure::new(

@@ -208,9 +208,9 @@ fn read(device: &Device<'_>) -> GpuLoad {
     );
     let milliwatts = told(&mut faults, "power", device.power_usage());
     GpuLoad {
-        utilisation_percent: utilisation.map_or(0.0, |rates| rates.gpu as f32),
-        memory_used_mib: memory.map_or(0, |memory| mib(memory.used)),
-        sessions: sessions.map_or(0, |stats| stats.session_count),
+        utilisation_percent: utilisation.map(|rates| rates.gpu as f32),
+        memory_used_mib: memory.map(|memory| mib(memory.used)),
+        sessions: sessions.map(|stats| stats.session_count),
         encoder_percent: encoder.map(|info| info.utilization as f32),
         decoder_percent: decoder.map(|info| info.utilization as f32),
         temperature_celsius: temperature.map(|degrees| degrees as f32),

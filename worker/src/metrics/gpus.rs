@@ -120,8 +120,7 @@ impl GpuMetrics {
     }
 
     /// Sets what the machine can do, and what the sampler measured of its GPUs; without one, a single series each of upstream's
-    /// at 0. What sensors a GPU does not have has no series; use, memory
-    /// and sessions, which every driver knows, are 0 where it fails to say.
+    /// at 0. What a GPU has no sensor for, or its driver fails to tell, has no series: 0 would be taken for a measurement.
     pub(super) fn set(&self, can: &Capabilities, loads: &[GpuLoad]) {
         let gpus = &can.gpus;
         self.has_gpu
@@ -156,7 +155,7 @@ impl GpuMetrics {
             put(
                 &self.gpu_usage,
                 &usage,
-                asked.map(|load| load.utilisation_percent.into()),
+                asked.and_then(|l| l.utilisation_percent).map(f64::from),
             );
             let mib = |mib: u32| f64::from(mib) * 1024.0 * 1024.0;
             for (gauge, value) in [
@@ -176,9 +175,15 @@ impl GpuMetrics {
                     &self.gpu_decoder,
                     asked.and_then(|l| l.decoder_percent).map(f64::from),
                 ),
-                (&self.gpu_memory, asked.map(|l| mib(l.memory_used_mib))),
+                (
+                    &self.gpu_memory,
+                    asked.and_then(|l| l.memory_used_mib).map(mib),
+                ),
                 (&self.gpu_memory_total, Some(mib(gpu.memory_mib))),
-                (&self.gpu_sessions, asked.map(|l| l.sessions.into())),
+                (
+                    &self.gpu_sessions,
+                    asked.and_then(|l| l.sessions).map(f64::from),
+                ),
                 (&self.gpu_sessions_max, Some(gpu.sessions_max.into())),
             ] {
                 put(gauge, &said, value);

@@ -9,6 +9,7 @@ use std::{
 
 use ffrtmp_api::{
     encoder::{Encoder, EncoderSet},
+    job::{FailureReason, Hardware, JobSpec},
     protocol::{Hello, Outcome, ToMaster, ToWorker},
 };
 
@@ -17,9 +18,9 @@ use crate::{
     node::Node,
 };
 
-/// A GPU that is hot and busy, and whose power cannot be read.
+/// A GPU that is hot and busy, and whose power and sessions cannot be read.
 const HOT: &str = r#"{"uuid": "GPU-hot", "name": "NVIDIA GeForce RTX 3060", "memory": [12884901888, 1073741824], "utilisation": 98,
-    "encoder": 77, "decoder": 12, "sessions": 2, "temperature": 91, "fails": {"milliwatts": 999}}"#;
+    "encoder": 77, "decoder": 12, "sessions": 2, "temperature": 91, "fails": {"milliwatts": 999, "sessions": 999}}"#;
 const COLD: &str = r#"{"uuid": "GPU-cold", "name": "NVIDIA L4", "memory": [24159191040, 0], "utilisation": 0, "encoder": 0,
     "decoder": 0, "sessions": 0, "temperature": 34, "milliwatts": 16100}"#;
 
@@ -148,7 +149,7 @@ async fn a_driver_s_gpus_are_told_with_their_loads_and_one_that_vanishes_keeps_i
             load.memory_used_mib,
             load.sessions
         ),
-        (98.0, 1_024, 2)
+        (Some(98.0), Some(1_024), None)
     );
     assert_eq!(
         (
@@ -158,9 +159,13 @@ async fn a_driver_s_gpus_are_told_with_their_loads_and_one_that_vanishes_keeps_i
         ),
         (Some(77.0), Some(12.0), Some(91.0))
     );
-    // One call that fails costs nothing but its own number.
+    // A call that fails costs nothing but its own number.
     assert_eq!(load.power_watts, None);
-    assert!(load.fault.unwrap().starts_with("power: "));
+    let fault = load.fault.unwrap();
+    assert!(
+        fault.starts_with("encoder sessions: ") && fault.contains("; power: "),
+        "{fault}"
+    );
 
     // The first one vanishes: the second, now first in the driver's list, is still the second here.
     driver.has(&[HOT]);
@@ -237,6 +242,49 @@ async fn a_gpu_on_which_no_encoder_passes_is_given_nothing_and_says_why() {
         "{:?}",
         hello.capabilities.unavailable
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cpu_goes_on_where_preferred_hardware_fails_in_the_time_that_is_left_of_the_job_s() {
+    let mut master = Master::start().await;
+    let mut node = Node::of(&master);
+    let driver = Driver::installed(node.dir.path());
+    driver.has(&[COLD]);
+    node.config.nvml_library = Some(driver.library.clone());
+    // Its trials pass, then it fails every job, late; the CPU takes its time too.
+    let ffmpeg = ffmpeg(&mut node);
+    let text = fs::read_to_string(&ffmpeg).unwrap();
+    let late = "if [[ \" $* \" == *' -progress '* ]]; then sleep 1.5\n\
+                [[ $* == *_nvenc* ]] && { echo 'OpenEncodeSessionEx failed: out of memory (10)' >&2; exit 1; }\n\
+                fi\nargs=()";
+    fs::write(&ffmpeg, text.replace("args=()", late)).unwrap();
+    let _running = node.start();
+    let (mut session, hello) = master.session().await;
+    assert!(has(&hello, Encoder::H264Nvenc), "{hello:?}");
+    let wants = |spec: &mut JobSpec| {
+        crate::master::tiny(spec);
+        spec.hardware = Some(Hardware::Prefer);
+    };
+
+    session.assign(attempt(1), wants);
+    let (outcome, log) = session.outcome(attempt(1)).await;
+    let Outcome::Completed { result } = outcome else {
+        panic!("{outcome:?}\n{log}")
+    };
+    assert_eq!(result.encoder, "libx264");
+    assert!(log.contains("OpenEncodeSessionEx failed"), "{log}");
+    assert!(result.wall_seconds >= 3.0, "both count: {result:?}");
+
+    session.assign(attempt(2), |spec| {
+        wants(spec);
+        spec.timeout_seconds = Some(2.5);
+    });
+    let (outcome, _) = session.outcome(attempt(2)).await;
+    let Outcome::Failed { reason, message } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(reason, FailureReason::Timeout);
+    assert!(message.contains("limit of 2.5 s"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -225,12 +225,14 @@ fn gpu_line(gpu: &Gpu, load: Option<&GpuLoad>) -> String {
     let Some(load) = load else {
         return format!("{name}: up to {} encode sessions", gpu.sessions_max);
     };
+    let told = |n: Option<u32>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let busy = load.utilisation_percent.map(|busy| busy.round() as u32);
     let mut line = format!(
-        "{name}: {:.0} % busy, {} of {} MiB, {} of {} encode sessions",
-        load.utilisation_percent,
-        load.memory_used_mib,
+        "{name}: {} % busy, {} of {} MiB, {} of {} encode sessions",
+        told(busy),
+        told(load.memory_used_mib),
         gpu.memory_mib,
-        load.sessions,
+        told(load.sessions),
         gpu.sessions_max
     );
     for (value, before, after) in [

@@ -404,7 +404,7 @@ fn a_worker_is_described_with_all_that_is_known_of_it() {
             {"model": "T4", "memory_mib": 15360, "sessions_max": 3, "uuid": "GPU-1"},
             {"model": "T4", "memory_mib": 15360, "sessions_max": 0, "uuid": "GPU-2", "unusable": "it is lost"}
         ],
-        "gpu_loads": [{"utilisation_percent": 12.0, "memory_used_mib": 1024, "sessions": 1, "encoder_percent": 30.0,
+        "gpu_loads": [{"utilisation_percent": 12.4, "sessions": 1, "encoder_percent": 30.0,
             "temperature_celsius": 61.0, "power_watts": 33.46, "fault": "memory: unknown"}],
         "labels": {"zone": "eu"}, "metrics_address": null, "silent_ms": 400, "jobs": [7]
     }))
@@ -422,7 +422,7 @@ fn a_worker_is_described_with_all_that_is_known_of_it() {
   encoders    libx264
   not usable  hevc_nvenc on GPU 0: not licensed
   not usable  h264_qsv, hevc_qsv: no Intel render node
-  GPU 0       T4 (GPU-1): 12 % busy, 1024 of 15360 MiB, 1 of 3 encode sessions, encoder 30 %, 61 °C, 33.5 W; not told: memory: unknown
+  GPU 0       T4 (GPU-1): 12 % busy, ? of 15360 MiB, 1 of 3 encode sessions, encoder 30 %, 61 °C, 33.5 W; not told: memory: unknown
   GPU 1       T4 (GPU-2): cannot be used: it is lost
   labels      zone=eu
   metrics     none
