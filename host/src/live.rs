@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ffrtmp_api::{
@@ -17,6 +17,11 @@ use ffrtmp_api::{
 /// Log text kept while an attempt runs, in bytes. The stored log of an ended one has [`LOG_BYTES_MAX`].
 const LIVE_LOG_BYTES_MAX: usize = LOG_BYTES_MAX / 4;
 
+/// How far back the pace of an attempt is looked at.
+const PACE: Duration = Duration::from_secs(20);
+/// Longest time between two reports of an encode that goes on; they come about every second.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// Live progress and logs of running attempts.
 #[derive(Debug, Default)]
 pub struct Live {
@@ -27,6 +32,8 @@ pub struct Live {
 struct LiveAttempt {
     no: AttemptNo,
     progress: Option<(Progress, Instant)>,
+    /// What share was done, and when, in the last [`PACE`]: a job of several runs goes through some of them faster than through others.
+    pace: VecDeque<(f32, Instant)>,
     log: VecDeque<String>,
     log_bytes: usize,
     /// Bytes of the log that came before what is kept.
@@ -61,7 +68,9 @@ impl Live {
             report.media_seconds = 0.0;
         }
         self.with(report.attempt, |live| {
-            live.progress = Some((report, Instant::now()))
+            let now = Instant::now();
+            live.keep_pace(report.percent, now);
+            live.progress = Some((report, now));
         });
     }
 
@@ -90,14 +99,9 @@ impl Live {
         let attempts = self.lock();
         let live = attempts.get(&job).filter(|live| live.no == attempt)?;
         let (report, at) = live.progress.as_ref()?;
-        let age_seconds = at.elapsed().as_secs_f64();
-        let eta_seconds = report
-            .percent
-            .filter(|p| *p > 0.0 && report.speed > 0.0)
-            .map(|percent| {
-                let length = report.media_seconds * 100.0 / f64::from(percent);
-                ((length - report.media_seconds) / f64::from(report.speed) - age_seconds).max(0.0)
-            });
+        // Who has said nothing for longer is paused, or stuck: then no time goes by that would bring the end nearer.
+        let age_seconds = at.elapsed().min(SILENCE).as_secs_f64();
+        let eta_seconds = live.to_go().map(|left| (left - age_seconds).max(0.0));
         Some(JobProgress {
             percent: report.percent,
             frames: report.frames,
@@ -135,10 +139,34 @@ impl Live {
 }
 
 impl LiveAttempt {
+    /// Notes how much is done.
+    fn keep_pace(&mut self, percent: Option<f32>, now: Instant) {
+        let since = |then: &Instant| now.saturating_duration_since(*then);
+        // After a pause, or a step back, the pace is learnt anew.
+        if let Some((before, at)) = self.pace.back()
+            && (since(at) > SILENCE || percent.is_none_or(|percent| percent < *before))
+        {
+            self.pace.clear();
+        }
+        while self.pace.front().is_some_and(|(_, at)| since(at) > PACE) {
+            self.pace.pop_front();
+        }
+        self.pace.extend(percent.map(|percent| (percent, now)));
+    }
+
+    /// How many seconds there were to go when it last said something, at the pace it had until then.
+    fn to_go(&self) -> Option<f64> {
+        let ((from, begun), (percent, at)) = (self.pace.front()?, self.pace.back()?);
+        let gained = f64::from(percent - from);
+        let took = at.saturating_duration_since(*begun).as_secs_f64();
+        (gained > 0.0 && took > 0.0).then(|| (100.0 - f64::from(*percent)) * took / gained)
+    }
+
     fn new(no: AttemptNo) -> Self {
         LiveAttempt {
             no,
             progress: None,
+            pace: VecDeque::new(),
             log: VecDeque::new(),
             log_bytes: 0,
             log_before: 0,
