@@ -35,6 +35,7 @@ mod media;
 mod metrics;
 mod metrics_stack;
 mod new_policies;
+mod odd_media;
 mod peers;
 mod policies;
 mod policy_corpus;

@@ -79,7 +79,7 @@ pub fn probe(path: &str, entries: &str) -> String {
 
 /// The job's result, its output being there and nothing left beside it.
 #[track_caller]
-fn completed(cluster: &Cluster, spec: JobSpec) -> MediaResult {
+pub fn completed(cluster: &Cluster, spec: JobSpec) -> MediaResult {
     let output = spec.output.clone();
     let job = cluster.until_completed(cluster.submit(spec));
     if let Some(output) = output.filter(|output| output.starts_with('/')) {

@@ -89,8 +89,10 @@ impl Transfer {
             return Err(Failure::new(
                 FailureReason::ResourceError,
                 format!(
-                    "the input has {bytes} bytes, and {free} are free in this worker's scratch directory {}",
-                    self.scratch.display()
+                    "the input has {bytes} bytes, and {free} are free in this worker's scratch directory {}, where {} are to stay \
+                     free",
+                    self.scratch.display(),
+                    SCRATCH_RESERVE
                 ),
             ));
         }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     ffmpeg::{
-        command::{FOLDER, needs_folder},
+        command::{FOLDER, needs_folder, without_twins},
         diagnosis::Failure,
         spawner::Confinement,
     },
@@ -134,7 +134,6 @@ async fn encode_here(
     control: &mut watch::Receiver<Control>,
     observer: &dyn Observer,
 ) -> (Ended, String) {
-    let settings = &order.settings;
     let pass = bench.guard.admit();
     let group = match &bench.groups {
         Some(groups) => groups.make(order).await,
@@ -160,6 +159,8 @@ async fn encode_here(
         Ok(inspected) => inspected,
         Err(failure) => return (Ended::Failed(failure), String::new()),
     };
+    let order = &suited(order, &inspected);
+    let settings = &order.settings;
     let temp = target(settings, order.attempt, &bench.scratch);
     let mut course = Course {
         control: &mut *control,
@@ -197,6 +198,19 @@ async fn encode_here(
     };
     discard(bench, temp).await;
     (ended, log)
+}
+
+/// The order as it suits its input.
+fn suited(order: &Assignment, inspected: &Inspected) -> Assignment {
+    let mut order = order.clone();
+    let input = inspected
+        .media
+        .as_ref()
+        .and_then(|media| media.video.as_ref());
+    if let (Pictures::Video(video), Some(input)) = (&mut order.settings.pictures, input) {
+        video.ladder = without_twins(&video.ladder, input);
+    }
+    order
 }
 
 async fn discard(bench: &Bench, path: PathBuf) {
@@ -319,9 +333,15 @@ async fn run(
     };
     drop(work);
     ran?;
+    let Course {
+        control,
+        log,
+        spent,
+        ..
+    } = course;
     tokio::select! {
-        stop = stopped(course.control) => Err(EndedBy::Stop(stop)),
-        result = measure(bench, settings, inspected, temp, &course.spent) => result.map_err(EndedBy::Failure),
+        stop = stopped(control) => Err(EndedBy::Stop(stop)),
+        result = measure(bench, settings, inspected, temp, spent, log) => result.map_err(EndedBy::Failure),
     }
 }
 

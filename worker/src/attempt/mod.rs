@@ -12,6 +12,7 @@ mod live;
 pub(crate) mod prepare;
 pub(crate) mod publish;
 pub(crate) mod put;
+mod rates;
 pub(crate) mod room;
 mod runs;
 pub(crate) mod shown;

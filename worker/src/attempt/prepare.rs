@@ -13,7 +13,7 @@ use ffrtmp_api::{
     ids::Attempt,
     job::FailureReason,
     protocol::Assignment,
-    settings::{Container, Output, Pictures, Settings, Source, Subtitles},
+    settings::{AudioCodec, Container, Output, Pictures, Settings, Source, Subtitles},
 };
 
 use super::{bench::Bench, folder};
@@ -113,7 +113,9 @@ pub(crate) async fn inspect(bench: &Bench, order: &Assignment) -> Result<Inspect
             ),
         })?;
     has_what_is_needed(&media, settings).map_err(bad)?;
-    let expected_seconds = expected(media.duration_seconds, settings).map_err(bad)?;
+    can_be_copied(&media, settings)?;
+    let media = from_start(media, settings).map_err(bad)?;
+    let expected_seconds = expected(media.ends(settings), settings);
     let still_of_all =
         matches!(&settings.pictures, Pictures::Still(still) if still.sheet.is_some());
     if still_of_all && expected_seconds.is_none() {
@@ -183,6 +185,97 @@ fn has_what_is_needed(media: &Media, settings: &Settings) -> Result<(), String> 
     }
 }
 
+/// Whether what is copied as it is can be held by the output's container. ffmpeg would say so too, but in words that differ with every
+/// muxer, and of some only by leaving it out.
+fn can_be_copied(media: &Media, settings: &Settings) -> Result<(), Failure> {
+    let container = settings.container;
+    let Some((pictures, sound)) = held(container) else {
+        return Ok(());
+    };
+    let copied = [
+        (
+            "pictures",
+            media.video.as_ref().map(|video| &video.codec),
+            settings.pictures == Pictures::Copy,
+            pictures,
+            "--codec",
+        ),
+        (
+            "sound",
+            media.audio.as_ref().map(|sound| &sound.codec),
+            settings
+                .audio
+                .as_ref()
+                .is_some_and(|audio| audio.codec == AudioCodec::Copy),
+            sound,
+            "--audio",
+        ),
+    ];
+    for (what, codec, is_copied, held, flag) in copied {
+        // What ffprobe has no name for, it may know by another one.
+        let Some(codec) = codec.filter(|codec| is_copied && !codec.is_empty()) else {
+            continue;
+        };
+        let holds = held.iter().any(|name| match name.strip_suffix('*') {
+            Some(start) => codec.starts_with(start),
+            None => codec == name,
+        });
+        if !holds {
+            return Err(Failure::new(
+                FailureReason::UserError,
+                format!(
+                    "the input's {what}, {codec}, cannot be copied into {}, which holds {}; name another output, or \
+                     what to make of it with {flag}",
+                    container.ffmpeg_name(),
+                    held.join(", ").replace('*', "…")
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The pictures and the sound that a container holds, by ffprobe's names; `None` where it is nearly everything. From the tables of
+/// ffmpeg's muxers (`movenc.c`, `matroskaenc.c`, `mpegtsenc.c`, `flvenc.c`, `oggenc.c`).
+fn held(container: Container) -> Option<(&'static [&'static str], &'static [&'static str])> {
+    Some(match container {
+        Container::Webm => (&["vp8", "vp9", "av1"], &["opus", "vorbis"]),
+        Container::Mpegts => (
+            &[
+                "h264",
+                "hevc",
+                "mpeg2video",
+                "mpeg1video",
+                "mpeg4",
+                "vc1",
+                "dirac",
+                "cavs",
+            ],
+            &[
+                "aac", "aac_latm", "mp3", "mp2", "ac3", "eac3", "dts", "truehd", "opus", "s302m",
+            ],
+        ),
+        Container::Flv => (
+            &["h264", "flv1", "vp6f", "vp6a"],
+            &["aac", "mp3", "speex", "pcm_*", "adpcm_swf", "nellymoser"],
+        ),
+        Container::Mp3 => (&[], &["mp3"]),
+        Container::Flac => (&[], &["flac"]),
+        Container::Ogg => (&[], &["opus", "vorbis", "flac", "speex"]),
+        Container::Wav => (&[], &["pcm_*", "adpcm_*", "mp3", "ac3", "mp2"]),
+        Container::M4a => (&[], &["aac", "alac", "ac3", "eac3", "mp3"]),
+        Container::Mp4
+        | Container::Mov
+        | Container::Matroska
+        | Container::Hls
+        | Container::Dash
+        | Container::Jpeg
+        | Container::Png => {
+            return None;
+        }
+    })
+}
+
 /// An input that cannot be read. Of a file it is the file, unless the machine is known to be at fault; what an address gave, it or the
 /// way to it may give better later, unless it is known that it stays away.
 fn unreadable(reach: Reach<'_>, said: &str, known: Option<FailureReason>) -> Failure {
@@ -194,31 +287,63 @@ fn unreadable(reach: Reach<'_>, said: &str, known: Option<FailureReason>) -> Fai
     let reason = known
         .filter(|reason| reason.is_retryable())
         .unwrap_or(FailureReason::InputError);
+    // All that ffmpeg says where the kind of file is one that is not read.
+    let said = match said {
+        "Invalid argument" => {
+            "it is of a kind that is not taken as a file, as lists of other files and single pictures are not"
+        }
+        said => said,
+    };
     Failure::new(
         reason,
         format!("input {shown}: is not media that can be read: {said}"),
     )
 }
 
-/// How long the output should become, of an input that is `has` seconds long, where both can be told.
+/// What there is of an input where the job begins.
 ///
 /// # Errors
-/// When the job begins where the input has already ended: ffmpeg would write a file without pictures.
-fn expected(has: Option<f64>, settings: &Settings) -> Result<Option<f64>, String> {
-    let start = settings.start_seconds.unwrap_or(0.0);
-    let left = match has {
-        Some(has) if start > 0.0 && has <= start => {
-            return Err(format!(
-                "is {has:.2} s long, and the job starts at {start:.2} s; start before its end"
-            ));
-        }
-        Some(has) => Some(has - start),
-        None => None,
+/// When what the job is about has ended by then: ffmpeg would write a file without pictures, or without sound.
+fn from_start(mut media: Media, settings: &Settings) -> Result<Media, String> {
+    let Some(start) = settings.start_seconds.filter(|start| *start > 0.0) else {
+        return Ok(media);
     };
-    Ok(match (left, settings.duration_seconds) {
+    let sound_ends = media.audio.as_ref().and_then(|sound| sound.span.ends);
+    let pictures = media
+        .video
+        .as_ref()
+        .filter(|_| settings.pictures != Pictures::None);
+    let (what, last) = match pictures {
+        // The last frame begins one frame before the end; what is copied may begin earlier than asked.
+        Some(video) => {
+            let frame = match settings.pictures {
+                Pictures::Copy => 0.0,
+                _ => video.fps.map_or(0.0, |fps| fps.recip().min(1.0)),
+            };
+            ("pictures end", video.span.ends.map(|end| end - frame))
+        }
+        None => ("sound ends", sound_ends),
+    };
+    if let Some(last) = last.or(media.duration_seconds)
+        && last < start
+    {
+        return Err(format!(
+            "its {what} at {last:.2} s, and the job starts at {start:.2} s; start before that"
+        ));
+    }
+    if pictures.is_some() && sound_ends.is_some_and(|end| end <= start) {
+        media.audio = None;
+    }
+    Ok(media)
+}
+
+/// How long the output should become, of an input of which what is used ends at `ends` seconds, where both can be told.
+fn expected(ends: Option<f64>, settings: &Settings) -> Option<f64> {
+    let left = ends.map(|ends| (ends - settings.start_seconds.unwrap_or(0.0)).max(0.0));
+    match (left, settings.duration_seconds) {
         (Some(left), Some(asked)) => Some(left.min(asked)),
         (left, asked) => left.or(asked),
-    })
+    }
 }
 
 /// The temporary file an attempt writes: beside the output, hidden, named after the attempt; or in scratch, where the
@@ -402,6 +527,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::ffmpeg::probe::{Sound, Span, Video};
 
     fn target_of(output: Option<&str>) -> PathBuf {
         let spec = JobSpec {
@@ -438,10 +564,45 @@ mod tests {
             (None, Some(4.0), None, None),
             (None, Some(4.0), Some(2.0), Some(2.0)),
         ] {
-            assert_eq!(expected(has, &settings(start, duration)), Ok(left));
+            assert_eq!(expected(has, &settings(start, duration)), left);
         }
-        let error = expected(Some(10.0), &settings(Some(10.0), None)).unwrap_err();
-        assert!(error.contains("10.00 s long"), "{error}");
+    }
+
+    #[test]
+    fn a_job_begins_where_there_are_pictures_and_without_sound_where_that_has_ended() {
+        let span = |ends: f64| Span {
+            begins: 0.0,
+            ends: Some(ends),
+        };
+        let media = Media {
+            video: Some(Video {
+                fps: Some(25.0),
+                span: span(10.0),
+                ..Video::default()
+            }),
+            audio: Some(Sound {
+                span: span(5.0),
+                ..Sound::default()
+            }),
+            ..Media::default()
+        };
+        let from = |start: f64, edit: fn(&mut JobSpec)| {
+            let mut spec = JobSpec {
+                input: Some("/a.mp4".into()),
+                start_seconds: Some(start),
+                ..JobSpec::default()
+            };
+            edit(&mut spec);
+            from_start(media.clone(), &Settings::resolve(&spec).unwrap())
+        };
+        assert_eq!(from(4.0, |_| {}), Ok(media.clone()));
+        assert_eq!(from(6.0, |_| {}).unwrap().audio, None);
+        // The last frame is shown from 9.96 s on.
+        assert!(from(9.96, |_| {}).is_ok());
+        let error = from(9.97, |_| {}).unwrap_err();
+        assert!(error.contains("pictures end at 9.96 s"), "{error}");
+        let error = from(6.0, |s| s.output = Some("/b.mp3".into())).unwrap_err();
+        assert!(error.contains("sound ends at 5.00 s"), "{error}");
     }
 
     #[test]

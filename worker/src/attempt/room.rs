@@ -226,9 +226,13 @@ impl Disks {
     }
 }
 
+/// What is to stay free on a disk of this size.
+fn reserve(size: u64) -> u64 {
+    RESERVE_BYTES.min(size / 50)
+}
+
 fn judge(disk: Disk, others: u64, bytes: u64) -> Judgement {
-    let reserve = RESERVE_BYTES.min(disk.size / 50);
-    let free = disk.free.saturating_sub(reserve);
+    let free = disk.free.saturating_sub(reserve(disk.size));
     if bytes <= free.saturating_sub(others) {
         Judgement::Fits
     } else if bytes <= free && others > 0 {
@@ -264,11 +268,12 @@ impl Short {
         Failure::new(
             FailureReason::ResourceError,
             format!(
-                "the output needs about {} MiB, and the disk of {} has {} MiB free of {}{held}; free some, or let it run elsewhere",
+                "the output needs about {} MiB, and the disk of {} has {} MiB free of {}, where {} are to stay free{held}; free some, or let it run elsewhere",
                 mib(self.bytes),
                 self.dir.display(),
                 mib(self.disk.free),
                 mib(self.disk.size),
+                mib(reserve(self.disk.size)),
             ),
         )
     }

@@ -10,6 +10,7 @@ use ffrtmp_api::{
     protocol::{Assignment, Gpu},
     settings::Pictures,
 };
+use rustix::fs::statvfs;
 use tokio::sync::watch;
 
 use super::{
@@ -35,6 +36,9 @@ use crate::{
     },
     node::records::{Leader, Record, Standing},
 };
+
+/// A disk with less free than this is full: less than a block of the larger file systems.
+const FULL_BYTES: u64 = 64 * 1024;
 
 /// The runs of ffmpeg that one encode takes.
 pub(super) struct Runs<'a> {
@@ -200,12 +204,30 @@ impl Runs<'_> {
             return Err(by);
         }
         if !watched.exit.status.success() {
-            return Err(EndedBy::Failure(explain(
-                watched.exit.status,
-                watched.log.newest_first(),
-            )));
+            let failure = explain(watched.exit.status, watched.log.newest_first());
+            return Err(EndedBy::Failure(self.or_full(failure)));
         }
         Ok(watched)
+    }
+
+    /// A failure, or what is behind it: several of ffmpeg's writers (of the statistics of a first pass, of subtitles) do not notice that a
+    /// disk is full, and leave a file that the next run fails on.
+    fn or_full(&self, failure: Failure) -> Failure {
+        let scratch = &self.bench.scratch;
+        let full = self.directory != Path::new("/")
+            && statvfs(scratch)
+                .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_BYTES);
+        match full {
+            true if failure.reason != FailureReason::ResourceError => Failure::new(
+                FailureReason::ResourceError,
+                format!(
+                    "the disk of {} is full; {}",
+                    scratch.display(),
+                    failure.message
+                ),
+            ),
+            _ => failure,
+        }
     }
 
     /// Runs ffmpeg once, to whatever end.

@@ -5,24 +5,36 @@ use std::{fs::File, io, path::Path};
 use ffrtmp_api::{
     job::FailureReason,
     protocol::MediaResult,
-    settings::{Output, Pictures, Settings},
+    settings::{Container, Output, Pictures, Settings},
 };
 
 use super::{
     bench::Bench,
     folder,
     prepare::{Inspected, blocking},
+    rates,
     runs::Spent,
 };
 use crate::{
     ffmpeg::{
-        diagnosis::Failure,
+        diagnosis::{Failure, damage},
         probe::{Media, ProbeError, probe},
         reach::Reach,
         verify::verify,
     },
     node::reap::remove_quietly,
 };
+
+/// Whose fault it is that an output lacks something: the input's, if ffmpeg found that cut off or damaged.
+fn of_its_input(failure: Failure, log: &str) -> Failure {
+    match damage(log) {
+        Some(said) => Failure::new(
+            FailureReason::InputError,
+            format!("{}; of the input ffmpeg said: {said}", failure.message),
+        ),
+        None => failure,
+    }
+}
 
 /// Asks ffprobe about what was made.
 pub(super) async fn look(bench: &Bench, reach: Reach<'_>) -> Result<Media, Failure> {
@@ -56,6 +68,7 @@ pub(super) async fn measure(
     inspected: &Inspected,
     temp: &Path,
     spent: &Spent,
+    log: &str,
 ) -> Result<MediaResult, Failure> {
     let mut result = MediaResult {
         input_bytes: inspected.input_bytes,
@@ -104,13 +117,28 @@ pub(super) async fn measure(
             .expected_seconds
             .filter(|_| settings.live.is_none()),
         &spent.last,
-    )?;
+    )
+    .map_err(|failure| of_its_input(failure, log))?;
     let keep = matches!(settings.output, Some(Output::File(_) | Output::Put(_)));
     let is_folder = matches!(settings.output, Some(Output::Folder { .. }));
+    // Several renditions have a playlist of playlists.
+    let master = match &settings.output {
+        Some(Output::Folder { index, .. })
+            if settings.container == Container::Hls
+                && settings.video().is_some_and(|video| video.ladder.len() > 1)
+                && settings.live.is_none() =>
+        {
+            Some(index.clone())
+        }
+        _ => None,
+    };
     let path = temp.to_owned();
     result.bytes = blocking(move || {
         let size = || -> io::Result<u64> {
             if is_folder {
+                if let Some(index) = &master {
+                    rates::state(&path, index)?;
+                }
                 return folder::sync(&path);
             }
             let file = File::open(&path)?;
@@ -122,7 +150,7 @@ pub(super) async fn measure(
         size().map_err(|error| {
             Failure::new(
                 FailureReason::ResourceError,
-                format!("{} cannot be synced: {error}", path.display()),
+                format!("{} cannot be finished: {error}", path.display()),
             )
         })
     })

@@ -89,14 +89,24 @@ fn graph(settings: &Settings, input: &Media, output: &Media) -> String {
     );
     (0..n).for_each(|i| graph.push_str(&format!("[r{i}]")));
     graph.push_str(&format!(
-        ";[1:{}]format={format},settb=AVTB,setpts=PTS-STARTPTS,split={n}",
-        index(output)
+        ";[1:{}]{}format={format},settb=AVTB,setpts=PTS-STARTPTS,split={n}",
+        index(output),
+        repeated(settings, input, output).unwrap_or_default()
     ));
     (0..n).for_each(|i| graph.push_str(&format!("[d{i}]")));
     for (i, filter) in asked.iter().enumerate() {
         graph.push_str(&format!(";[d{i}][r{i}]{filter}=shortest=1"));
     }
     graph
+}
+
+/// Leaves out what the output begins with before the input has pictures: where its container has a constant rate, the first of them is
+/// repeated until then.
+fn repeated(settings: &Settings, input: &Media, output: &Media) -> Option<String> {
+    let (was, is) = (input.video.as_ref()?, output.video.as_ref()?);
+    let late = was.span.begins - settings.start_seconds.unwrap_or(0.0) - is.span.begins;
+    let half = 0.5 / is.fps?;
+    (late > half).then(|| format!("trim=start={:.6},", late - half))
 }
 
 fn filters(quality: &Quality) -> Vec<&'static str> {

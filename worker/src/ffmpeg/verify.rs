@@ -8,6 +8,7 @@ use ffrtmp_api::{
 };
 
 use super::{
+    command::keeps_all_sound,
     diagnosis::Failure,
     probe::{Media, Video},
     progress::Report,
@@ -167,6 +168,16 @@ fn verify_sound(settings: &Settings, output: &Media, input: Option<&Media>) -> R
             "it has {} channels of sound, not {channels}",
             sound.channels
         )),
+        _ if keeps_all_sound(settings) => {
+            let had = 1 + input.map_or(0, |media| media.more_audio.len());
+            let has = 1 + output.more_audio.len();
+            match has == had {
+                true => Ok(()),
+                false => Err(format!(
+                    "it holds {has} tracks of sound, where the input holds {had}"
+                )),
+            }
+        }
         _ => Ok(()),
     }
 }
@@ -185,6 +196,7 @@ mod tests {
             height: 360,
             packets: Some(250),
             fps: Some(25.0),
+            ..Video::default()
         };
         Media {
             format: "matroska,webm".into(),

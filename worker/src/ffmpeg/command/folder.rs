@@ -1,8 +1,38 @@
 //! Outputs that are folders of segments: HLS and DASH, with one rendition or a ladder of them from one decode.
 
-use ffrtmp_api::settings::{Codec, Container, RateControl, Settings, Video};
+use ffrtmp_api::settings::{Codec, Container, RateControl, Rendition, Settings, Size, Video};
 
 use super::{Args, FOLDER, Order, input::Streams, pictures};
+
+/// The renditions that differ. One that is to fit into a size is never made larger than the input, so that of a small input several would
+/// be the same picture at different rates: of those the last is made, the smallest that still holds the input whole.
+pub(crate) fn without_twins(
+    ladder: &[Rendition],
+    input: &crate::ffmpeg::probe::Video,
+) -> Vec<Rendition> {
+    let made = |rendition: &Rendition| match rendition.size {
+        Size::Fit { width, height } => Some(fitted(input.shown(), (width, height))),
+        _ => None,
+    };
+    let is_last = |(n, rendition): (usize, &Rendition)| {
+        let same = |later: &Rendition| made(rendition).is_some() && made(later) == made(rendition);
+        !ladder.iter().skip(n + 1).any(same)
+    };
+    ladder
+        .iter()
+        .enumerate()
+        .filter(|entry| is_last(*entry))
+        .map(|(_, rendition)| rendition.clone())
+        .collect()
+}
+
+/// The size that a picture of this one has when it is made to fit.
+fn fitted((width, height): (u32, u32), (most_width, most_height): (u32, u32)) -> (u32, u32) {
+    let ratio = |most: u32, has: u32| f64::from(most.min(has)) / f64::from(has.max(1));
+    let scale = ratio(most_width, width).min(ratio(most_height, height));
+    let even = |has: u32| ((f64::from(has) * scale / 2.0).round() as u32) * 2;
+    (even(width), even(height))
+}
 
 /// Adds the renditions: the input is decoded and filtered once, split, and scaled for each.
 pub(super) fn add_ladder(args: &mut Args, order: Order<'_>, streams: &Streams) {
@@ -138,4 +168,61 @@ pub(crate) fn first_segments(settings: &Settings) -> Vec<String> {
     let mut names: Vec<String> = (0..renditions).map(|n| name(&format!("v{n}"))).collect();
     names.extend(settings.audio.as_ref().map(|_| name("sound")));
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffmpeg::probe;
+
+    #[test]
+    fn of_renditions_that_a_small_input_makes_the_same_the_last_is_left() {
+        let ladder: Vec<Rendition> = [(1920, 1080), (1280, 720), (854, 480), (640, 360)]
+            .into_iter()
+            .map(|(width, height)| Rendition {
+                size: Size::Fit { width, height },
+                bitrate: u64::from(width) * 1000,
+            })
+            .collect();
+        let left = |width: u32, height: u32, quarter_turns: i64| -> Vec<u64> {
+            let input = probe::Video {
+                width,
+                height,
+                quarter_turns,
+                ..probe::Video::default()
+            };
+            let left = without_twins(&ladder, &input);
+            left.iter()
+                .map(|rendition| rendition.bitrate / 1000)
+                .collect()
+        };
+        assert_eq!(left(3840, 2160, 0), [1920, 1280, 854, 640]);
+        assert_eq!(left(1000, 562, 0), [1280, 854, 640]);
+        assert_eq!(left(640, 360, 0), [640]);
+        // Upright, 720 high is the limit for all but the first two.
+        assert_eq!(left(1280, 720, 1), [1920, 1280, 854, 640]);
+        // What is asked for by its exact size is made, however small the input is.
+        let exact = vec![
+            Rendition {
+                size: Size::Exact {
+                    width: 64,
+                    height: 36,
+                },
+                bitrate: 1,
+            },
+            Rendition {
+                size: Size::Exact {
+                    width: 64,
+                    height: 36,
+                },
+                bitrate: 2,
+            },
+        ];
+        let input = probe::Video {
+            width: 64,
+            height: 36,
+            ..probe::Video::default()
+        };
+        assert_eq!(without_twins(&exact, &input), exact);
+    }
 }

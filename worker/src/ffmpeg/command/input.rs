@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use ffrtmp_api::settings::{Container, Output, Pictures, Settings, Size, Source, Subtitles};
+use ffrtmp_api::settings::{
+    AudioCodec, Container, Output, Pictures, Settings, Size, Source, Subtitles,
+};
 
 use super::{Args, Order, raw};
 use crate::ffmpeg::{probe::Caption, reach::Reach};
@@ -11,6 +13,39 @@ use crate::ffmpeg::{probe::Caption, reach::Reach};
 const SYNTHETIC_SIZE: (u32, u32) = (1280, 720);
 /// Frame rate of a synthetic source for which the job names none.
 pub(super) const SYNTHETIC_FPS: f64 = 30.0;
+
+/// How much before the place asked for an MPEG transport stream is taken up, in seconds: ffmpeg finds places in it by their times alone,
+/// and may come out behind the key frame that the place depends on. More than the distance of key frames in anything broadcast.
+const LEAD_SECONDS: f64 = 30.0;
+
+/// How much is read before the place where a job begins, for filters to cut off; 0 where ffmpeg finds it exactly, and where a stream is
+/// copied or has subtitles, of which no filter can cut.
+pub(super) fn lead_seconds(order: Order<'_>) -> f64 {
+    let Order {
+        settings, input, ..
+    } = order;
+    let sound = settings.audio.as_ref();
+    let copies = settings.pictures == Pictures::Copy
+        || sound.is_some_and(|audio| audio.codec == AudioCodec::Copy)
+        || settings.subtitles != Subtitles::None;
+    match (input, settings.start_seconds) {
+        (Some(media), Some(start)) if media.format == "mpegts" && !copies => {
+            start.min(LEAD_SECONDS)
+        }
+        _ => 0.0,
+    }
+}
+
+/// The filters that cut off what is read before the place where a job begins. `kind` is `a` for sound, empty for pictures.
+pub(super) fn cut(order: Order<'_>, kind: &str) -> Vec<String> {
+    match lead_seconds(order) {
+        0.0 => Vec::new(),
+        lead => vec![
+            format!("{kind}trim=start={lead:.6}"),
+            format!("{kind}setpts=PTS-{lead:.6}/TB"),
+        ],
+    }
+}
 
 /// How the streams that are used are named to `-map`.
 pub(super) struct Streams {
@@ -45,7 +80,10 @@ pub(super) fn add(args: &mut Args, order: Order<'_>) -> Streams {
     if let Some(seconds) = settings.start_seconds {
         // Before `-i`: ffmpeg seeks to the key frame before it and decodes from there without keeping what comes
         // before the place asked for, so this is exact and needs no reading from the beginning.
-        args.pair("-ss", format!("{seconds:.6}"));
+        let from = seconds - lead_seconds(order);
+        if from > 0.0 {
+            args.pair("-ss", format!("{from:.6}"));
+        }
     }
     args.one("-i");
     args.0.push(reach.url());
@@ -125,20 +163,45 @@ pub(super) fn add_subtitles(args: &mut Args, order: Order<'_>) {
     }
     let captions: &[Caption] = input.map_or(&[], |media| &media.captions);
     let all_text = captions.iter().all(Caption::is_text);
+    let codec = match settings.container {
+        Container::Mp4 | Container::Mov => "mov_text",
+        Container::Webm => "webvtt",
+        // What .mp4 holds as text is not what .mkv does.
+        _ if all_text && captions.iter().any(|c| c.codec == "mov_text") => "srt",
+        _ => "copy",
+    };
     match input {
         Some(_) => captions
             .iter()
             .for_each(|caption| args.pair("-map", format!("0:{}", caption.index))),
         None => args.pair("-map", "0:s?"),
     }
-    args.pair(
-        "-c:s",
-        match settings.container {
-            Container::Mp4 | Container::Mov => "mov_text",
-            Container::Webm => "webvtt",
-            // What .mp4 holds as text is not what .mkv does.
-            _ if all_text && captions.iter().any(|c| c.codec == "mov_text") => "srt",
-            _ => "copy",
-        },
-    );
+    args.pair("-c:s", codec);
+    if !captions.is_empty()
+        && let Some(filter) = cut_subtitles(settings, all_text && codec == "copy")
+    {
+        args.pair("-bsf:s", filter);
+    }
+}
+
+/// The bitstream filter that keeps subtitles in the part of the input that is used. ffmpeg takes them up with the key frame before that
+/// part, and gives them times before the beginning, where Matroska moves all the rest for them and MP4 shows them at once.
+///
+/// Where they are `exact`, copied text, one that is shown as the part begins or ends is cut to what is in it. Where they are made anew,
+/// the filter does not know their clock: one shown as the part begins is left out, and one shown as it ends stays as long as it was.
+fn cut_subtitles(settings: &Settings, exact: bool) -> Option<String> {
+    let starts = settings.start_seconds.is_some_and(|start| start > 0.0);
+    match (exact, settings.duration_seconds) {
+        (true, Some(long)) => Some(format!(
+            "noise=amount=0:drop='lte(pts+duration,0)+gte(pts,{long}/tb)',\
+             setts=pts='max(PTS,0)':dts='max(PTS,0)':duration='min(DURATION+min(PTS,0),{long}/TB-max(PTS,0))'"
+        )),
+        (true, None) if starts => Some(
+            "noise=amount=0:drop='lte(pts+duration,0)',\
+             setts=pts='max(PTS,0)':dts='max(PTS,0)':duration='DURATION+min(PTS,0)'"
+                .into(),
+        ),
+        (false, _) if starts => Some("noise=amount=0:drop='lt(pts,0)'".into()),
+        _ => None,
+    }
 }

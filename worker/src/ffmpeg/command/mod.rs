@@ -15,7 +15,9 @@ mod trial;
 
 use std::{ffi::OsString, path::Path};
 
-use ffrtmp_api::settings::{Codec, Container, Output, Pictures, Settings, Source, Subtitles};
+use ffrtmp_api::settings::{
+    AudioCodec, Codec, Container, Output, Pictures, Settings, Source, Subtitles,
+};
 
 use crate::trust::Trust;
 
@@ -25,7 +27,7 @@ use super::{
     reach::{file_url, told_name},
 };
 
-pub(crate) use folder::first_segments;
+pub(crate) use folder::{first_segments, without_twins};
 pub(crate) use record::{PARTS, list_of_parts, part_name};
 pub(crate) use trial::trial_arguments;
 
@@ -134,14 +136,22 @@ pub(crate) fn arguments(pass: Pass, order: Order<'_>) -> Vec<OsString> {
         }
         Pass::Loudness => {
             args.pair("-map", streams.sound.unwrap_or_default());
-            sound::add_measuring(&mut args, settings);
+            sound::add_measuring(&mut args, order);
             args.all(["-f", "null", "-"]);
         }
         Pass::First => {
             args.pair("-map", streams.pictures.clone());
             pictures::add(&mut args, order, Some(1));
             raw::add_output(&mut args, settings);
-            args.all(["-an", "-sn", "-dn", "-f", "null", "-"]);
+            args.all(["-an", "-sn", "-dn"]);
+            // Into the container of the second pass: whether frames are repeated to a constant rate depends on it, and both passes must
+            // see the same frames.
+            let container = match settings.output {
+                Some(Output::Folder { .. }) => Container::Mp4,
+                _ => settings.container,
+            };
+            args.pair("-f", container.ffmpeg_name());
+            args.one("file:/dev/null");
         }
         Pass::Encode => {
             add_streams(&mut args, order, &streams);
@@ -173,12 +183,26 @@ fn add_streams(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
     match (&streams.sound, &settings.audio) {
         (Some(sound), Some(audio)) => {
             args.pair("-map", sound.clone());
+            if keeps_all_sound(settings) {
+                let more = order.input.map_or(&[][..], |media| &media.more_audio);
+                more.iter()
+                    .for_each(|index| args.pair("-map", format!("0:{index}")));
+            }
             sound::add(args, order, audio);
         }
         _ => args.one("-an"),
     }
     input::add_subtitles(args, order);
     args.one("-dn");
+}
+
+/// Whether every track of sound is kept: where it is kept as it is, in a container that holds any. Elsewhere it is the first.
+pub(crate) fn keeps_all_sound(settings: &Settings) -> bool {
+    let copies = settings
+        .audio
+        .as_ref()
+        .is_some_and(|audio| audio.codec == AudioCodec::Copy);
+    copies && settings.container == Container::Matroska
 }
 
 /// Adds the container, and where it goes.

@@ -5,7 +5,11 @@ use ffrtmp_api::{
     settings::{Gop, Output, Pictures, PixelFormat, RateControl, Size, Still, Subtitles, Video},
 };
 
-use super::{Args, BURNED, Order, PASS_LOG, input::SYNTHETIC_FPS, raw};
+use super::{
+    Args, BURNED, Order, PASS_LOG,
+    input::{self, SYNTHETIC_FPS},
+    raw,
+};
 
 /// How many bits per second above the average a rendition may go for a while, and how long a while is, in percent of a
 /// second's worth: what players of adaptive streams are built for.
@@ -38,7 +42,8 @@ pub(super) fn add(args: &mut Args, order: Order<'_>, pass: Option<u8>) {
 
 /// Filters that every rendition shares.
 pub(super) fn before_scaling(order: Order<'_>, video: &Video) -> Vec<String> {
-    let mut filters = raw::video_filters(order.settings);
+    let mut filters = input::cut(order, "");
+    filters.extend(raw::video_filters(order.settings));
     if let Some(fps) = video.fps {
         filters.push(format!("fps={fps}"));
     }
@@ -125,9 +130,11 @@ fn add_key_frames(args: &mut Args, order: Order<'_>, video: &Video) {
         Some(Output::Folder { .. }) => order.settings.segment_seconds,
         _ => None,
     };
+    // At its fastest: what keeps key frames from being too far apart is the time given below, and a smaller number of frames would only
+    // make more of them.
     let fps = video
         .fps
-        .or(order.input.and_then(|m| m.video.as_ref()?.fps))
+        .or(order.input.and_then(|m| m.video.as_ref()?.fps_top))
         .or(
             (order.settings.source == ffrtmp_api::settings::Source::Synthetic)
                 .then_some(SYNTHETIC_FPS),
@@ -202,7 +209,13 @@ pub(super) fn add_rate(
 
 fn add_still(args: &mut Args, order: Order<'_>, still: &Still) {
     let jpeg = order.settings.container == ffrtmp_api::settings::Container::Jpeg;
-    let mut filters = raw::video_filters(order.settings);
+    let mut filters = input::cut(order, "");
+    filters.extend(raw::video_filters(order.settings));
+    // Viewers of pictures know nothing of pixels that are not square.
+    let video = order.input.and_then(|media| media.video.as_ref());
+    if video.is_some_and(|video| !video.is_square()) {
+        filters.extend(["scale=round(iw*sar):ih".into(), "setsar=1".into()]);
+    }
     if let Some((across, down)) = still.sheet {
         let tiles = f64::from(across * down);
         // Its length is known by now, or the attempt has failed; 10 s stands for it where a command is only shown.
@@ -234,7 +247,7 @@ fn expected_seconds(order: Order<'_>) -> Option<f64> {
     let asked = order.settings.duration_seconds;
     let left = order
         .input
-        .and_then(|media| media.duration_seconds)
+        .and_then(|media| media.ends(order.settings))
         .map(|has| has - order.settings.start_seconds.unwrap_or(0.0))
         .filter(|left| *left > 0.0);
     match (left, asked) {

@@ -1,8 +1,8 @@
 //! The sound: encoder, bitrate, channels, loudness.
 
-use ffrtmp_api::settings::{Audio, AudioCodec, Settings, Source};
+use ffrtmp_api::settings::{Audio, AudioCodec, Source};
 
-use super::{Args, Order, raw};
+use super::{Args, Order, input, raw};
 
 /// Highest true peak of normalised sound, in dBTP, and the range of loudness aimed for, in LU: EBU R 128's for the first,
 /// and what `loudnorm`'s author suggests for streaming for the second.
@@ -27,7 +27,7 @@ pub(super) fn add(args: &mut Args, order: Order<'_>, audio: &Audio) {
     if let Some(channels) = audio.channels {
         args.pair("-ac", channels.to_string());
     }
-    let mut filters = raw::audio_filters(order.settings);
+    let mut filters = before_loudness(order);
     if let Some(lufs) = audio.loudness {
         let mut filter = aim(lufs);
         if let Some(m) = order.loudness {
@@ -51,15 +51,38 @@ pub(super) fn add(args: &mut Args, order: Order<'_>, audio: &Audio) {
 }
 
 /// The filter that says how loud the input is.
-pub(super) fn add_measuring(args: &mut Args, settings: &Settings) {
-    let lufs = settings
+pub(super) fn add_measuring(args: &mut Args, order: Order<'_>) {
+    let lufs = order
+        .settings
         .audio
         .as_ref()
         .and_then(|audio| audio.loudness)
         .unwrap_or_default();
-    let mut filters = raw::audio_filters(settings);
+    let mut filters = before_loudness(order);
     filters.push(format!("{}:print_format=json", aim(lufs)));
     args.pair("-af", filters.join(","));
+}
+
+/// What is done to the sound before it is measured and made as loud as it is to be.
+fn before_loudness(order: Order<'_>) -> Vec<String> {
+    let mut filters = input::cut(order, "a");
+    filters.extend(raw::audio_filters(order.settings));
+    let audio = order.settings.audio.as_ref();
+    // Mixed to other channels it is another loudness: what is measured must be what is heard.
+    if let Some(audio) = audio.filter(|audio| audio.loudness.is_some())
+        && let Some(layout) = audio.channels.and_then(layout)
+    {
+        filters.push(format!("aformat=channel_layouts={layout}"));
+    }
+    filters
+}
+
+/// What ffmpeg makes of a number of channels (`av_channel_layout_default`).
+fn layout(channels: u32) -> Option<&'static str> {
+    let layouts = ["mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1"];
+    layouts
+        .get(usize::try_from(channels).ok()?.checked_sub(1)?)
+        .copied()
 }
 
 fn aim(lufs: f64) -> String {

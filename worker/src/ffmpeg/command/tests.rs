@@ -56,6 +56,7 @@ fn clip() -> Media {
             index: 0,
             codec: "aac".into(),
             channels: 2,
+            ..Sound::default()
         }),
         captions: vec![Caption {
             index: 3,
@@ -139,7 +140,7 @@ fn two_passes_share_a_log_and_the_first_makes_nothing() {
         &[
             "-pass 1 -passlogfile pass",
             "-b:v 1000000",
-            "-an -sn -dn -f null -",
+            "-an -sn -dn -f matroska file:/dev/null",
         ],
     );
     holds(
@@ -377,7 +378,7 @@ fn raw_arguments_stand_where_they_count_and_filters_are_joined_in_front_of_ours(
         &[
             " -vf yadif,scale=1280:720,",
             " -x265-params keyint=9:pass=1:stats=",
-            " -map_chapters -1 -copyts -an -sn -dn -f null -",
+            " -map_chapters -1 -copyts -an -sn -dn -f mp4 file:/dev/null",
         ],
     );
     holds(

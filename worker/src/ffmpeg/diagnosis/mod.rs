@@ -72,6 +72,23 @@ pub(crate) fn explain<'a>(
     failed(FailureReason::RuntimeError, said)
 }
 
+/// What readers say of an input that is cut off or damaged, and go on: `matroskadec.c`, `mov.c`, `demux.c` and `ffmpeg.c`.
+const DAMAGE: &[&str] = &[
+    "File ended prematurely",
+    "partial file",
+    "Packet corrupt",
+    "corrupt decoded frame",
+    "Truncating packet",
+];
+
+/// The line of a log that says that the input is damaged, if there is one. Such an encode may end well, with what there was.
+pub(crate) fn damage(log: &str) -> Option<&str> {
+    let said = |line: &&str| DAMAGE.iter().any(|sign| line.contains(sign));
+    log.lines()
+        .find(said)
+        .map(|line| lines::clip(lines::without_context(line)))
+}
+
 /// What was said, with what can be done about it where that is one thing.
 pub(crate) fn advised(mut said: String) -> String {
     // ffmpeg's words with GnuTLS and with OpenSSL, and those of the worker's own connections.
