@@ -360,7 +360,7 @@ fn a_source_that_stays_connected_and_silent_counts_as_gone_and_is_taken_up_when_
     });
     silent.signal(rustix::process::Signal::CONT);
     until_progress(&cluster, id, "frames come again", |p| {
-        p.restarts >= 1 && p.media_seconds > 2.0
+        p.restarts >= 1 && p.media_seconds > 4.0
     });
     // Nothing of a DASH recording is there before it is over.
     assert!(!std::path::Path::new(&manifest).exists());

@@ -165,8 +165,14 @@ fn check(preset: &Preset, spec: &JobSpec, output: &str) {
                 assert_eq!(*fps, asked, "{name}");
             }
         }
-        (_, renditions) => {
-            assert_eq!(seen.len(), renditions, "{name}: {seen:?}");
+        (_, _) => {
+            // Of those that are larger than the footage none is made: the next one holds it whole.
+            let height = |rendition: &String| {
+                let size = rendition.split('@').next().unwrap();
+                size.rsplit('x').next().unwrap().parse::<u32>().unwrap()
+            };
+            let made = spec.renditions.iter().filter(|r| height(r) <= 720);
+            assert_eq!(seen.len(), made.count(), "{name}: {seen:?}");
             let fits = |(_, height, is, _): &(u32, u32, String, f64)| is == codec && *height <= 720;
             assert!(seen.iter().all(fits), "{name}: {seen:?}");
         }
