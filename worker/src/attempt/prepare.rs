@@ -300,6 +300,9 @@ fn unreadable(reach: Reach<'_>, said: &str, known: Option<FailureReason>) -> Fai
     )
 }
 
+/// Less than any frame or packet lasts, in seconds.
+const INSTANT: f64 = 0.001;
+
 /// What there is of an input where the job begins.
 ///
 /// # Errors
@@ -308,23 +311,31 @@ fn from_start(mut media: Media, settings: &Settings) -> Result<Media, String> {
     let Some(start) = settings.start_seconds.filter(|start| *start > 0.0) else {
         return Ok(media);
     };
-    let sound_ends = media.audio.as_ref().and_then(|sound| sound.span.ends);
+    let whole = media.duration_seconds;
+    let sound_ends = media
+        .audio
+        .as_ref()
+        .and_then(|sound| sound.span.ends.or(whole));
     let pictures = media
         .video
         .as_ref()
         .filter(|_| settings.pictures != Pictures::None);
     let (what, last) = match pictures {
-        // The last frame begins one frame before the end; what is copied may begin earlier than asked.
+        // The last frame begins a frame before the end; what is copied may begin earlier than asked.
         Some(video) => {
             let frame = match settings.pictures {
-                Pictures::Copy => 0.0,
-                _ => video.fps.map_or(0.0, |fps| fps.recip().min(1.0)),
+                Pictures::Copy => None,
+                _ => video.fps_top.map(f64::recip),
             };
-            ("pictures end", video.span.ends.map(|end| end - frame))
+            let end = video.span.ends.or(whole);
+            (
+                "pictures end",
+                end.map(|end| end - frame.unwrap_or(INSTANT)),
+            )
         }
-        None => ("sound ends", sound_ends),
+        None => ("sound ends", sound_ends.map(|end| end - INSTANT)),
     };
-    if let Some(last) = last.or(media.duration_seconds)
+    if let Some(last) = last
         && last < start
     {
         return Err(format!(
@@ -576,7 +587,7 @@ mod tests {
         };
         let media = Media {
             video: Some(Video {
-                fps: Some(25.0),
+                fps_top: Some(25.0),
                 span: span(10.0),
                 ..Video::default()
             }),

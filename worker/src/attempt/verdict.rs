@@ -11,7 +11,7 @@ use ffrtmp_api::{
 use super::{
     bench::Bench,
     folder,
-    prepare::{Inspected, blocking},
+    prepare::{Inspected, as_user, blocking},
     rates,
     runs::Spent,
 };
@@ -34,6 +34,13 @@ fn of_its_input(failure: Failure, log: &str) -> Failure {
         ),
         None => failure,
     }
+}
+
+fn cannot_finish(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        FailureReason::ResourceError,
+        format!("{} cannot be finished: {error}", path.display()),
+    )
 }
 
 /// Asks ffprobe about what was made.
@@ -132,13 +139,18 @@ pub(super) async fn measure(
         }
         _ => None,
     };
+    if let Some(index) = master {
+        let folder = temp.to_owned();
+        // As the user that made it: whoever else wrote there could lead it elsewhere.
+        as_user(bench, move || {
+            rates::state(&folder, &index).map_err(|error| cannot_finish(&folder, &error))
+        })
+        .await?;
+    }
     let path = temp.to_owned();
     result.bytes = blocking(move || {
         let size = || -> io::Result<u64> {
             if is_folder {
-                if let Some(index) = &master {
-                    rates::state(&path, index)?;
-                }
                 return folder::sync(&path);
             }
             let file = File::open(&path)?;
@@ -147,12 +159,7 @@ pub(super) async fn measure(
             }
             Ok(file.metadata()?.len())
         };
-        size().map_err(|error| {
-            Failure::new(
-                FailureReason::ResourceError,
-                format!("{} cannot be finished: {error}", path.display()),
-            )
-        })
+        size().map_err(|error| cannot_finish(&path, &error))
     })
     .await?;
     let video = output.video.unwrap_or_default();

@@ -15,8 +15,9 @@ const SYNTHETIC_SIZE: (u32, u32) = (1280, 720);
 pub(super) const SYNTHETIC_FPS: f64 = 30.0;
 
 /// How much before the place asked for an MPEG transport stream is taken up, in seconds: ffmpeg finds places in it by their times alone,
-/// and may come out behind the key frame that the place depends on. More than the distance of key frames in anything broadcast.
-const LEAD_SECONDS: f64 = 30.0;
+/// and may come out behind the key frame that the place depends on. More than the distance of key frames in anything broadcast, and than
+/// the ten seconds that x264 makes of 25 frames a second by itself.
+const LEAD_SECONDS: f64 = 15.0;
 
 /// How much is read before the place where a job begins, for filters to cut off; 0 where ffmpeg finds it exactly, and where a stream is
 /// copied or has subtitles, of which no filter can cut.
