@@ -3,7 +3,10 @@
 
 use std::fs;
 
-use ffrtmp_api::job::{FailureReason, JobSpec, JobState};
+use ffrtmp_api::{
+    ids::JobRef,
+    job::{FailureReason, JobSpec, JobState},
+};
 
 use crate::{
     cluster::{Cluster, footage},
@@ -490,6 +493,35 @@ fn whose_fault_it_is_decides_whether_it_is_tried_again() {
             .contains("sound, aac, cannot be copied into mp3, which holds mp3"),
         "{failure:?}"
     );
+    cluster.finish();
+}
+
+#[test]
+fn a_vmaf_that_cannot_be_measured_is_said_before_anything_is_encoded() {
+    let cluster = Cluster::with_worker(1);
+    let measures =
+        run("ffmpeg", &["-hide_banner", "-h", "filter=libvmaf"]).contains("Filter libvmaf");
+    let id = cluster.submit(JobSpec {
+        vmaf_min: Some(20.0),
+        ..job(&footage(), cluster.file("judged.mp4"))
+    });
+    let job = cluster.until_state(id, &[JobState::Failed, JobState::Completed]);
+    match job.failure {
+        None => assert!(measures && job.result.unwrap().vmaf.unwrap() > 20.0),
+        Some(failure) => {
+            assert_eq!(
+                failure.reason,
+                FailureReason::CapabilityMismatch,
+                "{failure:?}"
+            );
+            assert!(
+                !measures && failure.message.contains("libvmaf"),
+                "{failure:?}"
+            );
+            let log = cluster.client().logs(JobRef::Seq(id)).unwrap().text;
+            assert!(!log.contains("frame="), "{log}");
+        }
+    }
     cluster.finish();
 }
 

@@ -47,6 +47,7 @@ pub(crate) struct Inspected {
 pub(crate) async fn inspect(bench: &Bench, order: &Assignment) -> Result<Inspected, Failure> {
     let (settings, guard) = (&order.settings, &bench.guard);
     guard.takes(&settings.raw)?;
+    can_compare(bench, settings).await?;
     match settings.output.clone() {
         Some(Output::File(output)) => {
             let overwrite = settings.overwrite;
@@ -150,6 +151,25 @@ async fn open_input(bench: &Bench, path: &Path) -> Result<(u64, Grant), Failure>
         bench.guard.leads("input", path, &opened.1)?;
     }
     Ok(opened)
+}
+
+/// Whether this ffmpeg can make the comparison that the job asks for. SSIM and PSNR are part of every build.
+async fn can_compare(bench: &Bench, settings: &Settings) -> Result<(), Failure> {
+    if settings.quality.vmaf.is_none() {
+        return Ok(());
+    }
+    match bench.programs.has_filter(&bench.spawner, "libvmaf").await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::new(
+            FailureReason::CapabilityMismatch,
+            "the job asks for a VMAF, and this worker's ffmpeg was built without libvmaf; another worker's may have it, or ask for \
+             an SSIM or a PSNR",
+        )),
+        Err(error) => Err(Failure::new(
+            FailureReason::PlatformError,
+            format!("{} cannot be run: {error}", bench.programs.ffmpeg.display()),
+        )),
+    }
 }
 
 /// Whether the input holds what the job takes from it.

@@ -1,7 +1,7 @@
 //! Where ffmpeg and ffprobe are, and which version speaks.
 
 use std::{
-    env,
+    env, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -28,6 +28,17 @@ impl Programs {
             ffmpeg: find(ffmpeg, "--ffmpeg")?,
             ffprobe: find(ffprobe, "--ffprobe")?,
         })
+    }
+
+    /// Whether this build of ffmpeg has a filter.
+    ///
+    /// # Errors
+    /// When ffmpeg cannot be run, or gives no answer within 10 s.
+    pub(crate) async fn has_filter(&self, spawner: &Spawner, name: &str) -> io::Result<bool> {
+        let mut command = Command::new(&self.ffmpeg);
+        command.args(["-hide_banner", "-h", &format!("filter={name}")]);
+        let said = capture(spawner, command, Duration::from_secs(10)).await?;
+        Ok(said.stdout.contains(&format!("Filter {name}")))
     }
 }
 
