@@ -359,7 +359,7 @@ fn from_start(mut media: Media, settings: &Settings) -> Result<Media, String> {
         && last < start
     {
         return Err(format!(
-            "its {what} at {last:.2} s, and the job starts at {start:.2} s; start before that"
+            "its {what} at {last:.2} s, and the job starts at {start:.2} s; start before its end"
         ));
     }
     if pictures.is_some() && sound_ends.is_some_and(|end| end <= start) {
