@@ -8,7 +8,10 @@ use std::{
 
 use ffrtmp_api::job::{FailureReason, JobSpec, JobState};
 
-use crate::cluster::{Cluster, FFRTMP, Process, footage, free_port, root, until};
+use crate::{
+    cluster::{Cluster, FFRTMP, Process, footage, free_port, root, until},
+    live::camera,
+};
 
 /// What must not be read anywhere.
 const PASSWORD: &str = "hush4711hush";
@@ -295,25 +298,8 @@ fn a_stream_goes_out_as_fast_as_it_plays_and_comes_in_as_a_file() {
         assert!(!text.contains(STREAM_KEY), "the stream key is told: {text}");
     }
 
-    let child = Command::new("ffmpeg")
-        .args([
-            "-v",
-            "error",
-            "-re",
-            "-stream_loop",
-            "-1",
-            "-i",
-            &footage(),
-            "-c",
-            "copy",
-            "-f",
-            "flv",
-        ])
-        .arg(nginx.rtmp("camera"))
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _camera = Process { child };
+    // With a key frame every second: who comes in between waits for the next to see anything.
+    let _camera = camera(&nginx.rtmp("camera"));
     until("the camera is on", || {
         nginx.folder.join("rec/camera.flv").exists().then_some(())
     });
