@@ -47,53 +47,46 @@ fn number(text: &str) -> f64 {
     value.parse().unwrap_or_else(|_| panic!("{text}"))
 }
 
+/// These fields of each packet of a kind of stream, as ffprobe names and orders them.
+#[track_caller]
+fn fields_of_packets(path: &str, kind: &str, fields: &str) -> Vec<Vec<String>> {
+    let entries = format!("packet={fields}");
+    let words = [
+        "-v",
+        "error",
+        "-select_streams",
+        kind,
+        "-show_entries",
+        &entries,
+        "-of",
+        "csv=p=0",
+        path,
+    ];
+    let fields = |line: &str| line.split(',').map(str::to_owned).collect();
+    run("ffprobe", &words).lines().map(fields).collect()
+}
+
 /// Bits per second of its pictures, by the bytes of their packets.
 #[track_caller]
 fn rate_of_pictures(path: &str, seconds: f64) -> f64 {
-    let sizes = run(
-        "ffprobe",
-        &[
-            "-v",
-            "error",
-            "-select_streams",
-            "v",
-            "-show_entries",
-            "packet=size",
-            "-of",
-            "csv=p=0",
-            path,
-        ],
-    );
-    let bytes: f64 = sizes
-        .lines()
-        .filter_map(|line| line.trim_end_matches(',').parse::<f64>().ok())
-        .sum();
-    bytes * 8.0 / seconds
+    let packets = fields_of_packets(path, "v", "size");
+    let bytes = packets
+        .iter()
+        .filter_map(|fields| fields[0].parse::<f64>().ok());
+    bytes.sum::<f64>() * 8.0 / seconds
 }
 
 /// The times of the packets of a kind of stream that are marked so (`K` for key frames, empty for all), and how long they last.
 #[track_caller]
 fn packets(path: &str, kind: &str, mark: &str) -> Vec<(f64, f64)> {
-    let said = run(
-        "ffprobe",
-        &[
-            "-v",
-            "error",
-            "-select_streams",
-            kind,
-            "-show_entries",
-            "packet=pts_time,duration_time,flags",
-            "-of",
-            "csv=p=0",
-            path,
-        ],
-    );
-    said.lines()
-        .filter(|line| line.contains(mark))
-        .filter_map(|line| {
-            let mut fields = line.split(',');
-            let at = fields.next()?.parse().ok()?;
-            Some((at, fields.next()?.parse().unwrap_or(0.0)))
+    fields_of_packets(path, kind, "pts_time,duration_time,flags")
+        .iter()
+        .filter(|fields| fields.iter().any(|field| field.contains(mark)))
+        .filter_map(|fields| {
+            Some((
+                fields[0].parse().ok()?,
+                fields.get(1)?.parse().unwrap_or(0.0),
+            ))
         })
         .collect()
 }

@@ -26,10 +26,9 @@ use ffrtmp_api::{
     rest::NewOutput,
     settings::Output,
 };
-use rustix::fs::statvfs;
 use uuid::Uuid;
 
-use crate::{attempt::prepare::blocking, ffmpeg::diagnosis::Failure};
+use crate::{attempt::prepare::blocking, disks::Disk, ffmpeg::diagnosis::Failure};
 
 /// How long a transfer goes on without a single byte getting through, and a full spool is asked again.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -83,8 +82,8 @@ impl Transfer {
             error => explain("the input cannot be fetched", error),
         };
         let bytes = self.client.upload_size(id).map_err(failed)?;
-        let disk = statvfs(&self.scratch).map_err(|error| local(&self.scratch, error.into()))?;
-        let free = disk.f_bavail * disk.f_frsize;
+        let disk = Disk::of(&self.scratch).map_err(|error| local(&self.scratch, error))?;
+        let free = disk.free;
         if free < bytes.saturating_add(SCRATCH_RESERVE) {
             return Err(Failure::new(
                 FailureReason::ResourceError,

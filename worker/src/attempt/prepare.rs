@@ -13,14 +13,15 @@ use ffrtmp_api::{
     ids::Attempt,
     job::FailureReason,
     protocol::Assignment,
-    settings::{AudioCodec, Container, Output, Pictures, Settings, Source, Subtitles},
+    settings::{Container, Output, Pictures, Settings, Source, Subtitles},
 };
 
 use super::{bench::Bench, folder};
 use crate::{
     ffmpeg::{
+        command::copies_sound,
         diagnosis::{Failure, advised},
-        probe::{Caption, Media, ProbeError, check_input, probe},
+        probe::{Caption, Media, ProbeError, check_input, expected_seconds, probe},
         reach::Reach,
     },
     node::reap::remove_quietly,
@@ -116,7 +117,7 @@ pub(crate) async fn inspect(bench: &Bench, order: &Assignment) -> Result<Inspect
     has_what_is_needed(&media, settings).map_err(bad)?;
     can_be_copied(&media, settings)?;
     let media = from_start(media, settings).map_err(bad)?;
-    let expected_seconds = expected(media.ends(settings), settings);
+    let expected_seconds = expected_seconds(media.ends(settings), settings);
     let still_of_all =
         matches!(&settings.pictures, Pictures::Still(still) if still.sheet.is_some());
     if still_of_all && expected_seconds.is_none() {
@@ -223,10 +224,7 @@ fn can_be_copied(media: &Media, settings: &Settings) -> Result<(), Failure> {
         (
             "sound",
             media.audio.as_ref().map(|sound| &sound.codec),
-            settings
-                .audio
-                .as_ref()
-                .is_some_and(|audio| audio.codec == AudioCodec::Copy),
+            copies_sound(settings),
             sound,
             "--audio",
         ),
@@ -366,15 +364,6 @@ fn from_start(mut media: Media, settings: &Settings) -> Result<Media, String> {
         media.audio = None;
     }
     Ok(media)
-}
-
-/// How long the output should become, of an input of which what is used ends at `ends` seconds, where both can be told.
-fn expected(ends: Option<f64>, settings: &Settings) -> Option<f64> {
-    let left = ends.map(|ends| (ends - settings.start_seconds.unwrap_or(0.0)).max(0.0));
-    match (left, settings.duration_seconds) {
-        (Some(left), Some(asked)) => Some(left.min(asked)),
-        (left, asked) => left.or(asked),
-    }
 }
 
 /// The temporary file an attempt writes: beside the output, hidden, named after the attempt; or in scratch, where the
@@ -595,7 +584,7 @@ mod tests {
             (None, Some(4.0), None, None),
             (None, Some(4.0), Some(2.0), Some(2.0)),
         ] {
-            assert_eq!(expected(has, &settings(start, duration)), left);
+            assert_eq!(expected_seconds(has, &settings(start, duration)), left);
         }
     }
 

@@ -87,14 +87,12 @@ fn measure(playlist: &str, size: impl Fn(&str) -> io::Result<u64>) -> io::Result
             segments.push((seconds, size(line)? as f64 * 8.0));
         }
     }
-    let sum = |of: &[(f64, f64)]| {
-        of.iter()
-            .fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1))
-    };
+    let whole = segments
+        .iter()
+        .fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
     let rate = |(seconds, bits): (f64, f64)| if seconds > 0.0 { bits / seconds } else { 0.0 };
-    let average = rate(sum(&segments));
+    let average = rate(whole);
     // Stretches of half a target duration to one and a half, as the RFC says: the rest that stands at the end may be a frame.
-    let counts = |seconds: f64| (target * 0.5..=target * 1.5).contains(&seconds);
     let peak = (0..segments.len())
         .flat_map(|from| {
             let mut stretch = (0.0, 0.0);
@@ -106,7 +104,7 @@ fn measure(playlist: &str, size: impl Fn(&str) -> io::Result<u64>) -> io::Result
                     (stretch.0 <= target * 1.5).then_some(stretch)
                 })
         })
-        .filter(|(seconds, _)| counts(*seconds))
+        .filter(|(seconds, _)| *seconds >= target * 0.5)
         .map(rate)
         .fold(average, f64::max);
     Ok(Rates { peak, average })

@@ -19,13 +19,15 @@ use ffrtmp_api::{
     job::FailureReason,
     settings::{Audio, AudioCodec, Output, Pictures, RateControl, Settings, Size, Video},
 };
-use rustix::fs::statvfs;
 use tokio::time::{Instant, sleep};
 
 use super::prepare::{Inspected, blocking};
-use crate::ffmpeg::{
-    command::{Pass, passes},
-    diagnosis::Failure,
+use crate::{
+    disks::Disk,
+    ffmpeg::{
+        command::{Pass, passes},
+        diagnosis::Failure,
+    },
 };
 
 /// What stays free on every disk, at most: logs and databases live there too. Of a small one, a fiftieth.
@@ -118,13 +120,6 @@ impl Drop for Claim {
             claims.remove(&want.at);
         }
     }
-}
-
-/// A disk, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Disk {
-    free: u64,
-    size: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -244,13 +239,9 @@ fn judge(disk: Disk, others: u64, bytes: u64) -> Judgement {
 
 impl Short {
     fn of(dir: &Path) -> io::Result<Short> {
-        let stat = statvfs(dir)?;
         Ok(Short {
             dir: dir.to_owned(),
-            disk: Disk {
-                free: stat.f_bavail.saturating_mul(stat.f_frsize),
-                size: stat.f_blocks.saturating_mul(stat.f_frsize),
-            },
+            disk: Disk::of(dir)?,
             bytes: 0,
             others: 0,
         })
@@ -480,8 +471,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str, bytes| vec![want(dir.path().join(name), bytes)];
         let disks = Arc::new(Disks::default());
-        let stat = statvfs(dir.path()).unwrap();
-        let half = stat.f_bavail * stat.f_frsize / 2;
+        let half = Disk::of(dir.path()).unwrap().free / 2;
         let first = disks.claim(at("a", half)).await.unwrap();
         let looked = disks.look(&at("b", half)).unwrap();
         assert!(matches!(looked, Verdict::Wait(_)), "{looked:?}");

@@ -10,7 +10,6 @@ use ffrtmp_api::{
     protocol::{Assignment, Gpu},
     settings::Pictures,
 };
-use rustix::fs::statvfs;
 use tokio::sync::watch;
 
 use super::{
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     capabilities::device::Device,
+    disks::Disk,
     ffmpeg::{
         command::{Order, Pass, arguments, passes},
         diagnosis::{Failure, explain},
@@ -215,8 +215,7 @@ impl Runs<'_> {
     fn or_full(&self, failure: Failure) -> Failure {
         let scratch = &self.bench.scratch;
         let full = self.directory != Path::new("/")
-            && statvfs(scratch)
-                .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_BYTES);
+            && Disk::of(scratch).is_ok_and(|disk| disk.free < FULL_BYTES);
         match full {
             true if failure.reason != FailureReason::ResourceError => Failure::new(
                 FailureReason::ResourceError,

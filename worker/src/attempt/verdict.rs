@@ -25,24 +25,6 @@ use crate::{
     node::reap::remove_quietly,
 };
 
-/// Whose fault it is that an output lacks something: the input's, if ffmpeg found that cut off or damaged.
-fn of_its_input(failure: Failure, log: &str) -> Failure {
-    match damage(log) {
-        Some(said) => Failure::new(
-            FailureReason::InputError,
-            format!("{}; of the input ffmpeg said: {said}", failure.message),
-        ),
-        None => failure,
-    }
-}
-
-fn cannot_finish(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(
-        FailureReason::ResourceError,
-        format!("{} cannot be finished: {error}", path.display()),
-    )
-}
-
 /// Asks ffprobe about what was made.
 pub(super) async fn look(bench: &Bench, reach: Reach<'_>) -> Result<Media, Failure> {
     probe(
@@ -129,17 +111,12 @@ pub(super) async fn measure(
     let keep = matches!(settings.output, Some(Output::File(_) | Output::Put(_)));
     let is_folder = matches!(settings.output, Some(Output::Folder { .. }));
     // Several renditions have a playlist of playlists.
-    let master = match &settings.output {
-        Some(Output::Folder { index, .. })
-            if settings.container == Container::Hls
-                && settings.video().is_some_and(|video| video.ladder.len() > 1)
-                && settings.live.is_none() =>
-        {
-            Some(index.clone())
-        }
-        _ => None,
-    };
-    if let Some(index) = master {
+    if let Some(Output::Folder { index, .. }) = &settings.output
+        && settings.container == Container::Hls
+        && settings.video().is_some_and(|video| video.ladder.len() > 1)
+        && settings.live.is_none()
+    {
+        let index = index.clone();
         let folder = temp.to_owned();
         // As the user that made it: whoever else wrote there could lead it elsewhere.
         as_user(bench, move || {
@@ -173,4 +150,22 @@ pub(super) async fn measure(
         duration_seconds: output.duration_seconds.unwrap_or(spent.last.media_seconds),
         ..result
     })
+}
+
+/// Whose fault it is that an output lacks something: the input's, if ffmpeg found that cut off or damaged.
+fn of_its_input(failure: Failure, log: &str) -> Failure {
+    match damage(log) {
+        Some(said) => Failure::new(
+            FailureReason::InputError,
+            format!("{}; of the input ffmpeg said: {said}", failure.message),
+        ),
+        None => failure,
+    }
+}
+
+fn cannot_finish(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        FailureReason::ResourceError,
+        format!("{} cannot be finished: {error}", path.display()),
+    )
 }

@@ -60,6 +60,15 @@ impl Media {
     }
 }
 
+/// How long an output should become, of an input of which what is used ends at `ends` seconds, where both can be told.
+pub(crate) fn expected_seconds(ends: Option<f64>, settings: &Settings) -> Option<f64> {
+    let left = ends.map(|ends| (ends - settings.start_seconds.unwrap_or(0.0)).max(0.0));
+    match (left, settings.duration_seconds) {
+        (Some(left), Some(asked)) => Some(left.min(asked)),
+        (left, asked) => left.or(asked),
+    }
+}
+
 /// When a stream begins and ends, in seconds from the beginning of its file.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Span {
@@ -297,11 +306,8 @@ struct Disposition {
 
 fn parse(json: &str) -> serde_json::Result<Media> {
     let answer: Answer = serde_json::from_str(json)?;
-    let seconds = |text: &Option<String>| {
-        text.as_ref()
-            .and_then(|t| t.parse::<f64>().ok())
-            .filter(|s| *s > 0.0)
-    };
+    let time = |text: &Option<String>| text.as_ref()?.parse::<f64>().ok();
+    let seconds = |text: &Option<String>| time(text).filter(|s| *s > 0.0);
     let of_kind = |kind: &'static str| {
         // A cover picture inside a music file is a video stream to ffprobe, but not to people.
         answer.streams.iter().filter(move |s| {
@@ -315,7 +321,6 @@ fn parse(json: &str) -> serde_json::Result<Media> {
         .filter_map(|s| seconds(&s.duration))
         .reduce(f64::max);
     let codec = |s: &Stream| s.codec_name.clone().unwrap_or_default();
-    let time = |text: &Option<String>| text.as_ref()?.parse::<f64>().ok();
     let file_begins = time(&answer.format.start_time);
     let span = |s: &Stream| {
         let begins = match (time(&s.start_time), file_begins) {

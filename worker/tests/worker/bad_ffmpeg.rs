@@ -102,10 +102,7 @@ async fn an_ffmpeg_that_hangs_is_stopped_as_timed_out() {
     let _running = node.start();
     let (mut session, _) = master.session().await;
     session.assign(attempt(1), |s| s.output = node.media_text("out.mp4"));
-    let (outcome, _) = session.outcome(attempt(1)).await;
-    let Outcome::Failed { reason, message } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let (reason, message) = session.failure(attempt(1)).await;
     assert_eq!(reason, FailureReason::Timeout);
     assert!(
         message.contains("hung") && message.contains("frame 7"),
@@ -150,10 +147,7 @@ async fn a_job_past_its_limit_is_stopped_but_pauses_do_not_count() {
         paused: false,
     });
     assert!(!session.until(paused).await);
-    let (outcome, _) = session.outcome(attempt(1)).await;
-    let Outcome::Failed { reason, message } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let (reason, message) = session.failure(attempt(1)).await;
     assert_eq!(reason, FailureReason::Timeout);
     assert!(message.contains("limit of 2 s"), "{message}");
 }
@@ -168,10 +162,7 @@ async fn the_limit_is_for_all_runs_of_a_job_together() {
         (s.bitrate, s.two_pass) = (Some("1M".into()), true);
         s.timeout_seconds = Some(2.0);
     });
-    let (outcome, _) = session.outcome(attempt(1)).await;
-    let Outcome::Failed { reason, message } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let (reason, message) = session.failure(attempt(1)).await;
     assert_eq!(reason, FailureReason::Timeout);
     assert!(message.contains("limit of 2 s"), "{message}");
 }
@@ -274,10 +265,7 @@ async fn an_output_cut_in_half_is_found_out() {
         s.output = node.media_text("out.mkv");
         s.size = Some("320x180".into());
     });
-    let (outcome, _) = session.outcome(attempt(1)).await;
-    let Outcome::Failed { reason, message } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let (reason, message) = session.failure(attempt(1)).await;
     assert_eq!(reason, FailureReason::RuntimeError);
     assert!(
         message.contains("the output is not what was asked"),

@@ -279,10 +279,7 @@ async fn the_cpu_goes_on_where_preferred_hardware_fails_in_the_time_that_is_left
         wants(spec);
         spec.timeout_seconds = Some(2.5);
     });
-    let (outcome, _) = session.outcome(attempt(2)).await;
-    let Outcome::Failed { reason, message } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let (reason, message) = session.failure(attempt(2)).await;
     assert_eq!(reason, FailureReason::Timeout);
     assert!(message.contains("limit of 2.5 s"), "{message}");
 }

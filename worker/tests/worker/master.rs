@@ -14,7 +14,7 @@ use axum::{
 };
 use ffrtmp_api::{
     ids::{Attempt, AttemptNo, JobSeq},
-    job::JobSpec,
+    job::{FailureReason, JobSpec},
     protocol::{
         Assignment, Hello, MediaResult, Outcome, Reserved, SESSION_PATH, ToMaster, ToWorker,
     },
@@ -241,6 +241,14 @@ impl Session {
             _ => None,
         })
         .await
+    }
+
+    /// The class of the failure it ends with, and what is said of it.
+    pub async fn failure(&mut self, attempt: Attempt) -> (FailureReason, String) {
+        match self.outcome(attempt).await {
+            (Outcome::Failed { reason, message }, _) => (reason, message),
+            (outcome, log) => panic!("{outcome:?}\n{log}"),
+        }
     }
 
     pub fn assign(&self, attempt: Attempt, edit: impl FnOnce(&mut JobSpec)) {

@@ -101,10 +101,7 @@ async fn a_job_can_do_through_the_worker_no_more_than_that_user() {
     session.assign(attempt(1), |spec| {
         spec.input = Some(private.to_str().unwrap().into());
     });
-    let (outcome, _) = session.outcome(attempt(1)).await;
-    let Outcome::Failed { reason, message } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let (reason, message) = session.failure(attempt(1)).await;
     assert_eq!(reason, FailureReason::InputError);
     assert!(message.contains("may not read"), "{message}");
     session.assign(attempt(2), |spec| {

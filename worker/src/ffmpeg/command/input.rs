@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use ffrtmp_api::settings::{
-    AudioCodec, Container, Output, Pictures, Settings, Size, Source, Subtitles,
-};
+use ffrtmp_api::settings::{Container, Output, Pictures, Settings, Size, Source, Subtitles};
 
-use super::{Args, Order, raw};
+use super::{Args, Order, copies_sound, raw};
 use crate::ffmpeg::{probe::Caption, reach::Reach};
 
 /// Picture of a synthetic source for which the job names no size.
@@ -25,9 +23,8 @@ pub(super) fn lead_seconds(order: Order<'_>) -> f64 {
     let Order {
         settings, input, ..
     } = order;
-    let sound = settings.audio.as_ref();
     let copies = settings.pictures == Pictures::Copy
-        || sound.is_some_and(|audio| audio.codec == AudioCodec::Copy)
+        || copies_sound(settings)
         || settings.subtitles != Subtitles::None;
     match (input, settings.start_seconds) {
         (Some(media), Some(start)) if media.format == "mpegts" && !copies => {

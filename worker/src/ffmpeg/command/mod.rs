@@ -198,11 +198,13 @@ fn add_streams(args: &mut Args, order: Order<'_>, streams: &input::Streams) {
 
 /// Whether every track of sound is kept: where it is kept as it is, in a container that holds any. Elsewhere it is the first.
 pub(crate) fn keeps_all_sound(settings: &Settings) -> bool {
-    let copies = settings
-        .audio
-        .as_ref()
-        .is_some_and(|audio| audio.codec == AudioCodec::Copy);
-    copies && settings.container == Container::Matroska
+    copies_sound(settings) && settings.container == Container::Matroska
+}
+
+/// Whether sound is kept as it is.
+pub(crate) fn copies_sound(settings: &Settings) -> bool {
+    let audio = settings.audio.as_ref();
+    audio.is_some_and(|audio| audio.codec == AudioCodec::Copy)
 }
 
 /// Adds the container, and where it goes.

@@ -10,6 +10,7 @@ use super::{
     input::{self, SYNTHETIC_FPS},
     raw,
 };
+use crate::ffmpeg::probe::expected_seconds;
 
 /// How many bits per second above the average a rendition may go for a while, and how long a while is, in percent of a
 /// second's worth: what players of adaptive streams are built for.
@@ -219,7 +220,10 @@ fn add_still(args: &mut Args, order: Order<'_>, still: &Still) {
     if let Some((across, down)) = still.sheet {
         let tiles = f64::from(across * down);
         // Its length is known by now, or the attempt has failed; 10 s stands for it where a command is only shown.
-        let seconds = expected_seconds(order).unwrap_or(10.0);
+        let ends = order.input.and_then(|media| media.ends(order.settings));
+        let seconds = expected_seconds(ends, order.settings)
+            .filter(|seconds| *seconds > 0.0)
+            .unwrap_or(10.0);
         filters.push(format!("fps={:.6}", tiles / seconds));
     }
     filters.extend(scaling(order, still.size));
@@ -239,20 +243,6 @@ fn add_still(args: &mut Args, order: Order<'_>, still: &Still) {
     match jpeg {
         true => args.all(["-c:v", "mjpeg", "-q:v", JPEG_QUALITY]),
         false => args.all(["-c:v", "png"]),
-    }
-}
-
-/// How many seconds of input are used, where that is known.
-fn expected_seconds(order: Order<'_>) -> Option<f64> {
-    let asked = order.settings.duration_seconds;
-    let left = order
-        .input
-        .and_then(|media| media.ends(order.settings))
-        .map(|has| has - order.settings.start_seconds.unwrap_or(0.0))
-        .filter(|left| *left > 0.0);
-    match (left, asked) {
-        (Some(left), Some(asked)) => Some(left.min(asked)),
-        (left, asked) => left.or(asked),
     }
 }
 
